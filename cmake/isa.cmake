@@ -1,0 +1,26 @@
+# Kernels of one instruction set live in translation units named *_avx2.cc, *_avx512.cc or *_neon.cc.
+# Only those units are compiled with that set's flags; which one runs is chosen at run time (ops/cpu.h).
+get_target_property(sources facet_ops SOURCES)
+set(kept "")
+foreach(source ${sources})
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    if(source MATCHES "_neon\\.cc$")
+      continue()
+    elseif(source MATCHES "_avx2\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
+    elseif(source MATCHES "_avx512\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
+        "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;-mavx512bf16;-mprefer-vector-width=512")
+    endif()
+  else()
+    if(source MATCHES "_(avx2|avx512)\\.cc$")
+      continue()
+    elseif(source MATCHES "_neon\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod+i8mm+fp16")
+    endif()
+  endif()
+  list(APPEND kept ${source})
+endforeach()
+set_target_properties(facet_ops PROPERTIES SOURCES "${kept}")
+# The same sum in every kernel: no contraction that the source does not spell out.
+target_compile_options(facet_ops PRIVATE -ffp-contract=off)

@@ -1,0 +1,16 @@
+# text-core: one Rust static library (templates; constraints later) behind the C ABI of text-core/include/text_core.h.
+find_program(CARGO cargo HINTS $ENV{HOME}/.cargo/bin REQUIRED)
+set(text_core_target ${CMAKE_SOURCE_DIR}/text-core/target)
+set(text_core_lib ${text_core_target}/release/libtext_core.a)
+file(GLOB_RECURSE text_core_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/text-core/src/*.rs)
+add_custom_command(
+  OUTPUT ${text_core_lib}
+  COMMAND ${CARGO} build --release --locked --quiet --target-dir ${text_core_target}
+  WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}/text-core
+  DEPENDS ${text_core_sources} ${CMAKE_SOURCE_DIR}/text-core/Cargo.toml ${CMAKE_SOURCE_DIR}/text-core/Cargo.lock
+  COMMENT "cargo build text-core" USES_TERMINAL)
+add_custom_target(text_core_build DEPENDS ${text_core_lib})
+add_library(text_core INTERFACE)
+add_dependencies(text_core text_core_build)
+target_include_directories(text_core INTERFACE ${CMAKE_SOURCE_DIR}/text-core/include)
+target_link_libraries(text_core INTERFACE ${text_core_lib} Threads::Threads ${CMAKE_DL_LIBS} m)

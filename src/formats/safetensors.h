@@ -1,0 +1,40 @@
+// safetensors: an 8-byte length, a JSON header, the data. https://github.com/huggingface/safetensors (format section).
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "base/mapped_file.h"
+#include "formats/tensor_file.h"
+
+namespace facet {
+
+class Safetensors : public TensorFile {
+ public:
+  // One .safetensors file, a model.safetensors.index.json, or a folder that holds either.
+  // Errors name the file and the tensor: truncated, bad header, unknown type, range outside the file, overlap, bytes that
+  // disagree with the shape, a shard that is missing or lies outside the folder, a tensor the index promises but no shard has.
+  static Result<std::unique_ptr<Safetensors>> Open(const std::filesystem::path& path);
+
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  void Drop(const Tensor& tensor) const override;
+
+ private:
+  Result<void> AddFile(const std::filesystem::path& path);
+  std::vector<MappedFile> files_;
+  std::map<std::string, std::string> metadata_;
+};
+
+// What SaveSafetensors writes: rows of bytes that the caller owns during the call.
+struct TensorOut {
+  std::string name;
+  DType type;
+  std::vector<int64_t> shape;
+  std::span<const std::byte> data;
+};
+
+// Writes a file that the reference library reads (names sorted, data aligned to 8 bytes, renamed into place when complete).
+Result<void> SaveSafetensors(const std::filesystem::path& path, const std::vector<TensorOut>& tensors,
+                             const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace facet
