@@ -1,0 +1,16 @@
+// The commands of the `facet` program. Each adds its subcommand to the app and, when it ran, sets the exit code.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace facet::cli {
+
+// Exit codes: 0 success, 1 the command failed, 2 wrong usage, 130 interrupted.
+constexpr int kFailed = 1, kUsage = 2, kInterrupted = 130;
+
+// Parses the command line and runs the command.
+int Main(int argc, char** argv);
+
+}  // namespace facet::cli

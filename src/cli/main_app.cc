@@ -1,0 +1,22 @@
+#include <CLI/CLI.hpp>
+
+#include "base/log.h"
+#include "cli/commands.h"
+
+namespace facet::cli {
+
+int Main(int argc, char** argv) {
+  InitLog(false);
+  CLI::App app{"facet runs, serves and tunes Gemma 4 12B Unified on your own machine."};
+  app.set_version_flag("--version", FACET_VERSION);
+  app.require_subcommand(1);
+  int exit_code = 0;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsage;
+  }
+  return exit_code;
+}
+
+}  // namespace facet::cli
