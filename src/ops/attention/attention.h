@@ -1,4 +1,5 @@
-// Attention over a paged cache of keys and values. Knows no model: heads, ranges and tiles come from the caller.
+// Attention over a paged cache of keys and values. Knows no model: heads, ranges and tiles come
+// from the caller.
 #pragma once
 
 #include <cstddef>
@@ -12,13 +13,15 @@ namespace facet {
 
 enum class CacheType : uint8_t { kF32, kF16, kQ8_0 };
 
-// Positions in a tile (a cache page). Tiles lie at absolute positions: tile t holds [t * kTile, (t + 1) * kTile), so that the order
-// of the sum over keys does not depend on how a prompt was cut into steps.
+// Positions in a tile (a cache page). Tiles lie at absolute positions: tile t holds [t * kTile, (t
+// + 1) * kTile), so that the order of the sum over keys does not depend on how a prompt was cut
+// into steps.
 constexpr int kTile = 32;
 
-// One position of one kv head is a record of `record_dim` elements. Its key is elements [0, key_dim), its value
-// [value_offset, value_offset + value_dim). Plain layers: key and value side by side. Compact full layers
-// (DESIGN section 5): [rotated key | v of the unrotated dimensions | v of the rotated ones], key and value overlap.
+// One position of one kv head is a record of `record_dim` elements. Its key is elements [0,
+// key_dim), its value [value_offset, value_offset + value_dim). Plain layers: key and value side by
+// side. Compact full layers (DESIGN section 5): [rotated key | v of the unrotated dimensions | v of
+// the rotated ones], key and value overlap.
 struct KvShape {
   int kv_heads = 0, key_dim = 0, value_dim = 0, value_offset = 0;
   CacheType type = CacheType::kF32;
@@ -26,7 +29,8 @@ struct KvShape {
   int record_dim() const { return value_offset + value_dim; }
   // Scales of a q8_0 record: one float16 for every 32 elements, the last block may be short.
   int record_scales() const { return (record_dim() + 31) / 32; }
-  // Bytes of one kv head of a tile: all codes (kTile, record_dim), then (q8_0) all scales (kTile, record_scales).
+  // Bytes of one kv head of a tile: all codes (kTile, record_dim), then (q8_0) all scales (kTile,
+  // record_scales).
   size_t head_bytes() const;
   // Bytes of a tile of one layer: (kv_heads) x head_bytes.
   size_t tile_bytes() const { return kv_heads * head_bytes(); }
@@ -39,12 +43,15 @@ void ReadRecord(const KvShape& shape, const std::byte* tile, int slot, float* re
 
 // One query row (a token): attends to positions [begin, end) of its sequence.
 struct AttentionRow {
-  const std::byte* const* tiles = nullptr;  // indexed by position / kTile; entries outside [begin, end) are not read
+  const std::byte* const* tiles =
+      nullptr;  // indexed by position / kTile; entries outside [begin, end) are not read
   int32_t begin = 0, end = 0;
 };
 
-// out (rows, heads * value_dim) = softmax(q . key) value; q (rows, heads * key_dim) is already scaled. Query head h reads kv head
-// h / (heads / kv_heads). Tile by tile with online softmax; a row's result depends on its own range and tiles alone.
-void AttentionPlain(const KvShape& shape, int heads, ConstMat q, std::span<const AttentionRow> rows, Mat out, ThreadPool& pool);
+// out (rows, heads * value_dim) = softmax(q . key) value; q (rows, heads * key_dim) is already
+// scaled. Query head h reads kv head h / (heads / kv_heads). Tile by tile with online softmax; a
+// row's result depends on its own range and tiles alone.
+void AttentionPlain(const KvShape& shape, int heads, ConstMat q, std::span<const AttentionRow> rows,
+                    Mat out, ThreadPool& pool);
 
 }  // namespace facet

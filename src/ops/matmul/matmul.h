@@ -1,5 +1,6 @@
-// y = x W^T for weight matrices of a checkpoint. Two paths: the plain one computes in float32 on dequantised weights and is the
-// oracle; the fast one multiplies int8 activations with packed integer weights (declared in packed.h).
+// y = x W^T for weight matrices of a checkpoint. Two paths: the plain one computes in float32 on
+// dequantised weights and is the oracle; the fast one multiplies int8 activations with packed
+// integer weights (declared in packed.h).
 #pragma once
 
 #include "base/dtype.h"
@@ -18,8 +19,8 @@ struct WeightView {
   WeightView rows_at(int64_t begin, int64_t count) const { return {type, count, cols, row(begin)}; }
 };
 
-// y (tokens, rows) = x (tokens, cols) W^T in float32. Every element is the same sum in the same order for any number of
-// tokens and threads: 16 lanes along k, reduced by a fixed tree.
+// y (tokens, rows) = x (tokens, cols) W^T in float32. Every element is the same sum in the same
+// order for any number of tokens and threads: 16 lanes along k, reduced by a fixed tree.
 void MatMulPlain(const WeightView& w, ConstMat x, Mat y, ThreadPool& pool);
 
 }  // namespace facet
