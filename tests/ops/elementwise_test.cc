@@ -77,7 +77,7 @@ TEST(LayerNorm, IsTheFormula) {
 
 TEST(Rope, RotatesPairsHalfAHeadApart) {
   ThreadPool pool(1);
-  const double frequencies[] = {1.0, 0.01, 1e-5};
+  const float frequencies[] = {1.0, 0.01, 1e-5};
   const int32_t positions[] = {0, 7, 200000};
   RopeTable table;
   table.Fill(frequencies, positions);
@@ -87,7 +87,7 @@ TEST(Rope, RotatesPairsHalfAHeadApart) {
     for (int64_t h = 0; h < 2; ++h) {
       for (int64_t i = 0; i < 5; ++i) {
         const double a = x.view()(t, h * 10 + i), b = x.view()(t, h * 10 + 5 + i);
-        const double angle = i < 3 ? positions[t] * frequencies[i] : 0.0;
+        const float angle = i < 3 ? static_cast<float>(positions[t]) * frequencies[i] : 0.0f;
         EXPECT_NEAR(y.view()(t, h * 10 + i), a * std::cos(angle) - b * std::sin(angle), 1e-6);
         EXPECT_NEAR(y.view()(t, h * 10 + 5 + i), a * std::sin(angle) + b * std::cos(angle), 1e-6);
       }
@@ -124,7 +124,7 @@ TEST(Softcap, IsTheFormula) {
 }
 
 TEST(Elementwise, EveryInstructionSetAndThreadCountGivesTheSameBits) {
-  const double frequencies[] = {1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4};
+  const float frequencies[] = {1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4};
   std::vector<int32_t> positions(64);
   for (int i = 0; i < 64; ++i) positions[i] = 31 * i;
   RopeTable table;

@@ -1,0 +1,278 @@
+#include "model/config.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "formats/gguf.h"
+
+namespace facet {
+namespace {
+
+using nlohmann::json;
+
+// Shapes beyond these are damage, not models; they keep every later product far from overflow.
+constexpr int64_t kMaxLayers = 1024, kMaxWidth = 1 << 20, kMaxVocab = 1 << 24, kMaxContext = 1 << 24;
+
+// Reads typed values out of one JSON object; the first failure is kept and names the key.
+class Reader {
+ public:
+  Reader(const json& object, std::string where) : object_(object), where_(std::move(where)) {
+    if (!object.is_object()) Fail("a JSON object", object.type_name(), "");
+  }
+
+  bool Has(const char* key) const {
+    return object_.is_object() && object_.contains(key) && !object_[key].is_null();
+  }
+  const json& At(const char* key) const { return object_[key]; }
+
+  int Int(const char* key, int64_t low, int64_t high, std::optional<int64_t> fallback = {}) {
+    if (!Has(key)) return Missing(key, fallback);
+    const json& v = object_[key];
+    if (!v.is_number_integer() || v.get<double>() < low || v.get<double>() > high) {
+      Fail(Cat("an integer from ", low, " to ", high), v.dump(), key);
+      return static_cast<int>(low);
+    }
+    return static_cast<int>(v.get<int64_t>());
+  }
+  double Number(const char* key, double low, double high, std::optional<double> fallback = {}) {
+    if (!Has(key)) return Missing(key, fallback);
+    const json& v = object_[key];
+    if (!v.is_number() || !(v.get<double>() >= low && v.get<double>() <= high)) {
+      Fail(Cat("a number from ", low, " to ", high), v.dump(), key);
+      return low;
+    }
+    return v.get<double>();
+  }
+  bool Bool(const char* key, bool fallback) {
+    if (!Has(key)) return fallback;
+    if (!object_[key].is_boolean()) Fail("true or false", object_[key].dump(), key);
+    return object_[key].is_boolean() ? object_[key].get<bool>() : fallback;
+  }
+  std::string String(const char* key, const std::string& fallback) {
+    if (!Has(key)) return fallback;
+    if (!object_[key].is_string()) Fail("a string", object_[key].dump(), key);
+    return object_[key].is_string() ? object_[key].get<std::string>() : fallback;
+  }
+
+  // The sub-object of that name, or an empty one.
+  json Object(const char* key) const { return Has(key) ? object_[key] : json::object(); }
+
+  Result<void> Done() const {
+    if (error_) return *error_;
+    return Ok();
+  }
+  void Fail(const std::string& want, const std::string& got, const std::string& key) {
+    if (!error_) error_ = Expected(want, got.substr(0, 80), key.empty() ? where_ : where_ + "." + key);
+  }
+
+ private:
+  template <typename T>
+  T Missing(const char* key, std::optional<T> fallback) {
+    if (!fallback) Fail("a value", "none", key);
+    return fallback.value_or(T{1});
+  }
+  const json& object_;
+  std::string where_;
+  std::optional<Error> error_;
+};
+
+// eos_token_id is a number or a list of them.
+std::vector<int> IdList(const json& value) {
+  std::vector<int> ids;
+  for (const json& id : value.is_array() ? value : json::array({value})) {
+    if (id.is_number_integer() && id >= 0 && id < kMaxVocab) ids.push_back(id.get<int>());
+  }
+  return ids;
+}
+
+Result<RopeConfig> RopeFromJson(const json& parameters, const char* kind, int head_dim, double theta) {
+  const json object = parameters.is_object() && parameters.contains(kind) ? parameters[kind] : json::object();
+  Reader read(object, Cat("config.json: rope_parameters.", kind));
+  const std::string type = read.String("rope_type", "default");
+  if (type != "default" && type != "proportional" && type != "linear") {
+    read.Fail("rope_type default, proportional or linear", type, "rope_type");
+  }
+  RopeConfig rope;
+  rope.theta = read.Number("rope_theta", 1, 1e12, theta);
+  rope.scale = type == "linear" ? read.Number("factor", 1, 1e6) : 1;
+  const double part = read.Number("partial_rotary_factor", 0, 1, 1.0);
+  rope.rotated_pairs = static_cast<int>(part * head_dim / 2);
+  FACET_TRY(read.Done());
+  return rope;
+}
+
+Result<void> LayersFromJson(Reader& read, TextConfig& text) {
+  const int count = read.Int("num_hidden_layers", 1, kMaxLayers);
+  LayerConfig base;
+  base.heads = read.Int("num_attention_heads", 1, 4096);
+  base.kv_heads = read.Int("num_key_value_heads", 1, 4096);
+  base.head_dim = read.Int("head_dim", 2, 8192);
+  const bool keys_are_values = read.Bool("attention_k_eq_v", false);
+  const int full_dim = read.Int("global_head_dim", 2, 8192, base.head_dim);
+  const int full_kv = read.Int("num_global_key_value_heads", 1, 4096, base.kv_heads);
+  const json types = read.Has("layer_types") ? read.At("layer_types") : json();
+  const json per_layer = read.Object("per_layer_config");
+  if (!types.is_array() || static_cast<int>(types.size()) != count) {
+    read.Fail(Cat("a list of ", count, " layer types"), types.dump(), "layer_types");
+  }
+  FACET_TRY(read.Done());
+  for (int i = 0; i < count; ++i) {
+    LayerConfig layer = base;
+    if (types[i] != "sliding_attention" && types[i] != "full_attention") {
+      read.Fail("sliding_attention or full_attention", types[i].dump(), Cat("layer_types[", i, "]"));
+    }
+    layer.sliding = types[i] == "sliding_attention";
+    if (!layer.sliding) {
+      layer.head_dim = full_dim;
+      layer.kv_heads = full_kv;
+      layer.keys_are_values = keys_are_values;
+    }
+    const std::string key = std::to_string(i);
+    if (per_layer.contains(key)) {
+      Reader own(per_layer[key], "config.json: per_layer_config." + key);
+      layer.head_dim = own.Int("head_dim", 2, 8192, layer.head_dim);
+      layer.kv_heads = own.Int("num_key_value_heads", 1, 4096, layer.kv_heads);
+      FACET_TRY(own.Done());
+    }
+    text.layers.push_back(layer);
+  }
+  return read.Done();
+}
+
+// What no path of this program computes is refused by name.
+void RefuseUnsupported(Reader& read, bool drafter) {
+  if (read.Bool("attention_bias", false)) read.Fail("false", "true", "attention_bias");
+  if (read.Bool("use_double_wide_mlp", false)) read.Fail("false", "true", "use_double_wide_mlp");
+  if (read.Bool("enable_moe_block", false)) read.Fail("false", "true", "enable_moe_block");
+  if (!drafter && read.Int("num_kv_shared_layers", 0, kMaxLayers, 0) != 0) {
+    read.Fail("0", "shared layers", "num_kv_shared_layers");
+  }
+  if (read.Int("hidden_size_per_layer_input", 0, kMaxWidth, 0) != 0) {
+    read.Fail("0", "per-layer embeddings", "hidden_size_per_layer_input");
+  }
+  const std::string activation = read.String("hidden_activation", "gelu_pytorch_tanh");
+  if (activation != "gelu_pytorch_tanh") read.Fail("gelu_pytorch_tanh", activation, "hidden_activation");
+}
+
+// The shapes must fit together whatever their source was.
+Result<void> CheckText(const TextConfig& text) {
+  for (size_t i = 0; i < text.layers.size(); ++i) {
+    const LayerConfig& layer = text.layers[i];
+    const std::string where = Cat("layer ", i);
+    if (layer.heads % layer.kv_heads != 0) {
+      return Expected("heads that are a multiple of the kv heads", Cat(layer.heads, " and ", layer.kv_heads), where);
+    }
+    if (layer.head_dim % 2 != 0) return Expected("an even head_dim", layer.head_dim, where);
+  }
+  return Ok();
+}
+
+Result<TextConfig> TextFromJson(const json& object, Family family) {
+  Reader read(object, "config.json: text_config");
+  TextConfig text;
+  text.family = family;
+  text.width = read.Int("hidden_size", 1, kMaxWidth);
+  text.ffn = read.Int("intermediate_size", 1, kMaxWidth);
+  text.vocab = read.Int("vocab_size", 1, kMaxVocab);
+  text.context = read.Int("max_position_embeddings", 1, kMaxContext, 131072);
+  text.window = read.Int("sliding_window", 1, kMaxContext, 512);
+  text.eps = static_cast<float>(read.Number("rms_norm_eps", 1e-12, 1, 1e-6));
+  text.softcap = static_cast<float>(read.Number("final_logit_softcapping", 0, 1e6, 0));
+  text.image_bidirectional = read.String("use_bidirectional_attention", "") == "vision";
+  text.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(text.width)));
+  text.value_norm = true;
+  RefuseUnsupported(read, family == Family::kGemma4Assistant);
+  FACET_TRY(LayersFromJson(read, text));
+  int sliding_dim = text.layers[0].head_dim, full_dim = text.layers[0].head_dim;
+  for (const LayerConfig& layer : text.layers) (layer.sliding ? sliding_dim : full_dim) = layer.head_dim;
+  const json parameters = read.Object("rope_parameters");
+  FACET_ASSIGN(text.rope_sliding, RopeFromJson(parameters, "sliding_attention", sliding_dim, 1e4));
+  FACET_ASSIGN(text.rope_full, RopeFromJson(parameters, "full_attention", full_dim, 1e6));
+  FACET_TRY(CheckText(text));
+  return text;
+}
+
+GenerationConfig GenerationFromJson(const json& generation, const json& config) {
+  GenerationConfig out;
+  const json& text = config.contains("text_config") ? config["text_config"] : config;
+  for (const json* source : {&generation, &config, &text}) {
+    if (source->is_object() && source->contains("eos_token_id")) {
+      out.eos = IdList((*source)["eos_token_id"]);
+      break;
+    }
+  }
+  if (!generation.is_object()) return out;
+  if (generation.contains("suppress_tokens")) out.suppress = IdList(generation["suppress_tokens"]);
+  const auto number = [&](const char* key) -> std::optional<double> {
+    if (!generation.contains(key) || !generation[key].is_number()) return std::nullopt;
+    return generation[key].get<double>();
+  };
+  out.temperature = number("temperature");
+  out.top_p = number("top_p");
+  if (const auto k = number("top_k")) out.top_k = static_cast<int>(*k);
+  if (generation.contains("do_sample") && generation["do_sample"].is_boolean()) {
+    out.do_sample = generation["do_sample"].get<bool>();
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<ModelConfig> ConfigFromJson(const json& config, const json& generation) {
+  Reader read(config, "config.json");
+  ModelConfig out;
+  const std::string type = read.String("model_type", "");
+  FACET_TRY(read.Done());
+  if (type != "gemma4_unified" && type != "gemma4_unified_assistant") {
+    return Error{Cat("config.json: model_type \"", type,
+                     "\" is not supported; gemma4_unified and gemma4_unified_assistant are (and Gemma 3 text models as GGUF)"),
+                 ErrorKind::kUnsupported};
+  }
+  const bool drafter = type == "gemma4_unified_assistant";
+  FACET_ASSIGN(out.text, TextFromJson(read.Object("text_config"),
+                                      drafter ? Family::kGemma4Assistant : Family::kGemma4Unified));
+  if (drafter) {
+    DrafterConfig d;
+    d.target_width = read.Int("backbone_hidden_size", 1, kMaxWidth);
+    d.ordered_embeddings = read.Bool("use_ordered_embeddings", false);
+    if (d.ordered_embeddings) {
+      d.centroids = read.Int("num_centroids", 1, kMaxVocab);
+      d.top_centroids = read.Int("centroid_intermediate_top_k", 1, d.centroids);
+    }
+    out.drafter = d;
+  }
+  if (read.Has("vision_config")) {
+    const json object = read.Object("vision_config");
+    Reader vision(object, "config.json: vision_config");
+    VisionConfig v;
+    v.embed_dim = vision.Int("mm_embed_dim", 1, kMaxWidth);
+    v.positions = vision.Int("mm_posemb_size", 1, 1 << 20);
+    v.eps = static_cast<float>(vision.Number("rms_norm_eps", 1e-12, 1, 1e-6));
+    const int side = vision.Int("patch_size", 1, 4096, 16) * vision.Int("pooling_kernel_size", 1, 64, 3);
+    if (side != 48) vision.Fail("patches of 48 pixels", std::to_string(side), "patch_size * pooling_kernel_size");
+    FACET_TRY(vision.Done());
+    out.vision = v;
+  }
+  if (read.Has("audio_config")) {
+    const json object = read.Object("audio_config");
+    Reader audio(object, "config.json: audio_config");
+    AudioConfig a;
+    a.frame = audio.Int("audio_embed_dim", 1, 1 << 16, 640);
+    if (a.frame != 640) audio.Fail("640", std::to_string(a.frame), "audio_embed_dim");
+    a.eps = static_cast<float>(audio.Number("rms_norm_eps", 1e-12, 1, 1e-6));
+    FACET_TRY(audio.Done());
+    out.audio = a;
+  }
+  const auto id = [&](const char* key) { return read.Int(key, -1, kMaxVocab, -1); };
+  out.tokens = {id("image_token_id"), id("video_token_id"), id("audio_token_id"), id("boi_token_id"),
+                id("eoi_token_id"),   id("boa_token_id"),   std::max(id("eoa_token_index"), id("eoa_token_id"))};
+  out.generation = GenerationFromJson(generation, config);
+  const json text_object = read.Object("text_config");
+  if (text_object.contains("bos_token_id") && text_object["bos_token_id"].is_number_integer()) {
+    out.bos = text_object["bos_token_id"].get<int>();
+  }
+  FACET_TRY(read.Done());
+  return out;
+}
+
+}  // namespace facet

@@ -1,0 +1,197 @@
+#include "model/kv_cache.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+namespace facet {
+namespace {
+
+constexpr size_t kPageAlignment = 64;
+
+size_t AlignUp(size_t bytes) { return (bytes + kPageAlignment - 1) / kPageAlignment * kPageAlignment; }
+
+}  // namespace
+
+CacheLayout CacheLayout::Create(const TextConfig& config, CacheType type, bool compact) {
+  CacheLayout layout;
+  layout.window = config.window;
+  for (const LayerConfig& c : config.layers) {
+    Layer layer;
+    layer.group = c.sliding ? kSliding : kFull;
+    layer.compact = compact && c.keys_are_values && config.value_norm;
+    const int rotated = 2 * config.rope(c.sliding).rotated_pairs;
+    layer.shape = {c.kv_heads, c.head_dim, c.head_dim, layer.compact ? rotated : c.head_dim, type};
+    layer.offset = layout.page_bytes[layer.group];
+    layout.page_bytes[layer.group] += AlignUp(layer.shape.tile_bytes());
+    layout.layers.push_back(layer);
+  }
+  return layout;
+}
+
+size_t CacheLayout::BytesFor(int64_t tokens) const {
+  const auto pages = [](int64_t positions) { return static_cast<size_t>((positions + kTile - 1) / kTile); };
+  const int64_t near = std::min<int64_t>(tokens, window + kTile);
+  return pages(tokens) * page_bytes[kFull] + pages(near) * page_bytes[kSliding];
+}
+
+KvPool::KvPool(CacheLayout layout, size_t budget) : layout_(std::move(layout)), budget_(budget) {}
+
+KvPool::~KvPool() {
+  for (auto& list : free_) {
+    for (Page* page : list) {
+      std::free(page->data);
+      delete page;
+    }
+  }
+}
+
+KvPool::Page* KvPool::Allocate(int group) {
+  const size_t bytes = layout_.page_bytes[group];
+  if (budget_ != 0 && in_use_ + bytes > budget_) return nullptr;
+  if (!free_[group].empty()) {
+    Page* page = free_[group].back();
+    free_[group].pop_back();
+    page->references = 1;
+    in_use_ += bytes;
+    return page;
+  }
+  auto* data = static_cast<std::byte*>(std::aligned_alloc(kPageAlignment, bytes));
+  if (data == nullptr) return nullptr;
+  in_use_ += bytes;
+  return new Page{data, 1, static_cast<uint8_t>(group)};
+}
+
+void KvPool::Release(Page* page) {
+  if (--page->references > 0) return;
+  in_use_ -= layout_.page_bytes[page->group];
+  // A handful of pages is kept for the next sequence; the rest goes back to the system.
+  constexpr size_t kKept = 64;
+  if (free_[page->group].size() < kKept) {
+    free_[page->group].push_back(page);
+  } else {
+    std::free(page->data);
+    delete page;
+  }
+}
+
+KvSequence::KvSequence(const KvSequence& other)
+    : pool_(other.pool_), length_(other.length_), pages_(other.pages_), first_(other.first_) {
+  for (auto& list : pages_) {
+    for (KvPool::Page* page : list) {
+      if (page != nullptr) ++page->references;
+    }
+  }
+}
+
+KvSequence::KvSequence(KvSequence&& other) noexcept
+    : pool_(other.pool_),
+      length_(std::exchange(other.length_, 0)),
+      pages_(std::exchange(other.pages_, {})),
+      first_(std::exchange(other.first_, {})) {}
+
+KvSequence& KvSequence::operator=(KvSequence other) noexcept {
+  std::swap(pool_, other.pool_);
+  std::swap(length_, other.length_);
+  std::swap(pages_, other.pages_);
+  std::swap(first_, other.first_);
+  return *this;
+}
+
+KvSequence::~KvSequence() {
+  for (auto& list : pages_) {
+    for (KvPool::Page* page : list) {
+      if (page != nullptr) pool_->Release(page);
+    }
+  }
+}
+
+Result<KvPool::Page*> KvSequence::NewPage(int group) {
+  if (KvPool::Page* page = pool_->Allocate(group)) return page;
+  return Error{Cat("the cache of keys and values is full: ", pool_->bytes_in_use() >> 20, " MiB in use of ",
+                   pool_->budget() >> 20, " MiB"),
+               ErrorKind::kResource};
+}
+
+Result<void> KvSequence::Reserve(int rows) {
+  if (rows <= 0) return Ok();
+  const size_t begin = length_ / kTile, end = (length_ + rows + kTile - 1) / kTile;
+  for (int group : {CacheLayout::kSliding, CacheLayout::kFull}) {
+    if (pool_->layout().page_bytes[group] == 0) continue;
+    std::vector<KvPool::Page*>& pages = pages_[group];
+    for (size_t tile = begin; tile < end; ++tile) {
+      if (tile >= pages.size()) {
+        FACET_ASSIGN(KvPool::Page * page, NewPage(group));
+        pages.push_back(page);
+      } else if (pages[tile]->references > 1) {
+        // Somebody else reads this page: write into a copy of it.
+        FACET_ASSIGN(KvPool::Page * page, NewPage(group));
+        std::memcpy(page->data, pages[tile]->data, pool_->layout().page_bytes[group]);
+        pool_->Release(std::exchange(pages[tile], page));
+      }
+    }
+  }
+  return Ok();
+}
+
+void KvSequence::Commit(int rows) {
+  length_ += rows;
+  std::vector<KvPool::Page*>& pages = pages_[CacheLayout::kSliding];
+  assert(pages.empty() || static_cast<size_t>(length_) <= pages.size() * kTile);
+  // The next query, at position length, sees keys from length - window + 1 on.
+  const int keep = std::max(0, length_ - pool_->layout().window + 1) / kTile;
+  for (int& tile = first_[CacheLayout::kSliding]; tile < keep && tile < static_cast<int>(pages.size()); ++tile) {
+    pool_->Release(std::exchange(pages[tile], nullptr));
+  }
+}
+
+bool KvSequence::CanRewind(int length) const {
+  if (length < 0 || length > length_) return false;
+  const int needed = std::max(0, length - pool_->layout().window + 1) / kTile;
+  return pages_[CacheLayout::kSliding].empty() || needed >= first_[CacheLayout::kSliding];
+}
+
+Result<void> KvSequence::Rewind(int length) {
+  if (!CanRewind(length)) {
+    return Error{Cat("cannot go back from ", length_, " to ", length, " tokens: the window there has been given up")};
+  }
+  length_ = length;
+  const size_t tiles = (length + kTile - 1) / kTile;
+  for (auto& list : pages_) {
+    while (list.size() > tiles) {
+      if (list.back() != nullptr) pool_->Release(list.back());
+      list.pop_back();
+    }
+  }
+  return Ok();
+}
+
+std::byte* KvSequence::WritableTile(int layer, int position) {
+  const CacheLayout::Layer& place = pool_->layout().layers[layer];
+  KvPool::Page* page = pages_[place.group][position / kTile];
+  assert(page != nullptr && page->references == 1);
+  return page->data + place.offset;
+}
+
+void KvSequence::TilePointers(int layer, std::vector<const std::byte*>& out) const {
+  const CacheLayout::Layer& place = pool_->layout().layers[layer];
+  const std::vector<KvPool::Page*>& pages = pages_[place.group];
+  out.resize(pages.size());
+  for (size_t tile = 0; tile < pages.size(); ++tile) {
+    out[tile] = pages[tile] == nullptr ? nullptr : pages[tile]->data + place.offset;
+  }
+}
+
+size_t KvSequence::bytes() const {
+  size_t total = 0;
+  for (int group = 0; group < 2; ++group) {
+    for (const KvPool::Page* page : pages_[group]) {
+      if (page != nullptr) total += pool_->layout().page_bytes[group];
+    }
+  }
+  return total;
+}
+
+}  // namespace facet

@@ -1,0 +1,106 @@
+// The paged cache of keys and values. DESIGN section 5.
+//
+// A page holds kTile positions of all layers of one group (the sliding layers, or the full ones) and is shared by reference
+// count: a copy of a KvSequence is a snapshot that costs nothing until one of the two writes into a shared page. Rows of a
+// step are written behind the committed length and become visible by Commit, so a rejected draft overwrites nothing.
+// Not thread-safe: one engine thread owns a pool and its sequences.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "model/config.h"
+#include "ops/attention/attention.h"
+
+namespace facet {
+
+// Where each layer's records lie inside a page.
+struct CacheLayout {
+  enum Group { kSliding = 0, kFull = 1 };
+  struct Layer {
+    Group group = kSliding;
+    KvShape shape;
+    size_t offset = 0;  // bytes from the start of the page
+    bool compact = false;  // rotated key, then v; see Record in layer.h
+  };
+  std::vector<Layer> layers;
+  std::array<size_t, 2> page_bytes{};  // by group; 0 where the model has no such layer
+  int window = 0;
+
+  // `compact`: full layers whose keys are values keep only the rotated part of the key.
+  static CacheLayout Create(const TextConfig& config, CacheType type, bool compact);
+
+  // Bytes that a sequence of `tokens` takes.
+  size_t BytesFor(int64_t tokens) const;
+};
+
+class KvPool {
+ public:
+  // `budget` bytes for all pages; 0 = no limit.
+  explicit KvPool(CacheLayout layout, size_t budget = 0);
+  ~KvPool();
+  KvPool(const KvPool&) = delete;
+  KvPool& operator=(const KvPool&) = delete;
+
+  const CacheLayout& layout() const { return layout_; }
+  size_t bytes_in_use() const { return in_use_; }
+  size_t budget() const { return budget_; }
+  void set_budget(size_t bytes) { budget_ = bytes; }
+
+ private:
+  friend class KvSequence;
+  struct Page {
+    std::byte* data;
+    uint32_t references;
+    uint8_t group;
+  };
+  // Null where the budget does not allow another page.
+  Page* Allocate(int group);
+  void Release(Page* page);
+
+  CacheLayout layout_;
+  size_t budget_, in_use_ = 0;
+  std::array<std::vector<Page*>, 2> free_;
+};
+
+class KvSequence {
+ public:
+  explicit KvSequence(KvPool& pool) : pool_(&pool) {}
+  KvSequence(const KvSequence& other);
+  KvSequence(KvSequence&& other) noexcept;
+  KvSequence& operator=(KvSequence other) noexcept;
+  ~KvSequence();
+
+  KvPool& pool() const { return *pool_; }
+  int length() const { return length_; }  // committed positions
+
+  // Makes positions [length, length + rows) writable: pages exist and are this sequence's alone.
+  // Error kResource where the pool's budget is spent.
+  Result<void> Reserve(int rows);
+  // The first `rows` of the reserved positions count from now on; sliding pages behind the window are given up.
+  void Commit(int rows);
+  // Back to an earlier length. Error where the window of that length has been given up.
+  Result<void> Rewind(int length);
+  bool CanRewind(int length) const;
+
+  // Page of a layer's records, for writing position `position`.
+  std::byte* WritableTile(int layer, int position);
+  // Pointer to each tile of this layer, indexed by position / kTile; null for tiles given up.
+  void TilePointers(int layer, std::vector<const std::byte*>& out) const;
+
+  // Pages that this sequence refers to, shared ones counted whole.
+  size_t bytes() const;
+
+ private:
+  Result<KvPool::Page*> NewPage(int group);
+  KvPool* pool_;
+  int length_ = 0;
+  std::array<std::vector<KvPool::Page*>, 2> pages_;  // by group, indexed by tile; null where given up
+  std::array<int, 2> first_{};                       // first tile still held, by group
+};
+
+}  // namespace facet

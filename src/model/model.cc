@@ -1,0 +1,62 @@
+#include "model/model.h"
+
+#include <algorithm>
+
+#include "model/step.h"
+#include "ops/elementwise/elementwise.h"
+
+namespace facet {
+
+int ChunkLength(std::span<const SoftRun> soft, int begin, int total, int limit) {
+  int end = std::min(total, begin + std::max(1, limit));
+  for (const SoftRun& run : soft) {
+    if (!run.picture || run.begin >= end || run.end() <= end) continue;
+    // The border falls inside this picture: stop before it, or take it whole where it comes first.
+    end = run.begin > begin ? run.begin : run.end();
+    break;
+  }
+  return end - begin;
+}
+
+Result<std::unique_ptr<Model>> Model::Load(const LoadOptions& options, ThreadPool& pool) {
+  FACET_ASSIGN(Checkpoint checkpoint, LoadCheckpoint(options.model, options.mmproj));
+  if (checkpoint.config.drafter) {
+    return Error{Cat(options.model.string(), ": is a drafter; it goes beside a model, it cannot answer alone"), ErrorKind::kUnsupported};
+  }
+  return std::unique_ptr<Model>(new Model(std::move(checkpoint), options, pool));
+}
+
+Model::Model(Checkpoint checkpoint, const LoadOptions& options, ThreadPool& pool)
+    : checkpoint_(std::move(checkpoint)),
+      pool_(pool),
+      projector_(options.precision, pool),
+      cache_(std::make_unique<KvPool>(
+          CacheLayout::Create(checkpoint_.config.text, options.cache, options.compact_cache), options.cache_budget)),
+      work_(std::make_unique<Workspace>()) {}
+
+Model::~Model() = default;
+
+Result<void> Model::Forward(std::span<const Chunk> chunks, Buffer& hidden) {
+  Step step(*this, chunks);
+  FACET_TRY(step.Begin());
+  for (size_t layer = 0; layer < config().text.layers.size(); ++layer) step.Layer(static_cast<int>(layer));
+  step.Finish(hidden);
+  return Ok();
+}
+
+void Model::Logits(ConstMat hidden, Mat logits) {
+  projector_.Run(hidden, weights().embedding, logits);
+  if (config().text.softcap > 0) Softcap(config().text.softcap, logits, pool_);
+}
+
+Result<void> Model::EmbedTokens(std::span<const int32_t> ids, Mat out) {
+  const TextConfig& text = config().text;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= text.vocab) return Expected(Cat("a token id below ", text.vocab), ids[i], "token");
+    projector_.Row(weights().embedding, ids[i], out.row_span(i));
+    for (float& value : out.row_span(i)) value *= text.embedding_scale;
+  }
+  return Ok();
+}
+
+}  // namespace facet

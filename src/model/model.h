@@ -1,0 +1,97 @@
+// A loaded model: one forward step over rows of many sequences, logits, and the embedders of pictures and sound.
+// DESIGN section 4 has the arithmetic.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/matrix.h"
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "model/config.h"
+#include "model/kv_cache.h"
+#include "model/projection.h"
+#include "model/weights.h"
+
+namespace facet {
+
+// Soft tokens of one picture, film frame or sound inside a sequence: rows that replace the placeholder's embedding.
+struct SoftRun {
+  int begin = 0;            // absolute position of the first soft token
+  ConstMat rows;            // (count, width)
+  bool picture = false;     // pictures and film frames see themselves whole in sliding layers
+  int end() const { return begin + static_cast<int>(rows.rows()); }
+};
+
+// New tokens of one sequence in one step. A picture's run must lie in one chunk whole.
+struct Chunk {
+  KvSequence* sequence = nullptr;    // positions continue at sequence->length(); Commit is the caller's
+  std::span<const int32_t> tokens;   // ids; those under soft runs are ignored
+  std::span<const SoftRun> soft;     // sorted by begin; runs outside the chunk are allowed
+  int outputs = 1;                   // hidden states wanted, for that many of the last rows
+};
+
+// How many tokens of a prompt to take from `begin` on, at most `limit` where pictures allow: a run that would be cut is
+// taken whole or left for the next chunk. `soft` as in Chunk. At least 1.
+int ChunkLength(std::span<const SoftRun> soft, int begin, int total, int limit);
+
+struct LoadOptions {
+  std::filesystem::path model;
+  std::optional<std::filesystem::path> mmproj;
+  Precision precision = Precision::kFast;
+  CacheType cache = CacheType::kF16;
+  bool compact_cache = true;
+  size_t cache_budget = 0;  // bytes; 0 = no limit
+};
+
+// Receives every named intermediate; see DESIGN rule 3.
+using Trace = std::function<void(std::string_view name, int layer, ConstMat values)>;
+
+class Model {
+ public:
+  static Result<std::unique_ptr<Model>> Load(const LoadOptions& options, ThreadPool& pool);
+  ~Model();
+
+  const ModelConfig& config() const { return checkpoint_.config; }
+  const Weights& weights() const { return checkpoint_.weights; }
+  KvPool& cache() { return *cache_; }
+  ThreadPool& pool() { return pool_; }
+
+  // Computes all chunks in one batch. Writes keys and values behind each sequence's length (the caller commits) and
+  // returns the states after the final norm: (sum of outputs, width), chunk after chunk. On error (cache full, a picture
+  // that is cut, an id outside the vocabulary) no sequence has changed.
+  Result<void> Forward(std::span<const Chunk> chunks, Buffer& hidden);
+
+  // Logits (rows, vocab) of such states, soft-capped; suppress_tokens are not applied.
+  void Logits(ConstMat hidden, Mat logits);
+
+  // Rows of the embedding table, scaled: (ids, width).
+  Result<void> EmbedTokens(std::span<const int32_t> ids, Mat out);
+
+  // Soft tokens of a picture of `columns` patches a row: pixels (patches, 6912) to (patches, width).
+  Result<void> EmbedPatches(MatrixView<const uint8_t> pixels, int columns, Mat out);
+  // Soft tokens of sound: frames (n, 640) to (n, width).
+  Result<void> EmbedAudio(ConstMat frames, Mat out);
+
+  void set_trace(Trace trace) { trace_ = std::move(trace); }
+
+ private:
+  Model(Checkpoint checkpoint, const LoadOptions& options, ThreadPool& pool);
+  friend class Step;
+  friend class Drafter;
+
+  Checkpoint checkpoint_;
+  ThreadPool& pool_;
+  Projector projector_;
+  std::unique_ptr<KvPool> cache_;
+  Trace trace_;
+  struct Workspace;
+  std::unique_ptr<Workspace> work_;
+};
+
+}  // namespace facet

@@ -1,0 +1,340 @@
+#include "model/weights.h"
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/log.h"
+#include "base/mapped_file.h"
+#include "formats/gguf.h"
+#include "formats/safetensors.h"
+#include "ops/quant/quant.h"
+
+namespace facet {
+namespace {
+
+// One part's name in both containers; `{}` is the layer.
+struct PartName {
+  const char* hub;
+  const char* gguf;
+};
+
+constexpr PartName kAttnNorm{"input_layernorm.weight", "attn_norm.weight"};
+constexpr PartName kQ{"self_attn.q_proj.weight", "attn_q.weight"};
+constexpr PartName kK{"self_attn.k_proj.weight", "attn_k.weight"};
+constexpr PartName kV{"self_attn.v_proj.weight", "attn_v.weight"};
+constexpr PartName kO{"self_attn.o_proj.weight", "attn_output.weight"};
+constexpr PartName kQNorm{"self_attn.q_norm.weight", "attn_q_norm.weight"};
+constexpr PartName kKNorm{"self_attn.k_norm.weight", "attn_k_norm.weight"};
+constexpr PartName kPostAttnNorm{"post_attention_layernorm.weight", "post_attention_norm.weight"};
+constexpr PartName kFfnNorm{"pre_feedforward_layernorm.weight", "ffn_norm.weight"};
+constexpr PartName kPostFfnNorm{"post_feedforward_layernorm.weight", "post_ffw_norm.weight"};
+constexpr PartName kGate{"mlp.gate_proj.weight", "ffn_gate.weight"};
+constexpr PartName kUp{"mlp.up_proj.weight", "ffn_up.weight"};
+constexpr PartName kDown{"mlp.down_proj.weight", "ffn_down.weight"};
+constexpr PartName kLayerScalar{"layer_scalar", "layer_output_scale.weight"};
+
+// Takes tensors out of a checkpoint by any of their names, checks their shapes and remembers what was taken.
+class Taker {
+ public:
+  Taker(const TensorFile& file, bool gguf, std::string prefix)
+      : file_(file), gguf_(gguf), prefix_(std::move(prefix)) {}
+
+  bool gguf() const { return gguf_; }
+  std::string LayerName(int layer, const PartName& part) const {
+    return gguf_ ? Cat("blk.", layer, ".", part.gguf) : Cat(prefix_, "layers.", layer, ".", part.hub);
+  }
+  std::string TopName(const char* hub, const char* gguf) const { return gguf_ ? gguf : prefix_ + hub; }
+
+  // The first of `names` that the file has.
+  Result<const Tensor*> Take(const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+      if (const Tensor* tensor = file_.Find(name)) {
+        taken_.insert(name);
+        return tensor;
+      }
+    }
+    return file_.Get(names.front()).error();
+  }
+
+  // A matrix of (rows, cols), left where it lies.
+  Result<Linear> Matrix(const std::vector<std::string>& names, int64_t rows, int64_t cols) {
+    FACET_ASSIGN(const Tensor* tensor, Take(names));
+    FACET_TRY(CheckShape(*tensor, {rows, cols}));
+    return Linear{tensor->name, {tensor->type, rows, cols, tensor->data.data()}};
+  }
+  Result<Linear> Matrix(int layer, const PartName& part, int64_t rows, int64_t cols) {
+    return Matrix({LayerName(layer, part)}, rows, cols);
+  }
+
+  // A vector of `count` values, decoded; also any shape whose product is `count` when `shape` is given.
+  Result<Vector> Values(const std::vector<std::string>& names, std::vector<int64_t> shape) {
+    FACET_ASSIGN(const Tensor* tensor, Take(names));
+    FACET_TRY(CheckShape(*tensor, shape));
+    Vector out(tensor->elements());
+    const int64_t cols = tensor->cols();
+    for (int64_t r = 0; r < tensor->rows(); ++r) {
+      DequantizeRow(tensor->type, tensor->data.data() + r * RowBytes(tensor->type, cols),
+                    std::span(out).subspan(r * cols, cols));
+    }
+    return out;
+  }
+  Result<Vector> Values(int layer, const PartName& part, int64_t count) {
+    return Values({LayerName(layer, part)}, {count});
+  }
+
+  // Error for a tensor inside a layer that nothing took: it would change the result. Others are only reported.
+  Result<void> CheckAllTaken(const std::set<std::string>& harmless) const {
+    for (const Tensor& tensor : file_.tensors()) {
+      if (taken_.contains(tensor.name) || harmless.contains(tensor.name)) continue;
+      const bool in_layer = tensor.name.find(gguf_ ? "blk." : "layers.") != std::string::npos;
+      if (in_layer || tensor.name.find("output.weight") == 0 || tensor.name.find("lm_head") != std::string::npos) {
+        return Error{Cat(file_.path().string(), ": tensor ", tensor.name, " ", tensor.Describe(),
+                         " belongs to no part of the model that is known here"),
+                     ErrorKind::kUnsupported};
+      }
+      spdlog::warn("{}: tensor {} is not used", file_.path().string(), tensor.name);
+    }
+    return Ok();
+  }
+
+  Result<void> CheckShape(const Tensor& tensor, const std::vector<int64_t>& shape) const {
+    if (tensor.shape == shape && IsFloating(tensor.type)) return Ok();
+    Tensor want;
+    want.shape = shape;
+    std::string text = want.Describe();
+    return Expected("shape " + text.substr(0, text.find(')') + 1) + " of floating numbers", tensor.Describe(),
+                    Cat(file_.path().string(), ": ", tensor.name));
+  }
+
+ private:
+  const TensorFile& file_;
+  bool gguf_;
+  std::string prefix_;
+  std::set<std::string> taken_;
+};
+
+Result<LayerWeights> TakeLayer(Taker& take, const ModelConfig& config, int i) {
+  const TextConfig& text = config.text;
+  const LayerConfig& c = text.layers[i];
+  const int64_t width = text.width, q_rows = int64_t{c.heads} * c.head_dim, kv_rows = int64_t{c.kv_heads} * c.head_dim;
+  LayerWeights w;
+  FACET_ASSIGN(w.attn_norm, take.Values(i, kAttnNorm, width));
+  FACET_ASSIGN(w.q, take.Matrix(i, kQ, q_rows, width));
+  FACET_ASSIGN(w.q_norm, take.Values(i, kQNorm, c.head_dim));
+  if (!config.drafter) {
+    FACET_ASSIGN(w.k, take.Matrix(i, kK, kv_rows, width));
+    FACET_ASSIGN(w.k_norm, take.Values(i, kKNorm, c.head_dim));
+    if (!c.keys_are_values) {
+      FACET_ASSIGN(w.v, take.Matrix(i, kV, kv_rows, width));
+    }
+  }
+  FACET_ASSIGN(w.o, take.Matrix(i, kO, width, q_rows));
+  FACET_ASSIGN(w.post_attn_norm, take.Values(i, kPostAttnNorm, width));
+  FACET_ASSIGN(w.ffn_norm, take.Values(i, kFfnNorm, width));
+  FACET_ASSIGN(w.gate, take.Matrix(i, kGate, text.ffn, width));
+  FACET_ASSIGN(w.up, take.Matrix(i, kUp, text.ffn, width));
+  FACET_ASSIGN(w.down, take.Matrix(i, kDown, width, text.ffn));
+  FACET_ASSIGN(w.post_ffn_norm, take.Values(i, kPostFfnNorm, width));
+  if (text.family != Family::kGemma3) {
+    FACET_ASSIGN(const Vector scalar, take.Values(i, kLayerScalar, 1));
+    w.layer_scalar = scalar[0];
+  }
+  return w;
+}
+
+// Tables of column and row positions: the hub keeps (positions, 2, width), a GGUF (2, positions, width).
+Result<void> TakePositions(Taker& take, const VisionConfig& c, VisionWeights& w) {
+  const int64_t n = c.positions, d = c.embed_dim;
+  if (take.gguf()) {
+    FACET_ASSIGN(const Vector table, take.Values({"v.position_embd.weight"}, {2, n, d}));
+    w.columns.assign(table.begin(), table.begin() + n * d);
+    w.rows.assign(table.begin() + n * d, table.end());
+    return Ok();
+  }
+  FACET_ASSIGN(const Vector table, take.Values({"model.vision_embedder.pos_embedding", "model.embed_vision.pos_embedding"}, {n, 2, d}));
+  w.columns.resize(n * d);
+  w.rows.resize(n * d);
+  for (int64_t i = 0; i < n; ++i) {
+    std::memcpy(&w.columns[i * d], &table[2 * i * d], d * sizeof(float));
+    std::memcpy(&w.rows[i * d], &table[(2 * i + 1) * d], d * sizeof(float));
+  }
+  return Ok();
+}
+
+Result<VisionWeights> TakeVision(Taker& take, const ModelConfig& config) {
+  const VisionConfig& c = *config.vision;
+  constexpr int64_t kPatch = 48 * 48 * 3;
+  const int64_t d = c.embed_dim;
+  const auto names = [&](const std::string& hub, const std::string& gguf) -> std::vector<std::string> {
+    if (take.gguf()) return {gguf};
+    return {"model.vision_embedder." + hub, "model.embed_vision." + hub};
+  };
+  VisionWeights w;
+  w.channels_first = take.gguf();
+  FACET_ASSIGN(w.ln1, take.Values(names("patch_ln1.weight", "v.patch_norm.1.weight"), {kPatch}));
+  FACET_ASSIGN(w.ln1_bias, take.Values(names("patch_ln1.bias", "v.patch_norm.1.bias"), {kPatch}));
+  FACET_ASSIGN(w.patch, take.Matrix(names("patch_dense.weight", "v.patch_embd.weight"), d, kPatch));
+  FACET_ASSIGN(w.bias, take.Values(names("patch_dense.bias", "v.patch_embd.bias"), {d}));
+  FACET_ASSIGN(w.ln2, take.Values(names("patch_ln2.weight", "v.patch_norm.2.weight"), {d}));
+  FACET_ASSIGN(w.ln2_bias, take.Values(names("patch_ln2.bias", "v.patch_norm.2.bias"), {d}));
+  FACET_TRY(TakePositions(take, c, w));
+  FACET_ASSIGN(w.pos_norm, take.Values(names("pos_norm.weight", "v.patch_norm.3.weight"), {d}));
+  FACET_ASSIGN(w.pos_norm_bias, take.Values(names("pos_norm.bias", "v.patch_norm.3.bias"), {d}));
+  std::vector<std::string> projection = {"model.embed_vision.embedding_projection.weight",
+                                         "model.embed_vision.multimodal_embedder.embedding_projection.weight"};
+  if (take.gguf()) projection = {"mm.input_projection.weight"};
+  FACET_ASSIGN(w.projection, take.Matrix(projection, config.text.width, d));
+  return w;
+}
+
+Result<AudioWeights> TakeAudio(Taker& take, const ModelConfig& config) {
+  std::vector<std::string> names = {"model.embed_audio.embedding_projection.weight",
+                                    "model.embed_audio.multimodal_embedder.embedding_projection.weight"};
+  if (take.gguf()) names = {"mm.a.input_projection.weight"};
+  AudioWeights w;
+  FACET_ASSIGN(w.projection, take.Matrix(names, config.text.width, config.audio->frame));
+  return w;
+}
+
+Result<std::vector<int32_t>> TakeOrdering(Taker& take, const std::vector<std::string>& names, int vocab) {
+  FACET_ASSIGN(const Tensor* tensor, take.Take(names));
+  if (tensor->elements() != vocab || (tensor->type != DType::kI64 && tensor->type != DType::kI32)) {
+    return Expected(Cat("(", vocab, ") integers"), tensor->Describe(), tensor->name);
+  }
+  std::vector<int32_t> ids(vocab);
+  for (int i = 0; i < vocab; ++i) {
+    int64_t id = 0;
+    if (tensor->type == DType::kI64) {
+      std::memcpy(&id, tensor->data.data() + i * sizeof(int64_t), sizeof(int64_t));
+    } else {
+      int32_t narrow = 0;
+      std::memcpy(&narrow, tensor->data.data() + i * sizeof(int32_t), sizeof(int32_t));
+      id = narrow;
+    }
+    if (id < 0 || id >= vocab) return Expected(Cat("ids below ", vocab), id, Cat(tensor->name, "[", i, "]"));
+    ids[i] = static_cast<int32_t>(id);
+  }
+  return ids;
+}
+
+Result<DrafterWeights> TakeDrafter(Taker& take, ModelConfig& config) {
+  DrafterConfig& c = *config.drafter;
+  const int64_t width = config.text.width, target = c.target_width;
+  const auto names = [&](const char* hub, const char* gguf) -> std::vector<std::string> { return {take.gguf() ? gguf : hub}; };
+  DrafterWeights w;
+  FACET_ASSIGN(w.pre_projection, take.Matrix(names("pre_projection.weight", "nextn.pre_projection.weight"), width, 2 * target));
+  FACET_ASSIGN(w.post_projection, take.Matrix(names("post_projection.weight", "nextn.post_projection.weight"), target, width));
+  if (!c.ordered_embeddings) return w;
+  FACET_ASSIGN(w.centroids, take.Matrix(names("masked_embedding.centroids.weight", "masked_embd_centroids.weight"), c.centroids, width));
+  FACET_ASSIGN(w.ordering, TakeOrdering(take, names("masked_embedding.token_ordering", "masked_embd_ordering"), config.text.vocab));
+  if (config.text.vocab % c.centroids != 0) {
+    return Expected("a vocabulary that the centroids divide", Cat(config.text.vocab, " and ", c.centroids), "num_centroids");
+  }
+  return w;
+}
+
+Result<void> TakeText(Taker& take, ModelConfig& config, Weights& w) {
+  FACET_ASSIGN(w.embedding, take.Matrix({take.TopName("embed_tokens.weight", "token_embd.weight")}, config.text.vocab, config.text.width));
+  FACET_ASSIGN(w.final_norm, take.Values({take.TopName("norm.weight", "output_norm.weight")}, {config.text.width}));
+  for (size_t i = 0; i < config.text.layers.size(); ++i) {
+    FACET_ASSIGN(LayerWeights layer, TakeLayer(take, config, static_cast<int>(i)));
+    w.layers.push_back(std::move(layer));
+  }
+  return Ok();
+}
+
+Result<nlohmann::json> ReadJson(const std::filesystem::path& path) {
+  FACET_ASSIGN(const std::string text, ReadFile(path));
+  nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
+  if (value.is_discarded()) return Error{Cat(path.string(), ": not valid JSON")};
+  return value;
+}
+
+Result<Checkpoint> LoadFolder(const std::filesystem::path& folder) {
+  Checkpoint out;
+  FACET_ASSIGN(const nlohmann::json config, ReadJson(folder / "config.json"));
+  nlohmann::json generation = nlohmann::json::object();
+  if (std::filesystem::exists(folder / "generation_config.json")) {
+    FACET_ASSIGN(generation, ReadJson(folder / "generation_config.json"));
+  }
+  auto parsed = ConfigFromJson(config, generation);
+  if (!parsed.ok()) return parsed.error().In(folder.string());
+  out.config = std::move(*parsed);
+  FACET_ASSIGN(std::unique_ptr<Safetensors> file, Safetensors::Open(folder));
+  out.text = std::move(file);
+  Taker take(*out.text, false, out.config.drafter ? "model." : "model.language_model.");
+  FACET_TRY(TakeText(take, out.config, out.weights));
+  if (out.config.drafter) {
+    FACET_ASSIGN(out.weights.drafter, TakeDrafter(take, out.config));
+  }
+  if (out.config.vision) {
+    FACET_ASSIGN(out.weights.vision, TakeVision(take, out.config));
+  }
+  if (out.config.audio) {
+    FACET_ASSIGN(out.weights.audio, TakeAudio(take, out.config));
+  }
+  FACET_TRY(take.CheckAllTaken({}));
+  return out;
+}
+
+Result<Checkpoint> LoadGguf(const std::filesystem::path& path, const std::optional<std::filesystem::path>& mmproj) {
+  Checkpoint out;
+  FACET_ASSIGN(std::unique_ptr<Gguf> file, Gguf::Open(path));
+  FACET_ASSIGN(out.config, ConfigFromGguf(*file));
+  if (out.config.drafter) {
+    // Ordered embeddings are kept by files of this program; others leave the dense head.
+    if (const Tensor* centroids = file->Find("masked_embd_centroids.weight")) {
+      out.config.drafter->ordered_embeddings = true;
+      out.config.drafter->centroids = static_cast<int>(std::min<int64_t>(centroids->rows(), 1 << 24));
+      FACET_ASSIGN(const int64_t top, file->Int("gemma4-assistant.centroid_top_k"));
+      if (top < 1 || top > out.config.drafter->centroids) {
+        return Expected(Cat("1 to ", out.config.drafter->centroids), top, "gemma4-assistant.centroid_top_k");
+      }
+      out.config.drafter->top_centroids = static_cast<int>(top);
+    }
+  }
+  Taker take(*file, true, "");
+  FACET_TRY(TakeText(take, out.config, out.weights));
+  if (out.config.drafter) {
+    FACET_ASSIGN(out.weights.drafter, TakeDrafter(take, out.config));
+  }
+  FACET_TRY(take.CheckAllTaken({"rope_freqs.weight"}));
+  out.text = std::move(file);
+  if (!mmproj) return out;
+  FACET_ASSIGN(std::unique_ptr<Gguf> projector, Gguf::Open(*mmproj));
+  FACET_TRY(AddProjectorConfig(*projector, out.config));
+  Taker take_media(*projector, true, "");
+  if (out.config.vision) {
+    FACET_ASSIGN(out.weights.vision, TakeVision(take_media, out.config));
+  }
+  if (out.config.audio) {
+    FACET_ASSIGN(out.weights.audio, TakeAudio(take_media, out.config));
+  }
+  FACET_TRY(take_media.CheckAllTaken({}));
+  out.projector = std::move(projector);
+  return out;
+}
+
+}  // namespace
+
+bool IsGgufFile(const std::filesystem::path& path) {
+  std::error_code code;
+  if (!std::filesystem::is_regular_file(path, code)) return false;
+  return path.extension() == ".gguf" || path.extension() == ".GGUF";
+}
+
+Result<Checkpoint> LoadCheckpoint(const std::filesystem::path& model,
+                                  const std::optional<std::filesystem::path>& mmproj) {
+  std::error_code code;
+  if (!std::filesystem::exists(model, code)) {
+    return Error{Cat(model.string(), ": no such file or folder"), ErrorKind::kNotFound};
+  }
+  if (std::filesystem::is_directory(model, code)) {
+    if (mmproj) return Error{Cat(mmproj->string(), ": a projector file goes with a GGUF model; this model is a folder")};
+    return LoadFolder(model);
+  }
+  return LoadGguf(model, mmproj);
+}
+
+}  // namespace facet

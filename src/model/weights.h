@@ -1,0 +1,74 @@
+// Weights of a checkpoint under the names that the forward pass uses, whatever its container and spelling.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/tensor_file.h"
+#include "model/config.h"
+#include "ops/matmul/matmul.h"
+
+namespace facet {
+
+// A projection y = x W^T. `name` is the checkpoint's name, for adapters, exports and errors.
+struct Linear {
+  std::string name;
+  WeightView weight;
+  int64_t rows() const { return weight.rows; }
+  int64_t cols() const { return weight.cols; }
+};
+
+using Vector = std::vector<float>;
+
+struct LayerWeights {
+  Vector attn_norm, q_norm, k_norm, post_attn_norm, ffn_norm, post_ffn_norm;
+  Linear q, k, v, o, gate, up, down;  // v.weight.data null where keys are values; k and v null in a drafter
+  float layer_scalar = 1;
+};
+
+struct VisionWeights {
+  Vector ln1, ln1_bias, ln2, ln2_bias, bias, pos_norm, pos_norm_bias;
+  Linear patch, projection;
+  Vector columns, rows;         // (positions, embed_dim) each
+  bool channels_first = false;  // the file's patch columns are ordered channel, y, x
+};
+
+struct AudioWeights {
+  Linear projection;
+};
+
+struct DrafterWeights {
+  Linear pre_projection, post_projection;
+  Linear centroids;              // (centroids, width); with ordered embeddings
+  std::vector<int32_t> ordering; // (vocab): token ids, centroid after centroid
+};
+
+struct Weights {
+  Linear embedding;  // (vocab, width); the tied head too
+  Vector final_norm;
+  std::vector<LayerWeights> layers;
+  std::optional<VisionWeights> vision;
+  std::optional<AudioWeights> audio;
+  std::optional<DrafterWeights> drafter;
+};
+
+// A checkpoint on disk: mapped files, configuration, weights that point into them.
+struct Checkpoint {
+  std::unique_ptr<TensorFile> text, projector;  // projector: a GGUF's mmproj
+  ModelConfig config;
+  Weights weights;
+};
+
+// `model`: a folder with config.json and safetensors, or a GGUF; `mmproj`: a projector GGUF for the latter.
+// Errors name the file and the tensor: missing, wrong shape, unsupported type, a layer's tensor that nothing here computes.
+Result<Checkpoint> LoadCheckpoint(const std::filesystem::path& model,
+                                  const std::optional<std::filesystem::path>& mmproj);
+
+// A regular file whose name ends in .gguf.
+bool IsGgufFile(const std::filesystem::path& path);
+
+}  // namespace facet
