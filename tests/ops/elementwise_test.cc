@@ -9,26 +9,13 @@
 
 #include "ops/cpu.h"
 #include "ops/isa_test.h"
+#include "ops/random.h"
 
 namespace facet {
 namespace {
 
 Buffer Random(int64_t rows, int64_t cols, float scale = 1.0f, uint32_t seed = 1) {
-  std::mt19937 rng(seed);
-  std::normal_distribution<float> normal(0.0f, scale);
-  Buffer b(rows, cols);
-  for (int64_t r = 0; r < rows; ++r) {
-    for (float& x : b.view().row_span(r)) x = normal(rng);
-  }
-  return b;
-}
-
-bool SameBits(ConstMat a, ConstMat b) {
-  if (a.rows() != b.rows() || a.cols() != b.cols()) return false;
-  for (int64_t r = 0; r < a.rows(); ++r) {
-    if (std::memcmp(a.row(r), b.row(r), a.cols() * sizeof(float)) != 0) return false;
-  }
-  return true;
+  return RandomMatrix(rows, cols, scale, seed);
 }
 
 constexpr int64_t kWidths[] = {1, 15, 16, 17, 96, 640, 641};
