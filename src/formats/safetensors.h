@@ -1,4 +1,5 @@
-// safetensors: an 8-byte length, a JSON header, the data. https://github.com/huggingface/safetensors (format section).
+// safetensors: an 8-byte length, a JSON header, the data.
+// https://github.com/huggingface/safetensors (format section).
 #pragma once
 
 #include <map>
@@ -11,9 +12,12 @@ namespace facet {
 
 class Safetensors : public TensorFile {
  public:
-  // One .safetensors file, a model.safetensors.index.json, or a folder that holds either.
-  // Errors name the file and the tensor: truncated, bad header, unknown type, range outside the file, overlap, bytes that
-  // disagree with the shape, a shard that is missing or lies outside the folder, a tensor the index promises but no shard has.
+  // One .safetensors file, a model.safetensors.index.json, or a folder that holds
+  // model.safetensors, that index, or a single .safetensors file. Shards may be symbolic links, as
+  // in a hub cache; their names may not leave the folder. Errors name the file and the tensor:
+  // truncated, bad header, unknown type, range outside the file, overlap, bytes that disagree with
+  // the shape, a shard that is missing or lies outside the folder, a tensor the index promises but
+  // no shard has.
   static Result<std::unique_ptr<Safetensors>> Open(const std::filesystem::path& path);
 
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
@@ -21,7 +25,10 @@ class Safetensors : public TensorFile {
 
  private:
   Result<void> AddFile(const std::filesystem::path& path);
+  Result<void> AddIndex(const std::filesystem::path& path);
   std::vector<MappedFile> files_;
+  // Tensors that do not lie aligned to their elements in the file.
+  std::vector<std::unique_ptr<std::byte[]>> copies_;
   std::map<std::string, std::string> metadata_;
 };
 
@@ -33,8 +40,10 @@ struct TensorOut {
   std::span<const std::byte> data;
 };
 
-// Writes a file that the reference library reads (names sorted, data aligned to 8 bytes, renamed into place when complete).
-Result<void> SaveSafetensors(const std::filesystem::path& path, const std::vector<TensorOut>& tensors,
+// Writes a file that the reference library reads (names sorted, data aligned to 8 bytes, renamed
+// into place when complete).
+Result<void> SaveSafetensors(const std::filesystem::path& path,
+                             const std::vector<TensorOut>& tensors,
                              const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace facet

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,11 +16,23 @@
 
 namespace facet {
 
+// Text from a file made fit for an error message: control bytes become \xNN, and what is long is
+// cut.
+std::string Printable(std::string_view text);
+
+// Bytes of a tensor of this type and shape; nothing where a dimension is negative, the row is not
+// whole blocks, or a product does not fit.
+std::optional<uint64_t> TensorBytes(DType type, std::span<const int64_t> shape);
+
+// "(4096, 3840)".
+std::string ShapeText(std::span<const int64_t> shape);
+
 // A tensor as it lies in its file. The bytes live as long as the TensorFile that it came from.
 struct Tensor {
   std::string name;
   DType type = DType::kF32;
-  std::vector<int64_t> shape;  // outermost first (the reverse of GGUF's order); the last dimension is contiguous
+  std::vector<int64_t>
+      shape;  // outermost first (the reverse of GGUF's order); the last dimension is contiguous
   std::span<const std::byte> data;
 
   // As a matrix: the last dimension against all others.

@@ -37,23 +37,51 @@ struct Film {
 // What a decoder may spend on one file; exceeding a limit is an error that gives both numbers.
 struct Limits {
   int64_t max_bytes = int64_t{512} << 20;
-  int64_t max_pixels = 100'000'000;  // of one picture or frame
-  int max_frames = 3600;             // sampled frames of a film
+  int64_t max_pixels = 100'000'000;         // of one picture or frame
+  int max_frames = 3600;                    // sampled frames of a film
+  int64_t max_film_pixels = 1'000'000'000;  // of all sampled frames together, as they are kept
+  int64_t max_decoded_frames = 1'000'000;   // of a film, sampled or not
   double max_audio_seconds = 4 * 3600;
-  double frames_per_second = 1.0;    // sampling rate of films
+  double frames_per_second = 1.0;  // sampling rate of films
   bool film_sound = true;
+  // A budget of soft tokens: each frame is resized to its TargetSize as it is decoded, so that a
+  // long film does not stay in memory at full size (then CutPatches, not ToPatches, makes its
+  // patches). 0 keeps the frames as they are.
+  int frame_budget = 0;
 };
 
-// Still pictures: PNG, JPEG, WebP, GIF (first frame), BMP, TIFF; EXIF orientation applied; alpha dropped.
+enum class Kind { kUnknown, kPicture, kSound, kFilm };
+
+// What the first bytes say, whatever the file is called. A GIF counts as a picture, an MP4 as a
+// film unless it is marked as sound (M4A); the three decoders below look for themselves and take
+// either.
+Kind Sniff(std::span<const std::byte> bytes);
+
+// One decoded file: the member that `kind` names is filled.
+struct Media {
+  Kind kind = Kind::kUnknown;
+  Picture picture;
+  Sound sound;
+  Film film;
+};
+
+// Bytes in, values out, nothing shared: what a worker process would run. Kind::kUnknown means "as
+// Sniff says". Nothing that the bytes name is ever opened.
+Result<Media> Decode(std::span<const std::byte> bytes, Kind kind, const Limits& limits = {});
+
+// Still pictures: PNG, JPEG, WebP, GIF (first frame), BMP, TIFF; EXIF orientation applied; alpha
+// dropped.
 Result<Picture> DecodePicture(std::span<const std::byte> bytes, const Limits& limits = {});
 // WAV, MP3, FLAC, OGG/Opus, M4A: channels averaged, resampled by soxr HQ.
 Result<Sound> DecodeSound(std::span<const std::byte> bytes, const Limits& limits = {});
 // MP4, MKV, WebM, MOV, animated GIF.
 Result<Film> DecodeFilm(std::span<const std::byte> bytes, const Limits& limits = {});
 
-// --- What the model reads ---------------------------------------------------------------------------------------------
+// --- What the model reads
+// ---------------------------------------------------------------------------------------------
 
-// Soft tokens of one picture: patches of 48 x 48 pixels, row by row, RGB interleaved per pixel (model input is value / 255).
+// Soft tokens of one picture: patches of 48 x 48 pixels, row by row, RGB interleaved per pixel
+// (model input is value / 255).
 struct Patches {
   int columns = 0, rows = 0;
   std::vector<uint8_t> pixels;  // (rows * columns, 6912)
@@ -75,6 +103,9 @@ Result<Size> TargetSize(int width, int height, int budget);
 Picture Resize(const Picture& picture, Size size);
 
 Result<Patches> ToPatches(const Picture& picture, int budget);
+
+// The patches of a picture that has its target size already (both sides multiples of 48).
+Result<Patches> CutPatches(const Picture& picture);
 
 // Frames of 640 samples, the last one padded with zeros: (frames, 640).
 std::vector<float> ToAudioFrames(const Sound& sound);

@@ -2,56 +2,17 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 
 #include "ops/elementwise/elementwise.h"
 
 namespace facet {
 
-std::vector<float> RopeFrequencies(const RopeConfig& rope, int head_dim) {
-  const float theta = static_cast<float>(rope.theta);
-  std::vector<float> frequencies(rope.rotated_pairs);
-  for (int i = 0; i < rope.rotated_pairs; ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
-    frequencies[i] = 1.0f / std::pow(theta, exponent) / static_cast<float>(rope.scale);
-  }
-  return frequencies;
-}
-
-void CompactOrder::Queries(ConstMat q, std::span<const float> k_norm, Mat out) const {
-  for (int64_t r = 0; r < q.rows(); ++r) {
-    for (int64_t head = 0; head < q.cols(); head += head_dim) {
-      const float* from = q.row(r) + head;
-      float* to = out.row(r) + head;
-      ForRotated([&](int d, int at) { to[at] = from[d]; });
-      ForStill([&](int d, int at) { to[rotated() + at] = from[d] * k_norm[d]; });
-    }
-  }
-}
-
-void CompactOrder::Values(ConstMat values, Mat out) const {
-  for (int64_t r = 0; r < values.rows(); ++r) {
-    for (int64_t head = 0; head < values.cols(); head += head_dim) {
-      const float* from = values.row(r) + head;
-      float* to = out.row(r) + head;
-      ForStill([&](int d, int at) { to[d] = from[at]; });
-      ForRotated([&](int d, int at) { to[d] = from[still() + at]; });
-    }
-  }
-}
-
-namespace {
-
-void Scale(Mat x, float factor) {
-  for (int64_t r = 0; r < x.rows(); ++r) {
-    for (float& value : x.row_span(r)) value *= factor;
-  }
-}
-
-}  // namespace
-
 Step::Step(Model& model, std::span<const Chunk> chunks)
-    : model_(model), config_(model.config().text), work_(*model.work_), chunks_(chunks) {}
+    : model_(model),
+      config_(model.config().text),
+      context_{config_, model.projector_, model.pool_},
+      work_(*model.work_),
+      chunks_(chunks) {}
 
 Result<void> Step::Begin() {
   int64_t total = 0;
@@ -111,65 +72,38 @@ void Step::FillAngles() {
 
 void Step::Layer(int layer) {
   const LayerWeights& w = model_.weights().layers[layer];
-  Mat x = work_.x, h = work_.h.Resize(x.rows(), x.cols()), y = work_.y.Resize(x.rows(), x.cols());
-  RmsNorm({config_.width, w.attn_norm.data(), config_.eps}, x, h, model_.pool_);
+  Mat x = work_.x;
+  Mat h = NormInput(context_, x, w.attn_norm, work_.block);
   Trace("attn_norm", layer, h);
-  Attention(layer, h, y);
-  Trace("attn_output", layer, y);
-  AddNormed(y, w.post_attn_norm, 1.0f);
-  RmsNorm({config_.width, w.ffn_norm.data(), config_.eps}, x, h, model_.pool_);
+  Attention(layer, h);
+  Trace("attn_output", layer, work_.block.y);
+  AddNormed(context_, x, work_.block.y, w.post_attn_norm, 1.0f);
+  h = NormInput(context_, x, w.ffn_norm, work_.block);
   Trace("ffn_norm", layer, h);
-  FeedForward(w, h, y);
-  Trace("ffn_output", layer, y);
-  AddNormed(y, w.post_ffn_norm, w.layer_scalar);
+  FeedForward(context_, w, h, work_.block);
+  Trace("ffn_output", layer, work_.block.y);
+  AddNormed(context_, x, work_.block.y, w.post_ffn_norm, w.layer_scalar);
   Trace("layer_output", layer, x);
 }
 
-// x = (x + rms(y, norm)) * scale
-void Step::AddNormed(Mat y, const Vector& norm, float scale) {
-  RmsNorm({config_.width, norm.data(), config_.eps}, y, y, model_.pool_);
-  AddScaled(work_.x, y, scale, model_.pool_);
-}
-
-void Step::FeedForward(const LayerWeights& w, ConstMat h, Mat y) {
-  Mat gate = work_.gate.Resize(h.rows(), config_.ffn), up = work_.up.Resize(h.rows(), config_.ffn);
-  const Product products[] = {{&w.gate, gate}, {&w.up, up}};
-  model_.projector_.Run(h, products);
-  GeluTanhGate(gate, up, model_.pool_);
-  model_.projector_.Run(gate, w.down, y);
-}
-
 // y = Wo attention(rope(rms(Wq h)), rope(rms(Wk h)), rms(Wv h))
-void Step::Attention(int layer, ConstMat h, Mat y) {
+void Step::Attention(int layer, ConstMat h) {
   const LayerConfig& c = config_.layers[layer];
   const LayerWeights& w = model_.weights().layers[layer];
-  const CacheLayout::Layer& place = model_.cache_->layout().layers[layer];
   const RopeTable& angles = c.sliding ? work_.sliding : work_.full;
-  ThreadPool& pool = model_.pool_;
-
-  Mat q = work_.q.Resize(h.rows(), w.q.rows()), k = work_.k.Resize(h.rows(), w.k.rows());
+  Mat q = work_.block.q.Resize(h.rows(), w.q.rows()), k = work_.k.Resize(h.rows(), w.k.rows());
   Mat v = work_.v.Resize(h.rows(), w.k.rows());
   const Product products[] = {{&w.q, q}, {&w.k, k}, {&w.v, v}};
   model_.projector_.Run(h, std::span(products, c.keys_are_values ? 2 : 3));
-  if (config_.value_norm) RmsNorm({c.head_dim, nullptr, config_.eps}, c.keys_are_values ? k : v, v, pool);
-  RmsNorm({c.head_dim, w.q_norm.data(), config_.eps}, q, q, pool);
-  RmsNorm({c.head_dim, w.k_norm.data(), config_.eps}, k, k, pool);
-  Rope(angles, c.head_dim, q, pool);
-  Rope(angles, c.head_dim, k, pool);
-  if (config_.attention_scale != 1.0f) Scale(q, config_.attention_scale);
-  Trace("query", layer, q);
+  if (config_.value_norm) RmsNorm({c.head_dim, nullptr, config_.eps}, c.keys_are_values ? k : v, v, model_.pool_);
+  RmsNorm({c.head_dim, w.k_norm.data(), config_.eps}, k, k, model_.pool_);
+  Rope(angles, c.head_dim, k, model_.pool_);
   Trace("key", layer, k);
   Trace("value", layer, v);
-
   WriteRecords(layer, k, v);
   FillRanges(layer);
-  Mat attended = work_.attended.Resize(h.rows(), w.q.rows());
-  const CompactOrder order{c.head_dim, config_.rope(c.sliding).rotated_pairs};
-  if (place.compact) order.Queries(q, w.k_norm, attended), std::swap(q, attended);
-  facet::Attention(place.shape, c.heads, q, {work_.ranges.data(), rows_.size()}, attended, pool);
-  if (place.compact) order.Values(attended, q), std::swap(q, attended);
-  Trace("attended", layer, attended);
-  model_.projector_.Run(attended, w.o, y);
+  const KeySource keys{model_.cache_->layout().layers[layer], w.k_norm};
+  AttendAndProject(context_, layer, w, keys, angles, {work_.ranges.data(), rows_.size()}, work_.block);
 }
 
 // Writes each row's records, keys normed and turned, values normed, into the cache.

@@ -9,26 +9,13 @@
 
 #include "ops/cpu.h"
 #include "ops/isa_test.h"
+#include "ops/random.h"
 
 namespace facet {
 namespace {
 
 Buffer Random(int64_t rows, int64_t cols, float scale = 1.0f, uint32_t seed = 1) {
-  std::mt19937 rng(seed);
-  std::normal_distribution<float> normal(0.0f, scale);
-  Buffer b(rows, cols);
-  for (int64_t r = 0; r < rows; ++r) {
-    for (float& x : b.view().row_span(r)) x = normal(rng);
-  }
-  return b;
-}
-
-bool SameBits(ConstMat a, ConstMat b) {
-  if (a.rows() != b.rows() || a.cols() != b.cols()) return false;
-  for (int64_t r = 0; r < a.rows(); ++r) {
-    if (std::memcmp(a.row(r), b.row(r), a.cols() * sizeof(float)) != 0) return false;
-  }
-  return true;
+  return RandomMatrix(rows, cols, scale, seed);
 }
 
 constexpr int64_t kWidths[] = {1, 15, 16, 17, 96, 640, 641};
@@ -77,7 +64,7 @@ TEST(LayerNorm, IsTheFormula) {
 
 TEST(Rope, RotatesPairsHalfAHeadApart) {
   ThreadPool pool(1);
-  const double frequencies[] = {1.0, 0.01, 1e-5};
+  const float frequencies[] = {1.0, 0.01, 1e-5};
   const int32_t positions[] = {0, 7, 200000};
   RopeTable table;
   table.Fill(frequencies, positions);
@@ -87,7 +74,7 @@ TEST(Rope, RotatesPairsHalfAHeadApart) {
     for (int64_t h = 0; h < 2; ++h) {
       for (int64_t i = 0; i < 5; ++i) {
         const double a = x.view()(t, h * 10 + i), b = x.view()(t, h * 10 + 5 + i);
-        const double angle = i < 3 ? positions[t] * frequencies[i] : 0.0;
+        const float angle = i < 3 ? static_cast<float>(positions[t]) * frequencies[i] : 0.0f;
         EXPECT_NEAR(y.view()(t, h * 10 + i), a * std::cos(angle) - b * std::sin(angle), 1e-6);
         EXPECT_NEAR(y.view()(t, h * 10 + 5 + i), a * std::sin(angle) + b * std::cos(angle), 1e-6);
       }
@@ -124,7 +111,7 @@ TEST(Softcap, IsTheFormula) {
 }
 
 TEST(Elementwise, EveryInstructionSetAndThreadCountGivesTheSameBits) {
-  const double frequencies[] = {1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4};
+  const float frequencies[] = {1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4};
   std::vector<int32_t> positions(64);
   for (int i = 0; i < 64; ++i) positions[i] = 31 * i;
   RopeTable table;

@@ -68,12 +68,12 @@ void LayerNorm(std::span<const float> weight, std::span<const float> bias, float
   });
 }
 
-void RopeTable::Fill(std::span<const double> frequencies, std::span<const int32_t> positions) {
+void RopeTable::Fill(std::span<const float> frequencies, std::span<const int32_t> positions) {
   Mat c = cos_.Resize(positions.size(), frequencies.size());
   Mat s = sin_.Resize(positions.size(), frequencies.size());
   for (size_t t = 0; t < positions.size(); ++t) {
     for (size_t i = 0; i < frequencies.size(); ++i) {
-      const double angle = positions[t] * frequencies[i];
+      const double angle = static_cast<float>(positions[t]) * frequencies[i];
       c(t, i) = static_cast<float>(std::cos(angle));
       s(t, i) = static_cast<float>(std::sin(angle));
     }

@@ -25,12 +25,13 @@ void RmsNorm(const RmsNormArgs& args, ConstMat x, Mat y, ThreadPool& pool);
 void LayerNorm(std::span<const float> weight, std::span<const float> bias, float eps, ConstMat x,
                Mat y, ThreadPool& pool);
 
-// Cosines and sines of the angles of some positions, computed in double, for all layers that share
-// the frequencies.
+// Cosines and sines of the angles of some positions, for all layers that share the frequencies. The
+// angle is a float32 product, as in the reference: at long contexts its rounding is part of the
+// model. Cosine and sine are then taken in double.
 class RopeTable {
  public:
   // cos and sin (positions, frequencies) of position * frequency.
-  void Fill(std::span<const double> frequencies, std::span<const int32_t> positions);
+  void Fill(std::span<const float> frequencies, std::span<const int32_t> positions);
   int64_t pairs() const { return cos_.cols(); }
   ConstMat cos() const { return cos_.view(); }
   ConstMat sin() const { return sin_.view(); }

@@ -1,4 +1,5 @@
-// Rows of block-quantised weights to float32 and back. Layouts: ggml-quants of llama.cpp; DESIGN section 5.
+// Rows of block-quantised weights to float32 and back. Layouts: ggml-quants of llama.cpp; DESIGN
+// section 5.
 #pragma once
 
 #include <cstddef>
@@ -9,17 +10,21 @@
 
 namespace facet {
 
-// Decodes `out.size()` elements (a multiple of the block) of a row. Supports every floating type of base/dtype.h.
+// Decodes `out.size()` elements (a multiple of the block) of a row. Supports every floating type of
+// base/dtype.h.
 void DequantizeRow(DType type, const std::byte* row, std::span<float> out);
 
-// Encodes a row; `in.size()` must be a multiple of the block. Supports F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K.
+// Encodes a row; `in.size()` must be a multiple of the block. Supports F32, F16, BF16, Q8_0, Q4_0,
+// Q4_K, Q5_K, Q6_K.
 void QuantizeRow(DType type, std::span<const float> in, std::byte* row);
 bool CanQuantize(DType type);
 
 // IEEE half and bfloat16, round to nearest even.
 float HalfToFloat(uint16_t half);
 uint16_t FloatToHalf(float value);
-inline float Bf16ToFloat(uint16_t bits) { return __builtin_bit_cast(float, uint32_t{bits} << 16); }
+inline float Bf16ToFloat(uint16_t bits) {
+  return __builtin_bit_cast(float, uint32_t{bits} << 16);
+}
 uint16_t FloatToBf16(float value);
 
 }  // namespace facet

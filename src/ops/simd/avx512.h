@@ -36,6 +36,56 @@ struct Avx512 {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
   static float MaxLane(F a) { return _mm512_reduce_max_ps(a); }
+  // Integers: sixteen of 32 bits, or 64 bytes.
+  using I = __m512i;
+  using B = __m512i;
+  static constexpr int kTileTokens = 16;       // tokens of a packed product that stay in registers
+  static constexpr bool kSignedBytes = false;  // Dot<8> takes codes plus 128 as they are
+
+  static F LoadHalfs(const void* p) { return _mm512_cvtph_ps(Load32(p)); }
+  static F LoadBf16s(const void* p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(Load32(p)), 16));
+  }
+  static F FromUint8(const void* p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(Load16(p))); }
+  static F FromInt8(const void* p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(Load16(p))); }
+  // The low byte of each lane's bits.
+  static void StoreLowBytes(void* p, F a) {
+    _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_castps_si512(a)));
+  }
+  // c - a * b, rounded once.
+  static F NegFma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
+
+  static I SetInt(int32_t x) { return _mm512_set1_epi32(x); }
+  template <int n>
+  static I ShiftLeft(I a) {
+    return _mm512_slli_epi32(a, n);
+  }
+  static F ToFloat(I a) { return _mm512_cvtepi32_ps(a); }
+  static B LoadBytes(const void* p) { return _mm512_loadu_si512(p); }
+  static B LowNibbles(B a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
+  static B HighNibbles(B a) {
+    return _mm512_and_si512(_mm512_srli_epi16(a, 4), _mm512_set1_epi8(15));
+  }
+  // a | (bits >> shift & mask) << 4, byte by byte
+  template <int shift, int mask>
+  static B InsertBits(B a, B bits) {
+    const B moved = shift <= 4 ? _mm512_slli_epi16(bits, shift <= 4 ? 4 - shift : 0)
+                               : _mm512_srli_epi16(bits, shift <= 4 ? 0 : shift - 4);
+    return _mm512_ternarylogic_epi32(a, moved, _mm512_set1_epi8(mask << 4), 0xf8);
+  }
+  // sum + the products of each lane's four codes of `bits` bits with the four bytes at x
+  template <int bits>
+  static I Dot(I sum, B codes, const int8_t* x) {
+    int32_t four;
+    __builtin_memcpy(&four, x, sizeof(four));
+    return _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(four));
+  }
+
+ private:
+  static __m256i Load32(const void* p) {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+  }
+  static __m128i Load16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 };
 
 }  // namespace facet::simd

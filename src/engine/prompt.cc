@@ -1,0 +1,266 @@
+#include "engine/prompt.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace facet {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kImage = "<|image|>", kAudio = "<|audio|>", kVideo = "<|video|>";
+
+// FNV-1a over 8-byte words: only equality matters, and keys of the cache are compared by count as well.
+uint64_t Hash(const void* data, size_t bytes, uint64_t seed) {
+  uint64_t hash = seed ^ 0xcbf29ce484222325ULL;
+  const auto* p = static_cast<const unsigned char*>(data);
+  for (; bytes >= 8; p += 8, bytes -= 8) {
+    uint64_t word;
+    std::memcpy(&word, p, 8);
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+    hash ^= hash >> 29;
+  }
+  for (; bytes > 0; ++p, --bytes) hash = (hash ^ *p) * 0x100000001b3ULL;
+  return hash;
+}
+
+std::string Repeat(std::string_view text, int count) {
+  std::string out;
+  out.reserve(text.size() * count);
+  for (int i = 0; i < count; ++i) out += text;
+  return out;
+}
+
+// What one media part contributes: the text that replaces its placeholder, and its soft items in order.
+struct Expansion {
+  std::string_view placeholder;
+  std::string text;
+  std::vector<std::shared_ptr<SoftItem>> items;
+};
+
+std::shared_ptr<SoftItem> PatchItem(SoftItem::Kind kind, media::Patches patches) {
+  auto item = std::make_shared<SoftItem>();
+  item->kind = kind;
+  item->count = patches.count();
+  item->hash = Hash(patches.pixels.data(), patches.pixels.size(), 0x1000 + patches.columns);
+  item->patches = std::move(patches);
+  return item;
+}
+
+// Decodes the media of one conversation, part by part.
+class Expander {
+ public:
+  Expander(const ModelConfig& config, const PromptRequest& request) : config_(config), request_(request) {}
+
+  // Replaces a film with sound by the film and a sound part behind it, so that the template writes both.
+  Result<json> Expand(const json& messages) {
+    json out = messages;
+    for (size_t m = 0; m < out.size(); ++m) {
+      if (!out[m].is_object() || !out[m].contains("content") || !out[m]["content"].is_array()) continue;
+      json parts = json::array();
+      for (size_t p = 0; p < out[m]["content"].size(); ++p) {
+        const json& part = out[m]["content"][p];
+        parts.push_back(part);
+        const std::string type = part.is_object() ? part.value("type", "") : "";
+        if (type != "image" && type != "audio" && type != "video") continue;
+        auto sound = AddPart(part, type);
+        if (!sound.ok()) return sound.error().In(Cat("messages[", m, "].content[", p, "]"));
+        if (*sound) parts.push_back({{"type", "audio"}});
+      }
+      out[m]["content"] = std::move(parts);
+    }
+    return out;
+  }
+
+  std::vector<Expansion>& expansions() { return expansions_; }
+
+ private:
+  Result<std::string> Load(const json& part) {
+    if (!request_.load) return Error{"media are not allowed here", ErrorKind::kUnsupported};
+    return request_.load(part);
+  }
+  Result<int> Budget(const json& part, const char* key, int fallback) {
+    if (!part.contains(key)) return fallback;
+    if (!part[key].is_number_integer()) return Expected("70, 140, 280, 560 or 1120", part[key].dump(), key);
+    return part[key].get<int>();
+  }
+
+  // True where a film's sound follows as a part of its own.
+  Result<bool> AddPart(const json& part, const std::string& type) {
+    FACET_ASSIGN(const std::string bytes, Load(part));
+    const auto data = std::as_bytes(std::span(bytes));
+    if (type == "image") {
+      FACET_TRY(AddImage(part, data));
+      return false;
+    }
+    if (type == "video") return AddFilm(part, data);
+    if (!config_.audio) return Error{"this model cannot hear", ErrorKind::kUnsupported};
+    FACET_ASSIGN(const media::Sound sound, media::DecodeSound(data, request_.media.limits));
+    FACET_TRY(AddSound(sound));
+    return false;
+  }
+
+  Result<void> AddImage(const json& part, std::span<const std::byte> data) {
+    if (!config_.vision) return Error{"this model cannot see", ErrorKind::kUnsupported};
+    FACET_ASSIGN(const int budget, Budget(part, "image_budget", request_.media.image_budget));
+    FACET_ASSIGN(const media::Picture picture, media::DecodePicture(data, request_.media.limits));
+    FACET_ASSIGN(media::Patches patches, media::ToPatches(picture, budget));
+    const int n = patches.count();
+    expansions_.push_back({kImage, "<|image>" + Repeat(kImage, n) + "<image|>",
+                           {PatchItem(SoftItem::Kind::kImage, std::move(patches))}});
+    return Ok();
+  }
+
+  Result<void> AddSound(const media::Sound& sound) {
+    auto item = std::make_shared<SoftItem>();
+    item->kind = SoftItem::Kind::kAudio;
+    item->frames = media::ToAudioFrames(sound);
+    item->count = static_cast<int>(item->frames.size() / media::kFrameSamples);
+    item->hash = Hash(item->frames.data(), item->frames.size() * sizeof(float), 0x2000);
+    expansions_.push_back({kAudio, "<|audio>" + Repeat(kAudio, item->count) + "<audio|>", {item}});
+    return Ok();
+  }
+
+  Result<bool> AddFilm(const json& part, std::span<const std::byte> data) {
+    if (!config_.vision) return Error{"this model cannot see", ErrorKind::kUnsupported};
+    FACET_ASSIGN(const int budget, Budget(part, "video_budget", request_.media.video_budget));
+    media::Limits limits = request_.media.limits;
+    limits.frames_per_second = request_.media.frames_per_second;
+    if (part.contains("fps")) {
+      if (!part["fps"].is_number()) return Expected("a number", part["fps"].dump(), "fps");
+      limits.frames_per_second = part["fps"].get<double>();
+    }
+    limits.film_sound = config_.audio.has_value() && part.value("audio", true);
+    FACET_ASSIGN(const media::Film film, media::DecodeFilm(data, limits));
+    Expansion expansion{kVideo, {}, {}};
+    for (const media::Frame& frame : film.frames) {
+      FACET_ASSIGN(media::Patches patches, media::ToPatches(frame.picture, budget));
+      if (!expansion.text.empty()) expansion.text += ' ';
+      expansion.text += media::TimeLabel(frame.seconds) + " <|image>" + Repeat(kVideo, patches.count()) + "<image|>";
+      expansion.items.push_back(PatchItem(SoftItem::Kind::kFrame, std::move(patches)));
+    }
+    expansions_.push_back(std::move(expansion));
+    if (!film.sound || film.sound->samples.empty()) return false;
+    FACET_TRY(AddSound(*film.sound));
+    return true;
+  }
+
+  const ModelConfig& config_;
+  const PromptRequest& request_;
+  std::vector<Expansion> expansions_;
+};
+
+bool Touches(std::span<const TextSpan> spans, size_t begin, size_t end) {
+  const auto at = std::partition_point(spans.begin(), spans.end(), [&](const TextSpan& s) { return s.end <= begin; });
+  return at != spans.end() && at->begin < end;
+}
+
+// The rendered text with every placeholder of the template replaced, and the spans moved along.
+Result<RenderedPrompt> ReplacePlaceholders(const RenderedPrompt& rendered, const std::vector<Expansion>& expansions) {
+  RenderedPrompt out;
+  const std::string_view text = rendered.text;
+  size_t next_span = 0, next = 0, copied = 0;
+  const auto copy_until = [&](size_t end) {
+    for (; next_span < rendered.plain.size() && rendered.plain[next_span].begin < end; ++next_span) {
+      const TextSpan& span = rendered.plain[next_span];
+      const size_t shift = out.text.size() - copied;
+      out.plain.push_back({span.begin + shift, span.end + shift});
+    }
+    out.text += text.substr(copied, end - copied);
+    copied = end;
+  };
+  for (size_t at = text.find("<|"); at != std::string::npos; at = text.find("<|", at + 1)) {
+    const std::string_view rest = text.substr(at);
+    std::string_view found;
+    for (const std::string_view placeholder : {kImage, kAudio, kVideo}) {
+      if (rest.starts_with(placeholder)) found = placeholder;
+    }
+    if (found.empty() || Touches(rendered.plain, at, at + found.size())) continue;
+    if (next == expansions.size() || expansions[next].placeholder != found) {
+      return Error{Cat("the chat template writes ", found, " where the messages have ",
+                       next == expansions.size() ? "no further media" : expansions[next].placeholder)};
+    }
+    copy_until(at);
+    out.text += expansions[next++].text;
+    copied = at + found.size();
+  }
+  copy_until(text.size());
+  if (next != expansions.size()) {
+    return Error{Cat("the chat template writes no place for ", expansions[next].placeholder), ErrorKind::kUnsupported};
+  }
+  return out;
+}
+
+// Finds each item's placeholders among the ids: items come in the order in which their tokens do.
+Result<void> PlaceItems(const ModelConfig& config, Prompt& prompt) {
+  const auto token_of = [&](const SoftItem& item) {
+    switch (item.kind) {
+      case SoftItem::Kind::kImage: return config.tokens.image;
+      case SoftItem::Kind::kFrame: return config.tokens.video;
+      case SoftItem::Kind::kAudio: return config.tokens.audio;
+    }
+    return -1;
+  };
+  size_t at = 0;
+  for (const std::shared_ptr<SoftItem>& item : prompt.items) {
+    const TokenId token = token_of(*item);
+    while (at < prompt.ids.size() && prompt.ids[at] != token) ++at;
+    item->begin = static_cast<int>(at);
+    for (int i = 0; i < item->count; ++i, ++at) {
+      if (at == prompt.ids.size() || prompt.ids[at] != token) {
+        return Error{"the vocabulary does not have the placeholders of this model's pictures and sound"};
+      }
+    }
+  }
+  return Ok();
+}
+
+}  // namespace
+
+std::vector<SoftRun> Prompt::Runs() const {
+  std::vector<SoftRun> runs;
+  for (const auto& item : items) {
+    if (item->count > 0) runs.push_back({item->begin, std::as_const(item->rows).view(), item->kind != SoftItem::Kind::kAudio});
+  }
+  return runs;
+}
+
+Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+                           const PromptRequest& request) {
+  Expander expander(config, request);
+  FACET_ASSIGN(const json messages, expander.Expand(request.messages));
+  FACET_ASSIGN(const RenderedPrompt rendered, chat_template.Render(messages, request.tools, request.render));
+  FACET_ASSIGN(RenderedPrompt expanded, ReplacePlaceholders(rendered, expander.expansions()));
+  Prompt prompt;
+  prompt.ids = tokenizer.Encode(expanded.text, expanded.plain);
+  prompt.text = std::move(expanded.text);
+  for (Expansion& expansion : expander.expansions()) {
+    for (auto& item : expansion.items) prompt.items.push_back(std::move(item));
+  }
+  FACET_TRY(PlaceItems(config, prompt));
+  return prompt;
+}
+
+Prompt RawPrompt(const Tokenizer& tokenizer, std::string text) {
+  Prompt prompt;
+  prompt.ids = tokenizer.Encode(text);
+  prompt.text = std::move(text);
+  return prompt;
+}
+
+Result<void> EmbedPrompt(Model& model, Prompt& prompt) {
+  const int64_t width = model.config().text.width;
+  for (const auto& item : prompt.items) {
+    if (item->rows.rows() == item->count && item->count > 0) continue;
+    Mat rows = item->rows.Resize(item->count, width);
+    if (item->kind == SoftItem::Kind::kAudio) {
+      FACET_TRY(model.EmbedAudio({item->frames.data(), item->count, media::kFrameSamples}, rows));
+    } else {
+      const media::Patches& patches = item->patches;
+      FACET_TRY(model.EmbedPatches({patches.pixels.data(), patches.count(), media::kPatchValues}, patches.columns, rows));
+    }
+  }
+  return Ok();
+}
+
+}  // namespace facet

@@ -1,0 +1,65 @@
+// From a conversation with pictures, sound and films to the tokens and soft tokens that the model reads.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "chat/chat_template.h"
+#include "formats/tokenizer.h"
+#include "media/media.h"
+#include "model/model.h"
+
+namespace facet {
+
+// A run of soft tokens: one picture, one film frame, or one sound.
+struct SoftItem {
+  enum class Kind { kImage, kFrame, kAudio } kind = Kind::kImage;
+  int begin = 0, count = 0;   // token positions in the prompt
+  media::Patches patches;     // pictures and frames
+  std::vector<float> frames;  // sound: (count, 640)
+  uint64_t hash = 0;          // of what the model reads, for the prefix cache
+  Buffer rows;                // (count, width), filled by EmbedPrompt
+};
+
+struct Prompt {
+  std::string text;  // with placeholders expanded
+  std::vector<TokenId> ids;
+  std::vector<std::shared_ptr<SoftItem>> items;  // sorted by begin
+
+  // Rows for Model::Forward; EmbedPrompt first.
+  std::vector<SoftRun> Runs() const;
+};
+
+struct MediaOptions {
+  int image_budget = 280;  // soft tokens of a picture, one of media::kBudgets
+  int video_budget = 70;   // of a film's frame
+  double frames_per_second = 1.0;
+  media::Limits limits;
+};
+
+struct PromptRequest {
+  nlohmann::json messages;
+  nlohmann::json tools;  // null or a list
+  RenderOptions render;
+  MediaOptions media;
+  // The bytes of a media part ({"type": "image", "path": ...} and whatever else the caller understands).
+  std::function<Result<std::string>(const nlohmann::json& part)> load;
+};
+
+// Renders, decodes and tokenises. Parts of type image, audio and video become soft tokens; a part may carry image_budget,
+// video_budget, fps and (video) audio: false. Errors name the message and the part: undecodable media, a budget that is
+// none, a model that cannot see or hear.
+Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+                           const PromptRequest& request);
+
+// `text` as it is, special tokens parsed; media are not expanded.
+Prompt RawPrompt(const Tokenizer& tokenizer, std::string text);
+
+// Computes the soft tokens' rows.
+Result<void> EmbedPrompt(Model& model, Prompt& prompt);
+
+}  // namespace facet

@@ -1,0 +1,180 @@
+#include "engine/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace facet {
+namespace {
+
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+
+// splitmix64: a well-mixed function of its argument.
+uint64_t Mix(uint64_t x) {
+  x += 0x9e3779b97f4a7c15ULL;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+using Scored = std::pair<int, float>;
+
+// Higher score first; of equals the lower id, so that the order never depends on the method of selection.
+bool Better(const Scored& a, const Scored& b) {
+  return a.second != b.second ? a.second > b.second : a.first < b.first;
+}
+
+// The k best, in order. One pass with a small heap: most of a large vocabulary falls below its worst entry.
+std::vector<Scored> Best(std::span<const float> logits, int k) {
+  std::vector<Scored> heap;
+  heap.reserve(k + 1);
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (static_cast<int>(heap.size()) == k && logits[i] <= heap.front().second) continue;
+    if (logits[i] == kNever || std::isnan(logits[i])) continue;
+    heap.emplace_back(static_cast<int>(i), logits[i]);
+    std::push_heap(heap.begin(), heap.end(), Better);
+    if (static_cast<int>(heap.size()) > k) {
+      std::pop_heap(heap.begin(), heap.end(), Better);
+      heap.pop_back();
+    }
+  }
+  std::sort_heap(heap.begin(), heap.end(), Better);
+  return heap;
+}
+
+// All that can matter: tokens within e^-40 of the best, in order.
+std::vector<Scored> AllPossible(std::span<const float> logits, double temperature) {
+  const float best = logits[ArgMax(logits)];
+  const float floor = best - static_cast<float>(40 * temperature);
+  std::vector<Scored> out;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] >= floor && logits[i] != kNever) out.emplace_back(static_cast<int>(i), logits[i]);
+  }
+  std::sort(out.begin(), out.end(), Better);
+  return out;
+}
+
+}  // namespace
+
+int ArgMax(std::span<const float> values) {
+  // Blocks of running maxima that a compiler turns into vector code; then the first place of the maximum.
+  float best = kNever;
+  for (const float v : values) best = v > best ? v : best;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (values[i] == best) return static_cast<int>(i);
+  }
+  return 0;
+}
+
+SamplingParams DefaultSampling(const GenerationConfig& config) {
+  SamplingParams params;
+  params.temperature = config.do_sample.value_or(true) ? config.temperature.value_or(1.0) : 0.0;
+  params.top_k = config.top_k.value_or(0);
+  params.top_p = config.top_p.value_or(1.0);
+  params.suppress = config.suppress;
+  return params;
+}
+
+Result<void> CheckSampling(const SamplingParams& p, int vocab) {
+  const auto range = [](double value, double low, double high, const char* name) -> Result<void> {
+    if (value >= low && value <= high) return Ok();
+    return Expected(Cat("a number from ", low, " to ", high), value, name);
+  };
+  FACET_TRY(range(p.temperature, 0, 100, "temperature"));
+  FACET_TRY(range(p.top_k, 0, 1 << 24, "top_k"));
+  FACET_TRY(range(p.top_p, 0, 1, "top_p"));
+  FACET_TRY(range(p.min_p, 0, 1, "min_p"));
+  FACET_TRY(range(p.repetition_penalty, 1e-3, 1e3, "repetition_penalty"));
+  FACET_TRY(range(p.presence_penalty, -100, 100, "presence_penalty"));
+  FACET_TRY(range(p.frequency_penalty, -100, 100, "frequency_penalty"));
+  for (const auto& [id, bias] : p.logit_bias) {
+    FACET_TRY(range(id, 0, vocab - 1, "logit_bias"));
+    FACET_TRY(range(bias, -1000, 1000, "logit_bias"));
+  }
+  return Ok();
+}
+
+void Sampler::AddPrompt(std::span<const int32_t> ids) {
+  if (params_.repetition_penalty == 1.0) return;
+  for (const int32_t id : ids) seen_[id] = true;
+}
+
+void Sampler::Accept(int32_t id) {
+  ++answer_counts_[id];
+  if (params_.repetition_penalty != 1.0) seen_[id] = true;
+  ++accepted_;
+}
+
+void Sampler::Adjust(std::span<float> logits) const {
+  const auto inside = [&](int64_t id) { return id >= 0 && id < static_cast<int64_t>(logits.size()); };
+  if (params_.repetition_penalty != 1.0) {
+    const float penalty = static_cast<float>(params_.repetition_penalty);
+    for (const auto& [id, unused] : seen_) {
+      if (inside(id)) logits[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
+    }
+  }
+  if (params_.presence_penalty != 0 || params_.frequency_penalty != 0) {
+    for (const auto& [id, count] : answer_counts_) {
+      if (inside(id)) logits[id] -= static_cast<float>(params_.presence_penalty + params_.frequency_penalty * count);
+    }
+  }
+  for (const auto& [id, bias] : params_.logit_bias) {
+    if (inside(id)) logits[id] += bias;
+  }
+  for (const int id : params_.suppress) {
+    if (inside(id)) logits[id] = kNever;
+  }
+}
+
+int Sampler::Sample(std::span<float> logits) const {
+  if (params_.greedy()) {
+    Adjust(logits);
+    return ArgMax(logits);
+  }
+  return Draw(Distribution(logits));
+}
+
+Candidates Sampler::Distribution(std::span<float> logits) const {
+  Adjust(logits);
+  Candidates out;
+  if (params_.greedy()) {
+    out.tokens = {{ArgMax(logits), 1.0f}};
+    return out;
+  }
+  std::vector<Scored> scored = params_.top_k > 0 && params_.top_k < static_cast<int>(logits.size())
+                                   ? Best(logits, params_.top_k)
+                                   : AllPossible(logits, params_.temperature);
+  if (scored.empty()) scored = {{ArgMax(logits), 0.0f}};
+  double sum = 0;
+  const float best = scored[0].second;
+  for (Scored& token : scored) {
+    token.second = static_cast<float>(std::exp((token.second - best) / params_.temperature));
+    sum += token.second;
+  }
+  // top-p: the fewest tokens that reach the mass; min-p: those with a share of the best one's probability.
+  size_t kept = 0;
+  double mass = 0;
+  while (kept < scored.size() && (kept == 0 || (mass < params_.top_p * sum && scored[kept].second >= params_.min_p))) {
+    mass += scored[kept++].second;
+  }
+  scored.resize(kept);
+  for (Scored& token : scored) token.second = static_cast<float>(token.second / mass);
+  out.tokens = std::move(scored);
+  return out;
+}
+
+double Sampler::Uniform(int ahead, int stream) const {
+  const uint64_t bits = Mix(Mix(Mix(params_.seed) + accepted_ + ahead) + static_cast<uint64_t>(stream));
+  return static_cast<double>(bits >> 11) * 0x1.0p-53;
+}
+
+int Sampler::Draw(const Candidates& candidates, int ahead) const {
+  double left = Uniform(ahead, 0);
+  for (const auto& [id, probability] : candidates.tokens) {
+    left -= probability;
+    if (left < 0) return id;
+  }
+  return candidates.tokens.back().first;
+}
+
+}  // namespace facet

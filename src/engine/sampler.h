@@ -1,0 +1,73 @@
+// From logits to the next token. Order of the steps as in Transformers: penalties and bias, temperature, top-k, top-p, min-p.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "model/config.h"
+
+namespace facet {
+
+struct SamplingParams {
+  double temperature = 1.0;  // 0 = greedy
+  int top_k = 0;             // 0 = off
+  double top_p = 1.0;
+  double min_p = 0.0;
+  double repetition_penalty = 1.0;  // of tokens in prompt and answer
+  double presence_penalty = 0.0;    // of tokens in the answer, once
+  double frequency_penalty = 0.0;   // of tokens in the answer, each time
+  uint64_t seed = 0;                // same seed, same text
+  std::map<int, float> logit_bias;
+  std::vector<int> suppress;  // never sampled
+
+  bool greedy() const { return temperature == 0 || top_k == 1; }
+};
+
+// Defaults of generation_config.
+SamplingParams DefaultSampling(const GenerationConfig& config);
+// Ranges of every field; the error names the field. `vocab` bounds the ids.
+Result<void> CheckSampling(const SamplingParams& params, int vocab);
+
+// Tokens that can be sampled with their probabilities, most probable first.
+struct Candidates {
+  std::vector<std::pair<int, float>> tokens;  // (id, probability), sums to 1
+};
+
+class Sampler {
+ public:
+  explicit Sampler(SamplingParams params) : params_(std::move(params)) {}
+
+  // Tokens of the prompt count for the repetition penalty.
+  void AddPrompt(std::span<const int32_t> ids);
+  // The answer goes on with this token.
+  void Accept(int32_t id);
+
+  // The next token. Changes `logits` (vocab): penalties, bias, suppressed tokens. The random number depends on the seed and on
+  // how many tokens were accepted, on nothing else.
+  int Sample(std::span<float> logits) const;
+  // The distribution that Sample draws from; for greedy parameters its one token.
+  Candidates Distribution(std::span<float> logits) const;
+  // Draws from a distribution with the random number of the token after `ahead` more.
+  int Draw(const Candidates& candidates, int ahead = 0) const;
+  // Uniform in [0, 1): the number `stream` of the token after `ahead` more.
+  double Uniform(int ahead, int stream) const;
+
+  const SamplingParams& params() const { return params_; }
+
+ private:
+  void Adjust(std::span<float> logits) const;
+  SamplingParams params_;
+  std::unordered_map<int32_t, int> answer_counts_;
+  std::unordered_map<int32_t, bool> seen_;  // prompt and answer, for the repetition penalty
+  uint64_t accepted_ = 0;
+};
+
+// Index of the largest value; the first of equals.
+int ArgMax(std::span<const float> values);
+
+}  // namespace facet

@@ -1,0 +1,307 @@
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <set>
+
+#include "base/checked.h"
+#include "formats/gguf.h"
+#include "formats/gguf_types.h"
+
+namespace facet {
+namespace {
+
+struct Declared {
+  std::string name;
+  DType type;
+  std::vector<int64_t> shape;
+  uint64_t bytes = 0, offset = 0;
+};
+
+template <typename T>
+void Put(std::string& out, T value) {
+  char bytes[sizeof(T)];
+  std::memcpy(bytes, &value, sizeof(T));
+  out.append(bytes, sizeof(T));
+}
+
+void PutText(std::string& out, std::string_view text) {
+  Put<uint64_t>(out, text.size());
+  out += text;
+}
+
+void PutId(std::string& out, GgufValueId id) {
+  Put(out, static_cast<uint32_t>(id));
+}
+
+// Type and value of a scalar as they stand in the file.
+template <typename T>
+std::string Scalar(GgufValueId id, T value) {
+  std::string out;
+  PutId(out, id);
+  Put(out, value);
+  return out;
+}
+
+std::string ArrayHead(GgufValueId element, uint64_t count) {
+  std::string out;
+  PutId(out, GgufValueId::kArray);
+  PutId(out, element);
+  Put(out, count);
+  return out;
+}
+
+GgufValueId ElementId(const GgufArray& array) {
+  using Kind = GgufArray::Kind;
+  const int bytes = array.element_bytes;
+  switch (array.kind) {
+    case Kind::kUnsigned:
+      return bytes == 1   ? GgufValueId::kU8
+             : bytes == 2 ? GgufValueId::kU16
+             : bytes == 4 ? GgufValueId::kU32
+                          : GgufValueId::kU64;
+    case Kind::kSigned:
+      return bytes == 1   ? GgufValueId::kI8
+             : bytes == 2 ? GgufValueId::kI16
+             : bytes == 4 ? GgufValueId::kI32
+                          : GgufValueId::kI64;
+    case Kind::kFloat:
+      return bytes == 4 ? GgufValueId::kF32 : GgufValueId::kF64;
+    case Kind::kBool:
+      return GgufValueId::kBool;
+    case Kind::kString:
+      return GgufValueId::kString;
+  }
+  return GgufValueId::kU8;
+}
+
+// A scalar in the narrowest type that loaders expect of it: 32 bits where it fits.
+std::string EncodeCopy(const GgufValue& value) {
+  struct Visitor {
+    std::string operator()(uint64_t v) const {
+      if (const auto narrow = CheckedCast<uint32_t>(v)) return Scalar(GgufValueId::kU32, *narrow);
+      return Scalar(GgufValueId::kU64, v);
+    }
+    std::string operator()(int64_t v) const {
+      if (const auto narrow = CheckedCast<int32_t>(v)) return Scalar(GgufValueId::kI32, *narrow);
+      return Scalar(GgufValueId::kI64, v);
+    }
+    std::string operator()(double v) const {
+      return Scalar(GgufValueId::kF32, static_cast<float>(v));
+    }
+    std::string operator()(bool v) const {
+      return Scalar(GgufValueId::kBool, static_cast<uint8_t>(v));
+    }
+    std::string operator()(std::string_view v) const {
+      std::string out;
+      PutId(out, GgufValueId::kString);
+      PutText(out, v);
+      return out;
+    }
+    std::string operator()(const GgufArray& v) const {
+      std::string out = ArrayHead(ElementId(v), v.count);
+      out.append(reinterpret_cast<const char*>(v.bytes.data()), v.bytes.size());
+      return out;
+    }
+  };
+  return std::visit(Visitor{}, value);
+}
+
+uint64_t Padding(uint64_t position) {
+  return (kGgufAlignment - position % kGgufAlignment) % kGgufAlignment;
+}
+
+}  // namespace
+
+struct GgufWriter::State {
+  std::vector<std::pair<std::string, std::string>> keys;  // name, encoded type and value
+  std::vector<Declared> tensors;
+  std::filesystem::path path, temporary;
+  std::FILE* file = nullptr;
+  size_t current = 0;    // tensor that the next byte belongs to
+  uint64_t written = 0;  // its bytes so far
+
+  void Set(std::string key, std::string encoded) {
+    for (auto& [name, value] : keys) {
+      if (name == key) {
+        value = std::move(encoded);
+        return;
+      }
+    }
+    keys.emplace_back(std::move(key), std::move(encoded));
+  }
+
+  Error WriteError() const {
+    return {Cat(temporary.string(), ": cannot be written: ", std::strerror(errno)), ErrorKind::kIo};
+  }
+
+  Result<void> Write(const void* data, size_t size) {
+    if (std::fwrite(data, 1, size, file) != size) return WriteError();
+    return Ok();
+  }
+
+  Result<void> Pad(uint64_t position) {
+    constexpr char kZeros[kGgufAlignment] = {};
+    return Write(kZeros, Padding(position));
+  }
+
+  // Sizes and offsets of the declared tensors.
+  Result<void> Place() {
+    uint64_t offset = 0;
+    std::set<std::string_view> names;
+    for (Declared& tensor : tensors) {
+      const auto bytes = TensorBytes(tensor.type, tensor.shape);
+      if (!bytes || !ToGgmlType(tensor.type) || tensor.shape.empty() || tensor.shape.size() > 4) {
+        return Error{Cat("tensor ", tensor.name, " cannot be written as ", ShapeText(tensor.shape),
+                         " ", Traits(tensor.type).name)};
+      }
+      if (!names.insert(tensor.name).second) {
+        return Error{Cat("tensor ", tensor.name, " would be written twice")};
+      }
+      tensor.bytes = *bytes;
+      tensor.offset = offset;
+      const auto end = CheckedAdd(offset, *bytes + Padding(*bytes));
+      if (!end) return Error{Cat("tensor ", tensor.name, ": the file would be too large")};
+      offset = *end;
+    }
+    return Ok();
+  }
+
+  std::string Header() const {
+    std::string out;
+    Put(out, kGgufMagic);
+    Put<uint32_t>(out, 3);
+    Put<uint64_t>(out, tensors.size());
+    Put<uint64_t>(out, keys.size());
+    for (const auto& [name, value] : keys) {
+      PutText(out, name);
+      out += value;
+    }
+    for (const Declared& tensor : tensors) {
+      PutText(out, tensor.name);
+      Put(out, static_cast<uint32_t>(tensor.shape.size()));
+      for (size_t d = tensor.shape.size(); d-- > 0;) Put<uint64_t>(out, tensor.shape[d]);
+      Put(out, *ToGgmlType(tensor.type));
+      Put(out, tensor.offset);
+    }
+    return out;
+  }
+
+  // Steps over tensors that are complete, padding each.
+  Result<void> Advance() {
+    while (current < tensors.size() && written == tensors[current].bytes) {
+      FACET_TRY(Pad(written));
+      ++current;
+      written = 0;
+    }
+    return Ok();
+  }
+};
+
+GgufWriter::GgufWriter() : state_(std::make_unique<State>()) {}
+
+GgufWriter::~GgufWriter() {
+  if (state_->file == nullptr) return;
+  std::fclose(state_->file);
+  std::error_code ignored;
+  std::filesystem::remove(state_->temporary, ignored);
+}
+
+void GgufWriter::Set(std::string key, uint32_t value) {
+  state_->Set(std::move(key), Scalar(GgufValueId::kU32, value));
+}
+void GgufWriter::Set(std::string key, int32_t value) {
+  state_->Set(std::move(key), Scalar(GgufValueId::kI32, value));
+}
+void GgufWriter::Set(std::string key, uint64_t value) {
+  state_->Set(std::move(key), Scalar(GgufValueId::kU64, value));
+}
+void GgufWriter::Set(std::string key, float value) {
+  state_->Set(std::move(key), Scalar(GgufValueId::kF32, value));
+}
+void GgufWriter::Set(std::string key, bool value) {
+  state_->Set(std::move(key), Scalar(GgufValueId::kBool, static_cast<uint8_t>(value)));
+}
+void GgufWriter::Set(std::string key, std::string_view value) {
+  state_->Set(std::move(key), EncodeCopy(GgufValue(value)));
+}
+void GgufWriter::Set(std::string key, const std::vector<std::string>& value) {
+  std::string out = ArrayHead(GgufValueId::kString, value.size());
+  for (const std::string& text : value) PutText(out, text);
+  state_->Set(std::move(key), std::move(out));
+}
+void GgufWriter::Set(std::string key, const std::vector<int32_t>& value) {
+  std::string out = ArrayHead(GgufValueId::kI32, value.size());
+  for (const int32_t number : value) Put(out, number);
+  state_->Set(std::move(key), std::move(out));
+}
+void GgufWriter::Set(std::string key, const std::vector<float>& value) {
+  std::string out = ArrayHead(GgufValueId::kF32, value.size());
+  for (const float number : value) Put(out, number);
+  state_->Set(std::move(key), std::move(out));
+}
+void GgufWriter::Set(std::string key, const std::vector<bool>& value) {
+  std::string out = ArrayHead(GgufValueId::kBool, value.size());
+  for (const bool flag : value) Put(out, static_cast<uint8_t>(flag));
+  state_->Set(std::move(key), std::move(out));
+}
+void GgufWriter::Copy(std::string key, const GgufValue& value) {
+  state_->Set(std::move(key), EncodeCopy(value));
+}
+
+void GgufWriter::Declare(std::string name, DType type, std::vector<int64_t> shape) {
+  assert(state_->file == nullptr);
+  state_->tensors.push_back({std::move(name), type, std::move(shape)});
+}
+
+Result<void> GgufWriter::Begin(const std::filesystem::path& path) {
+  static std::atomic<int> counter = 0;
+  State& s = *state_;
+  assert(s.file == nullptr);
+  if (auto placed = s.Place(); !placed.ok()) return placed.error().In(path.string());
+  s.path = path;
+  s.temporary = path.string() + Cat(".", getpid(), ".", counter.fetch_add(1), ".part");
+  s.file = std::fopen(s.temporary.c_str(), "wbe");
+  if (s.file == nullptr) return s.WriteError();
+  std::setvbuf(s.file, nullptr, _IOFBF, 1 << 20);
+  const std::string header = s.Header();
+  FACET_TRY(s.Write(header.data(), header.size()));
+  FACET_TRY(s.Pad(header.size()));
+  return s.Advance();
+}
+
+Result<void> GgufWriter::Append(std::span<const std::byte> data) {
+  State& s = *state_;
+  assert(s.file != nullptr);
+  if (s.current == s.tensors.size() || data.size() > s.tensors[s.current].bytes - s.written) {
+    return Error{
+        Cat(s.path.string(), ": more bytes than declared for ",
+            s.current == s.tensors.size() ? "the last tensor" : s.tensors[s.current].name)};
+  }
+  FACET_TRY(s.Write(data.data(), data.size()));
+  s.written += data.size();
+  return s.Advance();
+}
+
+Result<void> GgufWriter::Finish() {
+  State& s = *state_;
+  assert(s.file != nullptr);
+  if (s.current != s.tensors.size()) {
+    return Error{Cat(s.path.string(), ": tensor ", s.tensors[s.current].name, " has ", s.written,
+                     " of ", s.tensors[s.current].bytes, " bytes")};
+  }
+  const bool flushed = std::fflush(s.file) == 0;
+  if (!flushed) return s.WriteError();
+  std::fclose(s.file);
+  s.file = nullptr;
+  std::error_code code;
+  std::filesystem::rename(s.temporary, s.path, code);
+  if (!code) return Ok();
+  const Error error{Cat(s.path.string(), ": ", code.message()), ErrorKind::kIo};
+  std::filesystem::remove(s.temporary, code);
+  return error;
+}
+
+}  // namespace facet

@@ -1,0 +1,148 @@
+#include "formats/recognise.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <fstream>
+
+#include "formats/tensor_file.h"
+
+namespace facet {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kLiteRtMagic = "LITERTLM";
+constexpr std::string_view kLiteRtSuffix = ".litertlm";
+
+struct Equivalent {
+  std::string_view word;  // in the lower-case name of a file or repository
+  std::string_view safetensors, gguf;
+};
+
+// Longer words first: the first match counts.
+constexpr std::array<Equivalent, 5> kEquivalents = {{
+    {"gemma-4-12b-it", "google/gemma-4-12B-it", "google/gemma-4-12B-it-qat-q4_0-gguf"},
+    {"gemma4-12b", "google/gemma-4-12B-it", "google/gemma-4-12B-it-qat-q4_0-gguf"},
+    {"gemma-4-12b", "google/gemma-4-12B-it", "google/gemma-4-12B-it-qat-q4_0-gguf"},
+    {"gemma-3-270m-it", "", "ggml-org/gemma-3-270m-it-GGUF"},
+    {"gemma-3-270m", "", "ggml-org/gemma-3-270m-GGUF"},
+}};
+
+std::string Lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    c = c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
+}
+
+// `names`: everything that may tell which model it is.
+Error LiteRtRefusal(std::string_view where, std::string_view names) {
+  const std::string lower = Lower(names);
+  std::string advice = "import the same model as safetensors or GGUF";
+  for (const Equivalent& e : kEquivalents) {
+    if (lower.find(e.word) == std::string::npos) continue;
+    advice = "the same model works from ";
+    if (!e.safetensors.empty()) advice += Cat(e.safetensors, " (safetensors) or ");
+    advice += Cat(e.gguf, " (GGUF): facet import --from-huggingface-repo=", e.gguf, " NAME");
+    break;
+  }
+  return {Cat(Printable(where), ": the LiteRT-LM format (.litertlm) is not supported; ", advice),
+          ErrorKind::kUnsupported};
+}
+
+// What the beginning of a file that is no model of ours looks like.
+std::string_view Describe(std::string_view head) {
+  struct Known {
+    std::string_view magic, text;
+    size_t offset = 0;
+  };
+  constexpr std::array<Known, 13> kKnown = {{
+      {"version https://git-lfs",
+       "a Git LFS pointer; fetch the file itself (git lfs pull, or facet import)"},
+      {"<!DOCTYPE", "a web page; the download did not give the file"},
+      {"<html", "a web page; the download did not give the file"},
+      {"PK\x03\x04", "a zip archive or PyTorch checkpoint; only safetensors and GGUF are read"},
+      {"\x80\x02", "a Python pickle; only safetensors and GGUF are read"},
+      {"\x80\x03", "a Python pickle; only safetensors and GGUF are read"},
+      {"\x80\x04", "a Python pickle; only safetensors and GGUF are read"},
+      {"TFL3", "a TensorFlow Lite model; only safetensors and GGUF are read", 4},
+      {"\x89HDF", "an HDF5 file; only safetensors and GGUF are read"},
+      {"\x1f\x8b", "a gzip archive; unpack it first"},
+      {"ggjt", "a llama.cpp file older than GGUF; convert it to GGUF"},
+      {"tjgg", "a llama.cpp file older than GGUF; convert it to GGUF"},
+      {"lmgg", "a llama.cpp file older than GGUF; convert it to GGUF"},
+  }};
+  for (const Known& known : kKnown) {
+    if (head.substr(std::min(known.offset, head.size())).starts_with(known.magic))
+      return known.text;
+  }
+  return head.empty() ? "an empty file" : "neither a GGUF nor a safetensors file";
+}
+
+Result<ModelFormat> RecogniseFolder(const fs::path& path) {
+  std::error_code code;
+  std::string lite;
+  std::vector<std::string> ggufs;
+  for (fs::directory_iterator it(path, code), end; !code && it != end; it.increment(code)) {
+    const std::string name = Lower(it->path().filename().string());
+    if (name.ends_with(".safetensors") || name == "model.safetensors.index.json") {
+      return ModelFormat::kSafetensors;
+    }
+    if (name.ends_with(".gguf")) ggufs.push_back(it->path().filename().string());
+    if (name.ends_with(kLiteRtSuffix)) lite = name;
+  }
+  if (code) return Error{Cat(path.string(), ": ", code.message()), ErrorKind::kIo};
+  if (!ggufs.empty()) {
+    std::ranges::sort(ggufs);
+    return Error{
+        Cat(path.string(), ": a folder of GGUF files; name one of them, for example ", ggufs[0])};
+  }
+  if (!lite.empty()) return LiteRtRefusal(path.string(), (path / lite).string());
+  return Error{Cat(path.string(), ": no .safetensors or .gguf file in this folder"),
+               ErrorKind::kNotFound};
+}
+
+}  // namespace
+
+Result<ModelFormat> RecogniseModel(const fs::path& path) {
+  std::error_code code;
+  const fs::file_status status = fs::status(path, code);
+  if (!fs::exists(status))
+    return Error{Cat(path.string(), ": no such file or folder"), ErrorKind::kNotFound};
+  if (fs::is_directory(status)) return RecogniseFolder(path);
+  if (!fs::is_regular_file(status)) return Error{Cat(path.string(), ": not a regular file")};
+  std::ifstream in(path, std::ios::binary);
+  std::string head(32, '\0');
+  in.read(head.data(), static_cast<std::streamsize>(head.size()));
+  if (in.bad() || !in.is_open())
+    return Error{Cat(path.string(), ": cannot be read"), ErrorKind::kIo};
+  head.resize(static_cast<size_t>(in.gcount()));
+
+  if (head.starts_with("GGUF")) return ModelFormat::kGguf;
+  // A hub cache links the name to a blob: look at both.
+  if (head.starts_with(kLiteRtMagic) || Lower(path.string()).ends_with(kLiteRtSuffix)) {
+    return LiteRtRefusal(path.string(), fs::absolute(path, code).string());
+  }
+  // An 8-byte length, then the JSON header.
+  if (head.size() > 8 && head[8] == '{') return ModelFormat::kSafetensors;
+  if (path.filename() == "model.safetensors.index.json") return ModelFormat::kSafetensors;
+  return Error{Cat(path.string(), ": this is ", Describe(head)), ErrorKind::kUnsupported};
+}
+
+Result<void> CheckRepository(std::string_view repo, const std::vector<std::string>& files) {
+  std::string names(repo);
+  bool lite = false, ours = false;
+  for (const std::string& file : files) {
+    const std::string name = Lower(file);
+    if (name.ends_with(kLiteRtSuffix)) {
+      lite = true;
+      names += Cat(" ", file);
+    }
+    ours = ours || name.ends_with(".gguf") || name.ends_with(".safetensors");
+  }
+  if (lite && !ours) return LiteRtRefusal(repo, names);
+  return Ok();
+}
+
+}  // namespace facet

@@ -1,0 +1,236 @@
+#include "media/av.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <mutex>
+
+#include "media/still.h"
+
+extern "C" {
+#include <libavutil/avstring.h>
+#include <libavutil/log.h>
+#include <libavutil/mem.h>
+#include <libavutil/opt.h>
+}
+
+namespace facet::media {
+namespace {
+
+constexpr int kIoBuffer = 1 << 16;
+constexpr size_t kLargestAllocation = size_t{768} << 20;
+constexpr int kMostStreams = 64;
+
+// Decoders by name; a container that holds anything else is told so.
+constexpr const char* kDecoders =
+    "pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_u8,pcm_s8,pcm_f32le,pcm_f32be,"
+    "pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,"
+    "mp3float,mp3,mp2float,mp2,flac,vorbis,opus,aac,alac,ac3,eac3,"
+    "h264,hevc,vp8,vp9,libdav1d,av1,mpeg4,mpeg2video,mpeg1video,h263,mjpeg,theora,prores,dnxhd,"
+    "ffv1,huffyuv,ffvhuff,utvideo,png,rawvideo,qtrle,gif,bmp,tiff";
+
+void SetUpOnce() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    av_log_set_level(AV_LOG_QUIET);
+    av_max_alloc(kLargestAllocation);  // an index of 2^32 samples is refused, not built
+  });
+}
+
+// FFmpeg asks here for every further file that a container names.
+int RefuseToOpen(AVFormatContext*, AVIOContext** io, const char*, int, AVDictionary**) {
+  *io = nullptr;
+  return AVERROR(EPERM);
+}
+
+std::string_view Text(Bytes bytes, size_t at, size_t count) {
+  if (at + count > bytes.size()) return {};
+  return {reinterpret_cast<const char*>(bytes.data()) + at, count};
+}
+
+bool IsMpegAudio(Bytes bytes) {
+  if (bytes.size() < 4) return false;
+  const auto at = [&](int i) { return static_cast<uint8_t>(bytes[i]); };
+  // 11 sync bits, a version and a layer that exist, a bit rate and a sample rate that exist.
+  return at(0) == 0xFF && (at(1) & 0xE0) == 0xE0 && (at(1) & 0x18) != 0x08 && (at(1) & 0x06) != 0 &&
+         (at(2) & 0xF0) != 0xF0 && (at(2) & 0x0C) != 0x0C;
+}
+
+Format SniffIsoMedia(Bytes bytes) {
+  constexpr std::array<std::string_view, 7> kBoxes = {"ftyp", "moov", "mdat", "wide",
+                                                      "free", "skip", "pnot"};
+  const std::string_view box = Text(bytes, 4, 4);
+  if (std::find(kBoxes.begin(), kBoxes.end(), box) == kBoxes.end()) return {};
+  const std::string_view brand = box == "ftyp" ? Text(bytes, 8, 4) : std::string_view();
+  if (brand == "avif" || brand == "avis" || brand == "heic" || brand == "heix" || brand == "mif1") {
+    return {};
+  }
+  if (brand == "M4A " || brand == "M4B ") return {Kind::kSound, "M4A", "mov"};
+  return {Kind::kFilm, "MP4", "mov"};
+}
+
+}  // namespace
+
+Format SniffFormat(Bytes bytes) {
+  const std::string_view head = Text(bytes, 0, std::min<size_t>(bytes.size(), 12));
+  if (head.starts_with("\x89PNG\r\n\x1a\n")) return {Kind::kPicture, "PNG", nullptr};
+  if (head.starts_with("\xFF\xD8\xFF")) return {Kind::kPicture, "JPEG", nullptr};
+  if (head.starts_with("RIFF") && Text(bytes, 8, 4) == "WEBP")
+    return {Kind::kPicture, "WebP", nullptr};
+  if (head.starts_with("GIF87a") || head.starts_with("GIF89a"))
+    return {Kind::kPicture, "GIF", "gif"};
+  if (head.starts_with(std::string_view("II*\0", 4)) ||
+      head.starts_with(std::string_view("MM\0*", 4))) {
+    return {Kind::kPicture, "TIFF", nullptr};
+  }
+  if (head.starts_with("BM") && bytes.size() >= 26 &&
+      Text(bytes, 6, 4) == std::string_view("\0\0\0\0", 4)) {
+    return {Kind::kPicture, "BMP", nullptr};
+  }
+  if ((head.starts_with("RIFF") || head.starts_with("RF64")) && Text(bytes, 8, 4) == "WAVE") {
+    return {Kind::kSound, "WAV", "wav"};
+  }
+  if (head.starts_with("fLaC")) return {Kind::kSound, "FLAC", "flac"};
+  if (head.starts_with("OggS")) return {Kind::kSound, "Ogg", "ogg"};
+  if (head.starts_with("\x1A\x45\xDF\xA3")) return {Kind::kFilm, "Matroska/WebM", "matroska"};
+  if (Format iso = SniffIsoMedia(bytes); iso.demuxer != nullptr) return iso;
+  if (head.starts_with("ID3")) {
+    // A tag of 7-bit lengths, and behind it MPEG audio or, rarely, FLAC.
+    if (bytes.size() < 10) return {};
+    size_t length = 10;
+    for (int i = 6, shift = 21; i < 10; ++i, shift -= 7) {
+      length += size_t{static_cast<uint8_t>(bytes[i]) & 0x7Fu} << shift;
+    }
+    if (Text(bytes, length, 4) == "fLaC") return {Kind::kSound, "FLAC", "flac"};
+    return {Kind::kSound, "MP3", "mp3"};
+  }
+  if (IsMpegAudio(bytes)) return {Kind::kSound, "MP3", "mp3"};
+  return {};
+}
+
+std::string AvErrorText(int code) {
+  char text[AV_ERROR_MAX_STRING_SIZE] = "";
+  av_strerror(code, text, sizeof text);
+  return text;
+}
+
+Result<CodecPtr> OpenDecoder(AVCodecID id, const AVCodecParameters* parameters,
+                             const Limits& limits) {
+  SetUpOnce();
+  const AVCodec* decoder = avcodec_find_decoder(id);
+  const std::string name = decoder ? decoder->name : avcodec_get_name(id);
+  if (!decoder || av_match_list(name.c_str(), kDecoders, ',') <= 0) {
+    return Error{Cat("codec ", avcodec_get_name(id), " is not supported"), ErrorKind::kUnsupported};
+  }
+  CodecPtr codec(avcodec_alloc_context3(decoder));
+  if (!codec) return Error{"no memory for a decoder", ErrorKind::kResource};
+  if (parameters && avcodec_parameters_to_context(codec.get(), parameters) < 0) {
+    return Error{Cat("damaged codec parameters (", name, ")")};
+  }
+  codec->thread_count = 1;
+  codec->max_pixels = limits.max_pixels;
+  if (const int code = avcodec_open2(codec.get(), decoder, nullptr); code < 0) {
+    return Error{Cat("decoder ", name, " refuses the stream: ", AvErrorText(code))};
+  }
+  return codec;
+}
+
+int AvFile::OnRead(void* self, uint8_t* to, int count) {
+  auto* file = static_cast<AvFile*>(self);
+  const size_t left = file->bytes_.size() - file->at_;
+  if (left == 0) return AVERROR_EOF;
+  const size_t taken = std::min<size_t>(left, count);
+  std::memcpy(to, file->bytes_.data() + file->at_, taken);
+  file->at_ += taken;
+  return static_cast<int>(taken);
+}
+
+int64_t AvFile::OnSeek(void* self, int64_t offset, int whence) {
+  auto* file = static_cast<AvFile*>(self);
+  const int64_t size = static_cast<int64_t>(file->bytes_.size());
+  int64_t base = 0;
+  switch (whence & ~AVSEEK_FORCE) {
+    case AVSEEK_SIZE:
+      return size;
+    case SEEK_SET:
+      break;
+    case SEEK_CUR:
+      base = static_cast<int64_t>(file->at_);
+      break;
+    case SEEK_END:
+      base = size;
+      break;
+    default:
+      return AVERROR(EINVAL);
+  }
+  if (offset < -base || offset > size - base) return AVERROR(EINVAL);
+  file->at_ = static_cast<size_t>(base + offset);
+  return base + offset;
+}
+
+Result<std::unique_ptr<AvFile>> AvFile::Open(Bytes bytes, const Limits& limits) {
+  SetUpOnce();
+  const Format format = SniffFormat(bytes);
+  if (!format.demuxer) {
+    return Error{Cat("expected WAV, MP3, FLAC, Ogg, M4A, MP4, MOV, Matroska, WebM or GIF but got ",
+                     format.name ? format.name : "an unknown format"),
+                 ErrorKind::kUnsupported};
+  }
+  std::unique_ptr<AvFile> file(new AvFile);
+  file->bytes_ = bytes;
+  file->format_ = format;
+  auto* buffer = static_cast<uint8_t*>(av_malloc(kIoBuffer));
+  file->io_ = buffer ? avio_alloc_context(buffer, kIoBuffer, 0, file.get(), OnRead, nullptr, OnSeek)
+                     : nullptr;
+  file->context_ = avformat_alloc_context();
+  if (!file->io_ || !file->context_) return Error{"no memory for a demuxer", ErrorKind::kResource};
+  AVFormatContext* context = file->context_;
+  context->pb = file->io_;
+  context->flags |= AVFMT_FLAG_CUSTOM_IO;
+  context->io_open = RefuseToOpen;
+  context->max_streams = kMostStreams;
+  context->protocol_whitelist = av_strdup("");
+  context->codec_whitelist = av_strdup(kDecoders);
+  // On failure avformat_open_input frees the context.
+  if (const int code =
+          avformat_open_input(&file->context_, "", av_find_input_format(format.demuxer), nullptr);
+      code < 0) {
+    return Error{Cat("damaged ", format.name, ": ", AvErrorText(code))};
+  }
+  context = file->context_;
+  // The probe decodes too: it gets the same limits.
+  std::vector<AVDictionary*> options(context->nb_streams, nullptr);
+  for (AVDictionary*& entry : options) {
+    av_dict_set_int(&entry, "max_pixels", limits.max_pixels, 0);
+    av_dict_set_int(&entry, "threads", 1, 0);
+  }
+  const int code = avformat_find_stream_info(context, options.empty() ? nullptr : options.data());
+  for (AVDictionary*& entry : options) av_dict_free(&entry);
+  if (code < 0) return Error{Cat("damaged ", format.name, ": ", AvErrorText(code))};
+  return file;
+}
+
+AvFile::~AvFile() {
+  if (context_) avformat_close_input(&context_);
+  if (io_) {
+    av_freep(&io_->buffer);
+    avio_context_free(&io_);
+  }
+}
+
+AVStream* AvFile::FirstStream(AVMediaType type) const {
+  for (unsigned i = 0; i < context_->nb_streams; ++i) {
+    AVStream* stream = context_->streams[i];
+    if (stream->codecpar->codec_type == type &&
+        !(stream->disposition & AV_DISPOSITION_ATTACHED_PIC)) {
+      return stream;
+    }
+  }
+  return nullptr;
+}
+
+bool AvFile::Read(AVPacket* packet) {
+  return av_read_frame(context_, packet) >= 0;
+}
+
+}  // namespace facet::media

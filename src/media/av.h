@@ -1,0 +1,112 @@
+// FFmpeg's libraries behind walls: they read from memory only, open nothing that a file names, use
+// one thread, and know a fixed list of containers and codecs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "media/media.h"
+
+extern "C" {
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+}
+
+namespace facet::media {
+
+using Bytes = std::span<const std::byte>;
+
+struct AvFree {
+  void operator()(AVFrame* frame) const { av_frame_free(&frame); }
+  void operator()(AVPacket* packet) const { av_packet_free(&packet); }
+  void operator()(AVCodecContext* codec) const { avcodec_free_context(&codec); }
+};
+using FramePtr = std::unique_ptr<AVFrame, AvFree>;
+using PacketPtr = std::unique_ptr<AVPacket, AvFree>;
+using CodecPtr = std::unique_ptr<AVCodecContext, AvFree>;
+
+// "Invalid data found when processing input".
+std::string AvErrorText(int code);
+
+// What a file is by its first bytes; `demuxer` is FFmpeg's name, null for still pictures.
+struct Format {
+  Kind kind = Kind::kUnknown;
+  const char* name = nullptr;
+  const char* demuxer = nullptr;
+};
+Format SniffFormat(Bytes bytes);
+
+// A decoder of the whitelist, opened; for stills `parameters` is null.
+Result<CodecPtr> OpenDecoder(AVCodecID id, const AVCodecParameters* parameters,
+                             const Limits& limits);
+
+// A container opened over bytes in memory, which must outlive it.
+class AvFile {
+ public:
+  static Result<std::unique_ptr<AvFile>> Open(Bytes bytes, const Limits& limits);
+  ~AvFile();
+  AvFile(const AvFile&) = delete;
+  AvFile& operator=(const AvFile&) = delete;
+
+  // The first stream of a kind that is not a cover picture; null where there is none.
+  AVStream* FirstStream(AVMediaType type) const;
+  // The next packet of any stream; false at the end. A damaged tail counts as the end.
+  bool Read(AVPacket* packet);
+  const char* format_name() const { return format_.name; }
+  AVFormatContext* context() { return context_; }
+
+ private:
+  AvFile() = default;
+  static int OnRead(void* self, uint8_t* to, int count);
+  static int64_t OnSeek(void* self, int64_t offset, int whence);
+
+  Bytes bytes_;
+  size_t at_ = 0;
+  Format format_;
+  AVFormatContext* context_ = nullptr;
+  AVIOContext* io_ = nullptr;
+};
+
+// Sends a packet (null: the end) and hands each decoded frame to `take`, which may return an error.
+// Packets that the decoder refuses are skipped, as players do; `*bad` counts them.
+template <typename Take>
+Result<void> DecodePacket(AVCodecContext* codec, const AVPacket* packet, AVFrame* frame,
+                          int64_t* bad, Take take) {
+  if (avcodec_send_packet(codec, packet) < 0) ++*bad;
+  for (;;) {
+    const int code = avcodec_receive_frame(codec, frame);
+    if (code < 0) {
+      if (code != AVERROR(EAGAIN) && code != AVERROR_EOF) ++*bad;
+      return Ok();
+    }
+    Result<void> taken = take(frame);
+    av_frame_unref(frame);
+    if (!taken.ok()) return taken;
+  }
+}
+
+// Gathers decoded audio frames of any format as mono 16 kHz.
+class SoundSink {
+ public:
+  explicit SoundSink(const Limits& limits);
+  ~SoundSink();
+  SoundSink(SoundSink&&) noexcept;
+  Result<void> Add(const AVFrame* frame);
+  Result<Sound> Finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// A decoded frame as RGB. Film: by swscale as PyAV's to_ndarray("rgb24"). Still: as Pillow where
+// the format is a plain one.
+Result<Picture> FilmFrameToPicture(const AVFrame* frame);
+Result<Picture> StillFrameToPicture(const AVFrame* frame);
+
+}  // namespace facet::media

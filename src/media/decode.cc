@@ -1,0 +1,34 @@
+#include "media/av.h"
+#include "media/media.h"
+
+namespace facet::media {
+
+Kind Sniff(std::span<const std::byte> bytes) {
+  return SniffFormat(bytes).kind;
+}
+
+Result<Media> Decode(std::span<const std::byte> bytes, Kind kind, const Limits& limits) {
+  if (bytes.empty()) return Error{"the file is empty"};
+  Media media;
+  media.kind = kind == Kind::kUnknown ? Sniff(bytes) : kind;
+  switch (media.kind) {
+    case Kind::kPicture: {
+      FACET_ASSIGN(media.picture, DecodePicture(bytes, limits));
+      return media;
+    }
+    case Kind::kSound: {
+      FACET_ASSIGN(media.sound, DecodeSound(bytes, limits));
+      return media;
+    }
+    case Kind::kFilm: {
+      FACET_ASSIGN(media.film, DecodeFilm(bytes, limits));
+      return media;
+    }
+    case Kind::kUnknown:
+      break;
+  }
+  return Error{"neither a picture, a sound nor a film in a format that is known",
+               ErrorKind::kUnsupported};
+}
+
+}  // namespace facet::media

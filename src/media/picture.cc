@@ -1,0 +1,90 @@
+// Still pictures: which decoder, limits, orientation; BMP and TIFF through FFmpeg's decoders.
+#include <cstring>
+
+#include "media/av.h"
+#include "media/still.h"
+
+namespace facet::media {
+namespace {
+
+Result<Picture> DecodeStill(Bytes bytes, AVCodecID id, const char* name, const Limits& limits) {
+  FACET_ASSIGN(const CodecPtr codec, OpenDecoder(id, nullptr, limits));
+  const PacketPtr packet(av_packet_alloc());
+  const FramePtr frame(av_frame_alloc());
+  if (!packet || !frame || av_new_packet(packet.get(), static_cast<int>(bytes.size())) < 0) {
+    return Error{Cat("no memory for a ", name), ErrorKind::kResource};
+  }
+  std::memcpy(packet->data, bytes.data(), bytes.size());
+  int code = avcodec_send_packet(codec.get(), packet.get());
+  if (code >= 0) code = avcodec_send_packet(codec.get(), nullptr);
+  if (code >= 0) code = avcodec_receive_frame(codec.get(), frame.get());
+  if (code < 0) return Error{Cat("damaged or unsupported ", name, ": ", AvErrorText(code))};
+  FACET_TRY(CheckSize(frame->width, frame->height, limits, name));
+  return StillFrameToPicture(frame.get());
+}
+
+uint32_t Little(Bytes bytes, size_t at, int size) {
+  uint32_t value = 0;
+  for (int i = size - 1; i >= 0; --i) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
+  return value;
+}
+
+struct Decoder {
+  std::string_view name;
+  Result<Picture> (*decode)(Bytes, const Limits&);
+  int (*orientation)(Bytes);
+};
+
+constexpr Decoder kDecoders[] = {
+    {"PNG", DecodePng, PngOrientation},    {"JPEG", DecodeJpeg, JpegOrientation},
+    {"WebP", DecodeWebp, WebpOrientation}, {"GIF", DecodeGif, nullptr},
+    {"BMP", DecodeBmp, nullptr},           {"TIFF", DecodeTiff, TiffOrientation},
+};
+
+}  // namespace
+
+Result<void> CheckSize(int64_t width, int64_t height, const Limits& limits,
+                       std::string_view format) {
+  if (width <= 0 || height <= 0)
+    return Expected("at least 1x1 pixels", Cat(width, "x", height), format);
+  if (width > INT32_MAX / 4 || height > INT32_MAX / 4 || width * height > limits.max_pixels) {
+    Error error = Expected(Cat("at most ", limits.max_pixels, " pixels"),
+                           Cat(width, "x", height, " = ", width * height), format);
+    error.kind = ErrorKind::kResource;
+    return error;
+  }
+  return Ok();
+}
+
+Result<Picture> DecodeBmp(Bytes bytes, const Limits& limits) {
+  if (bytes.size() < 26) return Error{"the BMP is truncated in its header"};
+  const bool core = Little(bytes, 14, 4) == 12;  // OS/2 1.x: 16-bit sides
+  const int64_t width = core ? Little(bytes, 18, 2) : static_cast<int32_t>(Little(bytes, 18, 4));
+  const int64_t height = core ? Little(bytes, 20, 2) : static_cast<int32_t>(Little(bytes, 22, 4));
+  FACET_TRY(CheckSize(width, height < 0 ? -height : height, limits, "BMP"));
+  return DecodeStill(bytes, AV_CODEC_ID_BMP, "BMP", limits);
+}
+
+Result<Picture> DecodeTiff(Bytes bytes, const Limits& limits) {
+  return DecodeStill(bytes, AV_CODEC_ID_TIFF, "TIFF", limits);
+}
+
+Result<Picture> DecodePicture(std::span<const std::byte> bytes, const Limits& limits) {
+  if (static_cast<int64_t>(bytes.size()) > limits.max_bytes || bytes.size() > INT32_MAX / 2) {
+    return Expected(Cat("at most ", std::min<int64_t>(limits.max_bytes, INT32_MAX / 2), " bytes"),
+                    bytes.size(), "picture");
+  }
+  const Format format = SniffFormat(bytes);
+  for (const Decoder& decoder : kDecoders) {
+    if (!format.name || decoder.name != format.name) continue;
+    FACET_ASSIGN(Picture picture, decoder.decode(bytes, limits));
+    return Orient(std::move(picture), decoder.orientation ? decoder.orientation(bytes) : 1);
+  }
+  return Error{Cat("expected a PNG, JPEG, WebP, GIF, BMP or TIFF picture but got ",
+                   bytes.empty() ? "an empty file"
+                   : format.name ? format.name
+                                 : "an unknown format"),
+               ErrorKind::kUnsupported};
+}
+
+}  // namespace facet::media

@@ -1,0 +1,35 @@
+// The decoders of single formats behind DecodePicture. None of them is given an empty span.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/result.h"
+#include "media/media.h"
+
+namespace facet::media {
+
+using Bytes = std::span<const std::byte>;
+
+// An undecoded picture's size against the limits, before anything is allocated for it.
+Result<void> CheckSize(int64_t width, int64_t height, const Limits& limits,
+                       std::string_view format);
+
+// What Pillow's Image.open(...).convert("RGB") gives, to the byte; orientation not yet applied.
+Result<Picture> DecodePng(Bytes bytes, const Limits& limits);
+Result<Picture> DecodeJpeg(Bytes bytes, const Limits& limits);
+Result<Picture> DecodeWebp(Bytes bytes, const Limits& limits);
+Result<Picture> DecodeGif(Bytes bytes, const Limits& limits);
+Result<Picture> DecodeBmp(Bytes bytes, const Limits& limits);
+Result<Picture> DecodeTiff(Bytes bytes, const Limits& limits);
+
+// EXIF orientation, 1 to 8; 1 where there is none or it is damaged.
+int PngOrientation(Bytes bytes);
+int JpegOrientation(Bytes bytes);
+int WebpOrientation(Bytes bytes);
+int TiffOrientation(Bytes bytes);
+
+// Turns and mirrors as EXIF orientation 1 to 8 asks.
+Picture Orient(Picture picture, int orientation);
+
+}  // namespace facet::media

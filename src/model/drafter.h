@@ -1,0 +1,52 @@
+// The multi-token-prediction drafter (gemma4_unified_assistant): a few layers with queries alone, which read the target's
+// keys and values. DESIGN section 4.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "model/blocks.h"
+#include "model/model.h"
+
+namespace facet {
+
+// One draft to make: what the target sampled last and where it stands.
+struct DraftRow {
+  const KvSequence* sequence = nullptr;  // keys of everything but `token`; the query stands at its length
+  int32_t token = 0;                     // the newest token, or the draft before this one
+  const float* hidden = nullptr;         // (target width): the target's state after its final norm at the last cached
+                                         // position, or the hidden state that the draft before this one gave
+};
+
+class Drafter {
+ public:
+  // Errors: not a drafter, or shapes that do not fit `target`. The target must outlive the drafter.
+  static Result<std::unique_ptr<Drafter>> Load(const std::filesystem::path& path, Model& target);
+
+  // One draft for each row. logits: (rows, vocab), no soft cap; with ordered embeddings tokens outside the best centroids
+  // get the lowest score minus 1. hidden: (rows, target width), for the next draft of the round.
+  Result<void> Draft(std::span<const DraftRow> rows, Buffer& logits, Buffer& hidden);
+
+  const ModelConfig& config() const { return checkpoint_.config; }
+
+ private:
+  Drafter(Checkpoint checkpoint, Model& target);
+  Result<void> CheckFits() const;
+  void Layer(int layer, std::span<const DraftRow> rows);
+  // Logits of the tokens of the best centroids alone.
+  void OrderedLogits(ConstMat h, Mat logits);
+
+  Checkpoint checkpoint_;
+  Model& target_;
+  Projector projector_;
+  int last_sliding_ = -1, last_full_ = -1;  // the target's layers whose keys are read
+  Buffer x_, input_, embedded_, final_, scores_;
+  BlockBuffers block_;
+  RopeTable sliding_, full_;
+  std::vector<std::vector<const std::byte*>> tiles_;
+  std::vector<AttentionRow> ranges_;
+};
+
+}  // namespace facet

@@ -1,0 +1,102 @@
+#include "ops/matmul/packed.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <vector>
+
+#include "ops/dispatch.h"
+#include "ops/matmul/packed_kernel.h"
+#include "ops/matmul/packed_layout.h"
+
+namespace facet {
+namespace {
+
+// Weights that one thread takes at a time: they stay in its second-level cache while all tokens
+// pass by.
+constexpr int64_t kChunkBytes = 256 * 1024;
+// Pieces for each thread at least, so that one that is held up does not keep the others waiting.
+constexpr int64_t kPiecesPerThread = 4;
+
+// One product cut into pieces: stretches of groups by stretches of tokens.
+struct Plan {
+  PackedProduct product;
+  const std::byte* input;
+  int64_t token_bytes, group_bytes;
+  int64_t groups_each, tokens_each, group_pieces, token_pieces;
+
+  int64_t pieces() const { return group_pieces * token_pieces; }
+};
+
+int64_t DivideUp(int64_t n, int64_t by) {
+  return (n + by - 1) / by;
+}
+
+Plan MakePlan(const PackedProduct& product, MatMulInput& x, ThreadPool& pool) {
+  const PackedMatrix& w = product.w;
+  assert(w.cols == x.cols() && product.y.rows() == x.tokens() && product.y.cols() == w.rows);
+  Plan plan{};
+  plan.product = product;
+  const bool floats = LayoutOf(w.type).bits == 0;
+  plan.input = floats ? x.Floats(pool) : x.Codes(pool);
+  plan.token_bytes = floats ? w.cols * sizeof(float) : TokenBytes(w.cols);
+  plan.group_bytes = PackedGroupBytes(w.type, w.cols);
+  const int64_t wanted = pool.threads() == 1 ? 1 : kPiecesPerThread * pool.threads();
+  plan.groups_each =
+      std::clamp<int64_t>(kChunkBytes / plan.group_bytes, 1, DivideUp(w.groups(), wanted));
+  plan.group_pieces = DivideUp(w.groups(), plan.groups_each);
+  const int64_t tiles = DivideUp(x.tokens(), kTileTokens);
+  plan.tokens_each =
+      DivideUp(tiles, std::clamp<int64_t>(wanted / plan.group_pieces, 1, tiles)) * kTileTokens;
+  plan.token_pieces = DivideUp(x.tokens(), plan.tokens_each);
+  return plan;
+}
+
+// One group times one tile; the last group of a matrix may have fewer outputs than lanes.
+void RunTile(const Plan& plan, int64_t group, int64_t token, int tokens) {
+  const PackedMatrix& w = plan.product.w;
+  const Mat& y = plan.product.y;
+  const auto kernel = FACET_DISPATCH(kPacked).product[static_cast<int>(w.type)];
+  const std::byte* weights = w.data + group * plan.group_bytes;
+  const std::byte* input = plan.input + token * plan.token_bytes;
+  const int64_t row = group * kPackedGroup, rows = std::min<int64_t>(kPackedGroup, w.rows - row);
+  if (rows == kPackedGroup) {
+    return kernel({weights, input, w.cols, tokens, y.row(token) + row, y.stride()});
+  }
+  float lanes[kTileTokens * kPackedGroup];
+  kernel({weights, input, w.cols, tokens, lanes, kPackedGroup});
+  for (int t = 0; t < tokens; ++t) {
+    std::memcpy(y.row(token + t) + row, lanes + t * kPackedGroup, rows * sizeof(float));
+  }
+}
+
+void RunPiece(const Plan& plan, int64_t piece) {
+  const int64_t group = piece / plan.token_pieces * plan.groups_each;
+  const int64_t group_end = std::min(plan.product.w.groups(), group + plan.groups_each);
+  const int64_t token = piece % plan.token_pieces * plan.tokens_each;
+  const int64_t token_end = std::min(plan.product.y.rows(), token + plan.tokens_each);
+  for (int64_t t = token; t < token_end;) {
+    const int tile = TileOf(token_end - t);
+    for (int64_t g = group; g < group_end; ++g) RunTile(plan, g, t, tile);
+    t += tile;
+  }
+}
+
+}  // namespace
+
+void MatMulPacked(std::span<const PackedProduct> products, MatMulInput& x, ThreadPool& pool) {
+  if (x.tokens() == 0) return;
+  std::vector<Plan> plans;
+  std::vector<int64_t> ends;
+  int64_t pieces = 0;
+  for (const PackedProduct& product : products) {
+    plans.push_back(MakePlan(product, x, pool));
+    ends.push_back(pieces += plans.back().pieces());
+  }
+  pool.ParallelFor(pieces, [&](int64_t i) {
+    const size_t p = std::upper_bound(ends.begin(), ends.end(), i) - ends.begin();
+    RunPiece(plans[p], i - (p == 0 ? 0 : ends[p - 1]));
+  });
+}
+
+}  // namespace facet

@@ -1,0 +1,241 @@
+// The packed products, written once over the lanes of ops/simd.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "base/dtype.h"
+#include "ops/matmul/packed_layout.h"
+#include "ops/matmul/quantize_kernel.h"
+
+namespace facet {
+
+// One group of 16 outputs times one tile of tokens.
+struct PackedTile {
+  const std::byte* weights;  // the group
+  const std::byte* input;    // the tile
+  int64_t cols;
+  int tokens;  // of the tile: 1, 2, 4, 8 or 16
+  float* y;    // (tokens, 16), rows y_stride apart
+  int64_t y_stride;
+};
+
+struct PackedKernels {
+  // By DType, up to kQ6_K.
+  void (*product[static_cast<int>(DType::kQ6_K) + 1])(const PackedTile& tile);
+  // Fills the place of token `t` in a tile of `tokens` with its quantised blocks.
+  void (*quantize)(const float* x, int64_t cols, int tokens, int t, std::byte* tile);
+};
+
+extern const PackedKernels kPackedGeneric, kPackedAvx2, kPackedAvx512, kPackedNeon;
+
+namespace packed {
+
+// Reads of the activations of one block of a tile of M tokens.
+template <int M>
+struct TileBlock {
+  static constexpr int kBytes = M * kTokenBlockBytes;
+  const std::byte* p;
+
+  const int8_t* codes(int t) const { return reinterpret_cast<const int8_t*>(p) + 32 * t; }
+  float scale(int t) const { return At<float>(32 * M + 4 * t); }
+  float scaled_sum(int t) const { return At<float>(36 * M + 4 * t); }
+  int32_t minus_sum(int t) const { return At<int32_t>(40 * M + 4 * t); }
+  int32_t minus_first_half(int t) const { return At<int32_t>(44 * M + 4 * t); }
+
+ private:
+  template <typename T>
+  T At(int offset) const {
+    T value;
+    std::memcpy(&value, p + offset, sizeof(T));
+    return value;
+  }
+};
+
+// The 8 vectors of codes of one block.
+template <typename V, PackedLayout L>
+[[gnu::always_inline]] inline void Unpack(const std::byte* unit, int b, typename V::B (&w)[8]) {
+  const std::byte* codes = unit + L.codes_at() + b * L.code_bytes();
+  if constexpr (L.bits == 8) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) w[i] = V::LoadBytes(codes + 64 * i);
+    return;
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const auto both = V::LoadBytes(codes + 64 * i);
+    w[i] = V::LowNibbles(both);
+    w[i + 4] = V::HighNibbles(both);
+  }
+  const std::byte* high = unit + L.high_at() + b * L.high_bytes();
+  if constexpr (L.bits == 5) {
+    const auto bits = V::LoadBytes(high);
+    [&]<int... i>(std::integer_sequence<int, i...>) {
+      ((w[i] = V::template InsertBits<i, 1>(w[i], bits)), ...);
+    }
+    (std::make_integer_sequence<int, 8>{});
+  }
+  if constexpr (L.bits == 6) {
+    const auto first = V::LoadBytes(high), second = V::LoadBytes(high + 64);
+    [&]<int... i>(std::integer_sequence<int, i...>) {
+      ((w[i] = V::template InsertBits<2 * i, 3>(w[i], first)), ...);
+      ((w[i + 4] = V::template InsertBits<2 * i, 3>(w[i + 4], second)), ...);
+    }
+    (std::make_integer_sequence<int, 4>{});
+  }
+}
+
+// Adds the products of vectors [begin, end) with a token's codes.
+template <typename V, PackedLayout L, int begin, int end>
+[[gnu::always_inline]] inline typename V::I Dots(typename V::I sum, const typename V::B (&w)[8],
+                                                 const int8_t* x) {
+#pragma GCC unroll 8
+  for (int i = begin; i < end; ++i) sum = V::template Dot<L.bits>(sum, w[i], x + 4 * i);
+  return sum;
+}
+
+// What a sum over unsigned codes starts from so that it ends as one over weights.
+template <typename V, PackedLayout L>
+typename V::I Start(int32_t minus_sum) {
+  if constexpr (L.zero_shift < 0 || (L.bits == 8 && V::kSignedBytes)) return V::SetInt(0);
+  return V::template ShiftLeft<(L.zero_shift < 0 ? 0 : L.zero_shift)>(V::SetInt(minus_sum));
+}
+
+// Blocks of one unit for tokens [first, first + T) of a tile of M.
+template <typename V, PackedLayout L, int M, int T>
+[[gnu::always_inline]] inline void Unit(const std::byte* unit, const std::byte* input, int first,
+                                        typename V::F (&sum)[T]) {
+  using F = typename V::F;
+  typename V::B w[8];
+  F d{}, dmin{};
+  if constexpr (L.two_level) {
+    d = V::LoadHalfs(unit);
+    if constexpr (L.has_min) dmin = V::LoadHalfs(unit + 32);
+  }
+  for (int b = 0; b < L.blocks(); ++b, input += TileBlock<M>::kBytes) {
+    const TileBlock<M> x{input};
+    Unpack<V, L>(unit, b, w);
+    const std::byte* scales = unit + L.scales_at() + 32 * b;
+    if constexpr (L.halves) {
+      const F low = V::Mul(d, V::FromInt8(scales)), high = V::Mul(d, V::FromInt8(scales + 16));
+#pragma GCC unroll 16
+      for (int t = 0; t < T; ++t) {
+        const int32_t all = x.minus_sum(first + t), half = x.minus_first_half(first + t);
+        const auto i = Dots<V, L, 0, 4>(Start<V, L>(half), w, x.codes(first + t));
+        const auto j = Dots<V, L, 4, 8>(Start<V, L>(all - half), w, x.codes(first + t));
+        const F scale = V::Set(x.scale(first + t));
+        sum[t] = V::Fma(V::ToFloat(i), V::Mul(low, scale), sum[t]);
+        sum[t] = V::Fma(V::ToFloat(j), V::Mul(high, scale), sum[t]);
+      }
+      continue;
+    }
+    F scale, min{};
+    if constexpr (L.two_level) {
+      scale = V::Mul(d, V::FromUint8(scales));
+      if constexpr (L.has_min) min = V::Mul(dmin, V::FromUint8(scales + 16));
+    } else {
+      scale = V::LoadHalfs(scales);
+      if constexpr (L.has_min) min = V::LoadHalfs(unit + L.mins_at() + 32 * b);
+    }
+#pragma GCC unroll 16
+    for (int t = 0; t < T; ++t) {
+      const auto i = Dots<V, L, 0, 8>(Start<V, L>(x.minus_sum(first + t)), w, x.codes(first + t));
+      sum[t] = V::Fma(V::ToFloat(i), V::Mul(scale, V::Set(x.scale(first + t))), sum[t]);
+      if constexpr (L.has_min) {
+        sum[t] = V::NegFma(min, V::Set(x.scaled_sum(first + t)), sum[t]);
+      }
+    }
+  }
+}
+
+// How far ahead of the arithmetic weights are fetched.
+constexpr int kPrefetchBytes = 4096;
+
+template <typename V, DType type, int M, int T>
+void Tokens(const PackedTile& tile, int first) {
+  constexpr PackedLayout L = LayoutOf(type);
+  constexpr int kInputBytes = L.blocks() * TileBlock<M>::kBytes;
+  typename V::F sum[T];
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t) sum[t] = V::Set(0.0f);
+  const std::byte* w = tile.weights;
+  const std::byte* x = tile.input;
+  for (int64_t k = 0; k < tile.cols; k += L.unit()) {
+    for (int i = 0; i < L.unit_bytes(); i += 64) __builtin_prefetch(w + kPrefetchBytes + i, 0, 3);
+    Unit<V, L, M, T>(w, x, first, sum);
+    w += L.unit_bytes();
+    x += kInputBytes;
+  }
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t) V::Store(tile.y + (first + t) * tile.y_stride, sum[t]);
+}
+
+template <typename V, DType type, int M, int T>
+void FloatTokens(const PackedTile& tile, int first) {
+  constexpr int kBytes = Traits(type).bytes * 16;
+  typename V::F sum[T];
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t) sum[t] = V::Set(0.0f);
+  const std::byte* w = tile.weights;
+  const std::byte* x = tile.input + 4 * first;
+  for (int64_t k = 0; k < tile.cols; ++k, w += kBytes, x += 4 * M) {
+    __builtin_prefetch(w + kPrefetchBytes, 0, 3);
+    typename V::F weights;
+    if constexpr (type == DType::kF16) {
+      weights = V::LoadHalfs(w);
+    } else if constexpr (type == DType::kBF16) {
+      weights = V::LoadBf16s(w);
+    } else {
+      weights = V::Load(reinterpret_cast<const float*>(w));
+    }
+#pragma GCC unroll 16
+    for (int t = 0; t < T; ++t) {
+      float value;
+      std::memcpy(&value, x + 4 * t, sizeof(value));
+      sum[t] = V::Fma(weights, V::Set(value), sum[t]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t) V::Store(tile.y + (first + t) * tile.y_stride, sum[t]);
+}
+
+template <typename V, DType type, int M>
+void Tile(const PackedTile& tile) {
+  constexpr int T = M < V::kTileTokens ? M : V::kTileTokens;
+  for (int first = 0; first < M; first += T) {
+    if constexpr (LayoutOf(type).bits == 0) {
+      FloatTokens<V, type, M, T>(tile, first);
+    } else {
+      Tokens<V, type, M, T>(tile, first);
+    }
+  }
+}
+
+template <typename V, DType type>
+void Product(const PackedTile& tile) {
+  switch (tile.tokens) {
+    case 1:
+      return Tile<V, type, 1>(tile);
+    case 2:
+      return Tile<V, type, 2>(tile);
+    case 4:
+      return Tile<V, type, 4>(tile);
+    case 8:
+      return Tile<V, type, 8>(tile);
+    default:
+      return Tile<V, type, 16>(tile);
+  }
+}
+
+// The table of an instruction set; each entry stands at its type's number.
+template <typename V>
+constexpr PackedKernels Kernels() {
+  return [&]<int... type>(std::integer_sequence<int, type...>) {
+    return PackedKernels{{Product<V, static_cast<DType>(type)>...}, Quantize<V>};
+  }
+  (std::make_integer_sequence<int, static_cast<int>(DType::kQ6_K) + 1>{});
+}
+
+}  // namespace packed
+}  // namespace facet

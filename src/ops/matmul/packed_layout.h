@@ -1,0 +1,98 @@
+// Where the bytes of packed weights and of quantised activations lie. Changing anything here
+// changes kPackedLayoutVersion.
+//
+// A group of 16 outputs is a sequence of units of `unit` inputs, each a multiple of 64 bytes:
+//
+//   super scales   (two-level types)  16 float16 d, then 16 float16 dmin (Q6_K: zeros)
+//   scales         one-level: 16 float16 for each block of 32, then as many float16 of minus the
+//   minimum (types with one)
+//                  two-level: for each block of 32, 16 bytes of scales, then 16 bytes of minima
+//                  (Q6_K: of the second half)
+//   codes          4 bits: for each block, 4 vectors; vector i holds inputs 4i..4i+3 in the low and
+//   16+4i..19+4i in the high nibbles
+//                  8 bits: for each block, 8 vectors of inputs 4i..4i+3, each code plus 128
+//   high bits      5-bit codes: for each block one vector, bit i of a byte belongs to inputs
+//   4i..4i+3
+//                  6-bit codes: for each block two vectors, bits 2i and 2i+1 of vector h belong to
+//                  inputs 4(4h+i)...
+//
+// A vector is 64 bytes: byte 4o + b belongs to output o and input 4i + b. Units are padded with
+// zeros.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/dtype.h"
+
+namespace facet {
+
+constexpr int kPackedLayoutVersion = 1;
+
+struct PackedLayout {
+  int bits = 0;  // of a code; 0 for float types, which are (cols, 16) elements as they are
+  bool two_level = false;  // scales of blocks are integers, to be multiplied with those of the unit
+  bool has_min = false;    // weight = scale * code - min
+  bool halves = false;     // a scale for every 16 inputs
+  int zero_shift = -1;     // weight = scale * (code - 2^zero_shift)
+
+  constexpr int unit() const { return two_level ? 256 : 64; }
+  constexpr int blocks() const { return unit() / 32; }
+  constexpr int super_bytes() const { return two_level ? 64 : 0; }
+  constexpr int scale_bytes() const { return blocks() * (two_level || !has_min ? 32 : 64); }
+  constexpr int scales_at() const { return super_bytes(); }
+  constexpr int mins_at() const { return scales_at() + 32 * blocks(); }  // one-level types only
+  constexpr int codes_at() const {
+    return super_bytes() + (two_level ? 32 * blocks() : scale_bytes());
+  }
+  constexpr int code_bytes() const { return bits == 8 ? 512 : 256; }  // of a block
+  constexpr int high_at() const { return codes_at() + blocks() * code_bytes(); }
+  constexpr int high_bytes() const { return bits == 5 ? 64 : bits == 6 ? 128 : 0; }  // of a block
+  constexpr int unit_bytes() const { return high_at() + blocks() * high_bytes(); }
+};
+
+constexpr PackedLayout LayoutOf(DType type) {
+  switch (type) {
+    case DType::kQ4_0:
+      return {.bits = 4, .zero_shift = 3};
+    case DType::kQ4_1:
+      return {.bits = 4, .has_min = true};
+    case DType::kQ5_0:
+      return {.bits = 5, .zero_shift = 4};
+    case DType::kQ5_1:
+      return {.bits = 5, .has_min = true};
+    case DType::kQ8_0:
+      return {.bits = 8, .zero_shift = 7};
+    case DType::kQ4_K:
+      return {.bits = 4, .two_level = true, .has_min = true};
+    case DType::kQ5_K:
+      return {.bits = 5, .two_level = true, .has_min = true};
+    case DType::kQ6_K:
+      return {.bits = 6, .two_level = true, .halves = true, .zero_shift = 5};
+    default:
+      return {};
+  }
+}
+
+// Activations: tiles of kTileTokens tokens, the rest in tiles of 8, 4, 2 and 1. A tile of `m`
+// tokens has, for each block of 32 inputs, m x 32 codes, then m of each: float scale; float scale *
+// sum of codes; int32 minus the sum of codes; the same of the first 16. Blocks are padded with
+// zeros to a multiple of 64 inputs. Tiles of float32 are (cols, m).
+constexpr int kTileTokens = 16;
+constexpr int kTokenBlockBytes = 32 + 4 * 4;  // of one token in a block
+
+constexpr int64_t PaddedCols(int64_t cols) {
+  return (cols + 63) / 64 * 64;
+}
+constexpr int64_t TokenBytes(int64_t cols) {
+  return PaddedCols(cols) / 32 * kTokenBlockBytes;
+}
+
+// The next tile when `left` tokens are left.
+constexpr int TileOf(int64_t left) {
+  int tile = kTileTokens;
+  while (tile > left) tile /= 2;
+  return tile;
+}
+
+}  // namespace facet

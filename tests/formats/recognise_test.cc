@@ -1,0 +1,81 @@
+#include "formats/recognise.h"
+
+#include <gtest/gtest.h>
+
+#include "base/mapped_file.h"
+#include "temp_folder.h"
+
+namespace facet {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kTiny = FACET_TESTS_DIR "/reference/tiny";
+
+bool Has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(Recognise, ModelsOfBothFormats) {
+  EXPECT_EQ(*RecogniseModel(kTiny / "gguf/model-f32.gguf"), ModelFormat::kGguf);
+  EXPECT_EQ(*RecogniseModel(kTiny / "checkpoint"), ModelFormat::kSafetensors);
+  EXPECT_EQ(*RecogniseModel(kTiny / "checkpoint/model.safetensors"), ModelFormat::kSafetensors);
+}
+
+TEST(Recognise, LiteRtFilesAreRefusedWithTheSameModelInAnotherFormat) {
+  const TempFolder folder;
+  // By content, whatever the name; by name, whatever the content.
+  ASSERT_TRUE(WriteFile(folder.path() / "gemma-4-12b-it.bin", "LITERTLM\1\0\0\0").ok());
+  ASSERT_TRUE(WriteFile(folder.path() / "Gemma_4_12B.litertlm", "x").ok());
+  for (const char* name : {"gemma-4-12b-it.bin", "Gemma_4_12B.litertlm"}) {
+    const auto got = RecogniseModel(folder.path() / name);
+    ASSERT_FALSE(got.ok());
+    EXPECT_EQ(got.error().kind, ErrorKind::kUnsupported);
+    EXPECT_TRUE(Has(got.error().message, name)) << got.error().message;
+    EXPECT_TRUE(Has(got.error().message, "google/gemma-4-12B-it (safetensors)"))
+        << got.error().message;
+    EXPECT_TRUE(Has(got.error().message, "google/gemma-4-12B-it-qat-q4_0-gguf"))
+        << got.error().message;
+  }
+  const auto in_folder = RecogniseModel(folder.path());
+  ASSERT_FALSE(in_folder.ok());
+  EXPECT_TRUE(Has(in_folder.error().message, "LiteRT-LM"));
+}
+
+TEST(Recognise, LiteRtRepositories) {
+  const auto refused =
+      CheckRepository("litert-community/gemma-4-12B-it-litert-lm", {"README.md", "model.litertlm"});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_TRUE(Has(refused.error().message, "google/gemma-4-12B-it-qat-q4_0-gguf"));
+  EXPECT_TRUE(Has(refused.error().message, "litert-community/gemma-4-12B-it-litert-lm"));
+  EXPECT_FALSE(CheckRepository("someone/other", {"x.litertlm"}).ok());
+  EXPECT_TRUE(CheckRepository("someone/both", {"x.litertlm", "model.safetensors"}).ok());
+  EXPECT_TRUE(CheckRepository("someone/plain", {"README.md"}).ok());
+}
+
+TEST(Recognise, OtherFilesAreNamedForWhatTheyAre) {
+  const TempFolder folder;
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer"},
+      {"<!DOCTYPE html><html>", "web page"},
+      {std::string("PK\3\4abcdef"), "zip archive"},
+      {std::string("\x80\2}q"), "pickle"},
+      {std::string("\x1c\0\0\0TFL3....", 12), "TensorFlow Lite"},
+      {"", "an empty file"},
+      {"hello", "neither a GGUF nor a safetensors"},
+  };
+  for (const auto& [content, words] : cases) {
+    const fs::path path = folder.path() / "model.dat";
+    ASSERT_TRUE(WriteFile(path, content).ok());
+    const auto got = RecogniseModel(path);
+    ASSERT_FALSE(got.ok()) << words;
+    EXPECT_TRUE(Has(got.error().message, words)) << got.error().message;
+    EXPECT_TRUE(Has(got.error().message, "model.dat")) << got.error().message;
+  }
+  EXPECT_EQ(RecogniseModel(folder.path() / "none").error().kind, ErrorKind::kNotFound);
+  const TempFolder empty;
+  EXPECT_EQ(RecogniseModel(empty.path()).error().kind, ErrorKind::kNotFound);
+}
+
+}  // namespace
+}  // namespace facet

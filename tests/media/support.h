@@ -1,0 +1,62 @@
+// What the media tests share: files of tests/, and a minimal reader of safetensors that leans on
+// nothing under test.
+#pragma once
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "media/media.h"
+
+namespace facet::media {
+
+inline std::filesystem::path TestFile(const std::string& name) {
+  return std::filesystem::path(FACET_TESTS_DIR) / name;
+}
+
+inline std::string ReadAll(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw std::runtime_error("no file " + path.string());
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+inline std::span<const std::byte> AsBytes(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+inline std::string ReferenceMedia(const std::string& name) {
+  return ReadAll(TestFile("reference/tiny/media/" + name));
+}
+
+// A tensor of a safetensors file.
+struct Stored {
+  std::vector<int64_t> shape;
+  std::string data;
+  template <typename T>
+  std::vector<T> As() const {
+    std::vector<T> values(data.size() / sizeof(T));
+    std::memcpy(values.data(), data.data(), values.size() * sizeof(T));
+    return values;
+  }
+};
+
+inline std::map<std::string, Stored> ReadStored(const std::string& name) {
+  const std::string file = ReadAll(TestFile(name));
+  uint64_t length = 0;
+  std::memcpy(&length, file.data(), 8);
+  std::map<std::string, Stored> tensors;
+  const auto header = nlohmann::json::parse(file.substr(8, length));
+  for (const auto& [key, entry] : header.items()) {
+    if (key == "__metadata__") continue;
+    const size_t begin = entry["data_offsets"][0], end = entry["data_offsets"][1];
+    tensors[key] = {entry["shape"], file.substr(8 + length + begin, end - begin)};
+  }
+  return tensors;
+}
+
+}  // namespace facet::media
