@@ -1,6 +1,6 @@
 #include "engine/answer.h"
 
-#include <algorithm>
+#include "engine/stop_strings.h"
 
 namespace facet {
 namespace {
@@ -44,13 +44,13 @@ class Answer : public GenerationListener {
   }
 
   void OnDone(const Outcome& outcome) override {
-    if (!found_) {
+    if (!stops_.stopped()) {
       std::vector<OutputEvent> parsed;
       Plain(decoder_.Finish(), parsed);
       if (options_.chat) parser_.Finish(parsed);
       bool ignored = false;
       std::vector<OutputEvent> events = Stopped(std::move(parsed), ignored);
-      if (!found_) Append(stops_.Finish(), events);
+      if (!stops_.stopped()) Append(stops_.Finish(), events);
       if (!events.empty()) sink_->OnEvents(std::move(events), nullptr);
     }
     AnswerEnd end{.reason = AnswerEnd::Reason::kStop, .error = outcome.error, .stats = outcome.stats,
@@ -78,15 +78,15 @@ class Answer : public GenerationListener {
   std::vector<OutputEvent> Stopped(std::vector<OutputEvent> parsed, bool& stop) {
     std::vector<OutputEvent> events;
     for (OutputEvent& event : parsed) {
-      if (found_) break;
+      if (stops_.stopped()) break;
       if (event.kind != OutputEvent::Kind::kContent) {
         Append(stops_.Finish(), events);
         events.push_back(std::move(event));
         continue;
       }
-      Append(stops_.Feed(event.text, found_), events);
+      Append(stops_.Add(event.text), events);
     }
-    stop |= found_;
+    stop |= stops_.stopped();
     return events;
   }
 
@@ -95,37 +95,12 @@ class Answer : public GenerationListener {
   std::shared_ptr<AnswerSink> sink_;
   StreamDecoder decoder_;
   StreamParser parser_;
-  StopMatcher stops_;
-  bool found_ = false, closing_ = false;
+  StopStrings stops_;
+  bool closing_ = false;
   int reasoning_tokens_ = 0;
 };
 
 }  // namespace
-
-std::string StopMatcher::Feed(std::string_view text, bool& found) {
-  if (stops_.empty()) return std::string(text);
-  held_ += text;
-  size_t first = std::string::npos;
-  for (const std::string& stop : stops_) first = std::min(first, held_.find(stop));
-  if (first != std::string::npos) {
-    found = true;
-    std::string certain = held_.substr(0, first);
-    held_.clear();
-    return certain;
-  }
-  // The longest end of the text that a stop string begins with.
-  size_t keep = 0;
-  for (const std::string& stop : stops_) {
-    for (size_t n = std::min(stop.size() - 1, held_.size()); n > keep; --n) {
-      if (std::string_view(held_).ends_with(std::string_view(stop).substr(0, n))) keep = n;
-    }
-  }
-  std::string certain = held_.substr(0, held_.size() - keep);
-  held_.erase(0, held_.size() - keep);
-  return certain;
-}
-
-std::string StopMatcher::Finish() { return std::exchange(held_, {}); }
 
 std::shared_ptr<GenerationListener> MakeAnswer(std::shared_ptr<const Tokenizer> tokenizer, AnswerOptions options,
                                                std::shared_ptr<AnswerSink> sink) {

@@ -45,19 +45,6 @@ class AnswerSink {
   virtual bool Ready() const { return true; }
 };
 
-// Finds stop strings in a text that arrives in pieces, holding back what may become one.
-class StopMatcher {
- public:
-  explicit StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {}
-  // The text that is certain now; sets `found` when a stop string has come, and nothing comes after it.
-  std::string Feed(std::string_view text, bool& found);
-  std::string Finish();
-
- private:
-  std::vector<std::string> stops_;
-  std::string held_;
-};
-
 std::shared_ptr<GenerationListener> MakeAnswer(std::shared_ptr<const Tokenizer> tokenizer, AnswerOptions options,
                                                std::shared_ptr<AnswerSink> sink);
 

@@ -1,10 +1,13 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <deque>
+#include <limits>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <thread>
 
 #include "base/log.h"
@@ -16,6 +19,31 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double Milliseconds(Clock::duration time) { return std::chrono::duration<double, std::milli>(time).count(); }
+
+// Forbids what has no bit.
+void Mask(std::span<const uint32_t> allowed, std::span<float> logits) {
+  if (allowed.empty()) return;
+  for (size_t id = 0; id < logits.size(); ++id) {
+    if (id / 32 < allowed.size() && (allowed[id / 32] >> (id % 32) & 1) != 0) continue;
+    logits[id] = -std::numeric_limits<float>::infinity();
+  }
+}
+
+// Log-probabilities of the chosen token and of the likeliest ones.
+void Report(std::span<const float> logits, int top, Sampled& token) {
+  const float best = logits[ArgMax(logits)];
+  double sum = 0;
+  for (const float value : logits) sum += std::exp(static_cast<double>(value) - best);
+  const double total = best + std::log(sum);
+  token.logprob = static_cast<float>(logits[token.id] - total);
+  std::vector<TokenId> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  const size_t n = std::min<size_t>(top, ids.size());
+  std::partial_sort(ids.begin(), ids.begin() + n, ids.end(), [&](TokenId a, TokenId b) {
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+  });
+  for (size_t i = 0; i < n; ++i) token.top.emplace_back(ids[i], static_cast<float>(logits[ids[i]] - total));
+}
 
 // Above this share of the cache's budget, snapshots make room.
 constexpr double kHighWater = 0.95, kLowWater = 0.90;
@@ -40,17 +68,19 @@ struct Engine::Sequence {
   Sequence(GenerationRequest r, std::shared_ptr<GenerationListener> l)
       : request(std::move(r)),
         listener(std::move(l)),
-        sampler(request.sampling, request.prompt->tokens),
-        tokens(request.prompt->tokens) {}
+        sampler(request.sampling),
+        tokens(request.prompt->ids) {
+    sampler.AddPrompt(tokens);
+  }
 
-  int prompt() const { return static_cast<int>(request.prompt->tokens.size()); }
+  int prompt() const { return static_cast<int>(request.prompt->ids.size()); }
   int size() const { return static_cast<int>(tokens.size()); }
   int computed() const { return state ? state->length() : 0; }
   bool decoding() const { return computed() >= prompt() && computed() + 1 == size(); }
-  std::span<const MediaRun> media() const { return request.prompt->media; }
+  Media media() const { return request.prompt->items; }
   bool InPicture(int length) const {
-    return std::any_of(media().begin(), media().end(), [&](const MediaRun& run) {
-      return run.picture && run.begin < length && length < run.end();
+    return std::any_of(media().begin(), media().end(), [&](const auto& item) {
+      return item->kind != SoftItem::Kind::kAudio && item->begin < length && length < item->begin + item->count;
     });
   }
 };
@@ -219,7 +249,7 @@ void Engine::Scheduler::Start(Sequence& s) {
     if (!again) s.stats.cached = hit.length;
   }
   if (s.state == nullptr) s.state = executor_.Create();
-  executor_.Begin(*s.state, s.request.prompt->tokens);
+  executor_.Begin(*s.state, s.request.prompt->ids);
   if (again) return;
   s.stats.prompt = s.prompt();
   s.admitted = Clock::now();
@@ -334,7 +364,7 @@ void Engine::Scheduler::Preempt(Sequence& s) {
 // Commits the rows of a step, with snapshots on the way.
 void Engine::Scheduler::Advance(Sequence& s, int rows) {
   const int end = s.computed() + rows;
-  const std::vector<int>& anchors = s.request.prompt->anchors;
+  const std::vector<int>& anchors = s.request.anchors;
   const int spacing = options_.snapshot_spacing;
   while (s.computed() < end) {
     const int from = s.computed();
@@ -343,9 +373,10 @@ void Engine::Scheduler::Advance(Sequence& s, int rows) {
     if (anchor != anchors.end()) to = std::min(to, *anchor);
     if (from < s.prompt()) to = std::min(to, s.prompt());
     bool behind_picture = false;
-    for (const MediaRun& run : s.media()) {
-      if (!run.picture || run.begin >= to || from >= run.end()) continue;
-      to = run.end();  // a picture is computed whole, so this is not beyond the end
+    for (const auto& item : s.media()) {
+      const int item_end = item->begin + item->count;
+      if (item->kind == SoftItem::Kind::kAudio || item->begin >= to || from >= item_end) continue;
+      to = item_end;  // a picture is computed whole, so this is not beyond the end
       behind_picture = true;
     }
     s.state->Commit(to - from);
@@ -360,16 +391,21 @@ void Engine::Scheduler::Snapshot(Sequence& s, bool anchor) {
 }
 
 Result<Sampled> Engine::Scheduler::Choose(Sequence& s, std::span<float> logits) {
+  Sampled token;
+  const bool report = s.request.top_logprobs >= 0;
+  const std::vector<float> raw(logits.begin(), report ? logits.end() : logits.begin());
   if (!s.forced.empty()) {
-    const TokenId id = s.forced.front();
+    token.id = s.forced.front();
     s.forced.pop_front();
-    if (s.request.constraint) FACET_TRY(s.request.constraint->Accept(id));
-    return s.sampler.Report(logits, id);
+  } else {
+    if (s.request.constraint) {
+      FACET_ASSIGN(const auto allowed, s.request.constraint->Allowed());
+      Mask(allowed, logits);
+    }
+    token.id = s.sampler.Sample(logits);
   }
-  if (!s.request.constraint) return s.sampler.Sample(logits);
-  FACET_ASSIGN(const auto allowed, s.request.constraint->Allowed());
-  Sampled token = s.sampler.Sample(logits, allowed);
-  FACET_TRY(s.request.constraint->Accept(token.id));
+  if (s.request.constraint) FACET_TRY(s.request.constraint->Accept(token.id));
+  if (report) Report(raw, s.request.top_logprobs, token);
   return token;
 }
 
@@ -438,7 +474,7 @@ Engine::Engine(std::unique_ptr<Executor> executor, EngineOptions options)
 Engine::~Engine() { Stop(); }
 
 Result<Engine::RequestId> Engine::Submit(GenerationRequest request, std::shared_ptr<GenerationListener> listener) {
-  const int prompt = static_cast<int>(request.prompt->tokens.size());
+  const int prompt = static_cast<int>(request.prompt->ids.size());
   if (prompt == 0) return Error{"the prompt is empty"};
   if (prompt >= context()) {
     return Error{Cat("the prompt has ", prompt, " tokens; the context holds ", context()), ErrorKind::kInvalid};

@@ -11,17 +11,16 @@
 
 #include "base/result.h"
 #include "engine/executor.h"
-#include "engine/sampling.h"
+#include "engine/sampler.h"
 #include "engine/stats.h"
 
 namespace facet {
 
-// What the model reads.
-struct Prompt {
-  std::vector<TokenId> tokens;
-  std::vector<MediaRun> media;  // sorted by begin
-  // Lengths at which a later prompt is likely to part from this one: behind system and tools, before the generation prompt.
-  std::vector<int> anchors;
+// A token that was chosen, and (where asked for) the likeliest ones in the model's own distribution, best first.
+struct Sampled {
+  TokenId id = 0;
+  float logprob = 0;
+  std::vector<std::pair<TokenId, float>> top;
 };
 
 // Restricts which tokens may come next. Called from the engine's thread.
@@ -35,7 +34,10 @@ class TokenConstraint {
 
 struct GenerationRequest {
   std::shared_ptr<const Prompt> prompt;
+  // Lengths at which a later prompt is likely to part from this one: behind system and tools, before the generation prompt.
+  std::vector<int> anchors;
   SamplingParams sampling;
+  int top_logprobs = -1;            // -1: none
   int max_tokens = 0;               // at least 1; clamped to what the context leaves
   std::vector<TokenId> stop_tokens; // end the answer, and are not part of it
   std::string tenant;               // for fairness

@@ -10,26 +10,9 @@
 
 #include "base/matrix.h"
 #include "base/result.h"
-#include "formats/tokenizer.h"
+#include "engine/prompt.h"
 
 namespace facet {
-
-// A picture (or film frame) or a sound as the model reads it, and once it was needed, its soft tokens.
-struct MediaData {
-  int columns = 0;                 // patches a row; 0: sound
-  std::vector<uint8_t> pixels;     // (patches, 6912)
-  std::vector<float> frames;       // (frames, 640)
-  Buffer rows;                     // (soft tokens, width): filled by the executor, on the engine's thread
-};
-
-// Where the soft tokens of one of them stand in a prompt.
-struct MediaRun {
-  int begin = 0, count = 0;
-  bool picture = false;             // must be computed in one piece
-  uint64_t digest = 0;              // of the bytes and of how they were prepared
-  std::shared_ptr<MediaData> data;
-  int end() const { return begin + count; }
-};
 
 // The keys and values of one sequence, or whatever a model remembers.
 class SequenceState {
@@ -42,11 +25,14 @@ class SequenceState {
   virtual void Commit(int rows) = 0;
 };
 
+// Pictures, film frames and sounds of a prompt, sorted by begin. Their rows are filled when they are needed first.
+using Media = std::span<const std::shared_ptr<SoftItem>>;
+
 // New tokens of one sequence in one step.
 struct Piece {
   SequenceState* state = nullptr;
   std::span<const TokenId> tokens;     // at positions state->length() and on
-  std::span<const MediaRun> media;     // of the whole prompt
+  Media media;                         // of the whole prompt
   bool output = false;                 // logits after the last token are wanted
 };
 
@@ -63,13 +49,13 @@ class Executor {
   // kResource: the cache is full and no sequence has changed.
   virtual Result<void> Step(std::span<const Piece> pieces, Buffer& logits) = 0;
   // Tokens to take next, at most `limit`, where no picture is cut.
-  virtual int PieceLength(std::span<const MediaRun> media, int begin, int total, int limit) const = 0;
+  virtual int PieceLength(Media media, int begin, int total, int limit) const = 0;
 
   virtual size_t cache_bytes() const = 0;
   virtual size_t cache_budget() const = 0;  // 0: none
 };
 
 // At most `limit` tokens from `begin`, ending before a picture that would be cut, or behind it where it comes first.
-int UncutLength(std::span<const MediaRun> media, int begin, int total, int limit);
+int UncutLength(Media media, int begin, int total, int limit);
 
 }  // namespace facet

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "engine/paged_state.h"
-#include "media/media.h"
 
 namespace facet {
 namespace {
@@ -24,11 +23,13 @@ class ModelExecutor : public Executor {
     int outputs = 0;
     for (size_t i = 0; i < pieces.size(); ++i) {
       const Piece& piece = pieces[i];
-      for (const MediaRun& run : piece.media) {
-        const int begin = piece.state->length(), end = begin + static_cast<int>(piece.tokens.size());
-        if (run.end() <= begin || run.begin >= end) continue;
-        FACET_TRY(Embed(run));
-        soft[i].push_back({.begin = run.begin, .rows = run.data->rows.view(), .picture = run.picture});
+      const int begin = piece.state->length(), end = begin + static_cast<int>(piece.tokens.size());
+      for (const auto& item : piece.media) {
+        if (item->begin + item->count <= begin || item->begin >= end) continue;
+        FACET_TRY(EmbedItem(model_, *item));  // what the prefix cache holds is never embedded
+        soft[i].push_back({.begin = item->begin,
+                           .rows = std::as_const(item->rows).view(),
+                           .picture = item->kind != SoftItem::Kind::kAudio});
       }
       chunks.push_back({.sequence = &static_cast<PagedState*>(piece.state)->sequence,
                         .tokens = piece.tokens,
@@ -41,25 +42,13 @@ class ModelExecutor : public Executor {
     return Ok();
   }
 
-  int PieceLength(std::span<const MediaRun> media, int begin, int total, int limit) const override {
+  int PieceLength(Media media, int begin, int total, int limit) const override {
     return UncutLength(media, begin, total, limit);
   }
   size_t cache_bytes() const override { return model_.cache().bytes_in_use(); }
   size_t cache_budget() const override { return model_.cache().budget(); }
 
  private:
-  // What the prefix cache holds is never embedded.
-  Result<void> Embed(const MediaRun& run) {
-    MediaData& data = *run.data;
-    if (data.rows.rows() > 0) return Ok();
-    const Mat out = data.rows.Resize(run.count, model_.config().text.width);
-    if (data.columns > 0) {
-      const MatrixView<const uint8_t> pixels(data.pixels.data(), run.count, media::kPatchValues);
-      return model_.EmbedPatches(pixels, data.columns, out);
-    }
-    return model_.EmbedAudio(ConstMat(data.frames.data(), run.count, media::kFrameSamples), out);
-  }
-
   Model& model_;
   int context_;
   Buffer hidden_;

@@ -16,12 +16,12 @@ uint64_t Mix(uint64_t z) {
 
 }  // namespace
 
-std::vector<CacheKey> CacheKeys(std::span<const TokenId> tokens, std::span<const MediaRun> media) {
+std::vector<CacheKey> CacheKeys(std::span<const TokenId> tokens, Media media) {
   std::vector<CacheKey> keys(tokens.begin(), tokens.end());
-  for (const MediaRun& run : media) {
-    for (int i = std::max(0, run.begin); i < run.end() && i < static_cast<int>(keys.size()); ++i) {
+  for (const auto& item : media) {
+    for (int i = 0; i < item->count && item->begin + i < static_cast<int>(keys.size()); ++i) {
       // The top bit keeps media and tokens apart.
-      keys[i] = Mix(run.digest + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(i - run.begin)) | (1ULL << 63);
+      keys[item->begin + i] = Mix(item->hash + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(i)) | (1ULL << 63);
     }
   }
   return keys;

@@ -18,7 +18,7 @@ namespace facet {
 
 // One key for one position: the token, or for soft tokens a hash of the medium and the place inside it.
 using CacheKey = uint64_t;
-std::vector<CacheKey> CacheKeys(std::span<const TokenId> tokens, std::span<const MediaRun> media);
+std::vector<CacheKey> CacheKeys(std::span<const TokenId> tokens, Media media);
 
 class PrefixCache {
  public:

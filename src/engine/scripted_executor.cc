@@ -107,7 +107,7 @@ class ScriptedExecutor : public Executor {
     return Ok();
   }
 
-  int PieceLength(std::span<const MediaRun> media, int begin, int total, int limit) const override {
+  int PieceLength(Media media, int begin, int total, int limit) const override {
     return UncutLength(media, begin, total, limit);
   }
   size_t cache_bytes() const override { return pool_.bytes_in_use(); }
@@ -176,11 +176,12 @@ Result<Line> ParseLine(const std::string& text, const Tokenizer& tokenizer) {
 
 }  // namespace
 
-int UncutLength(std::span<const MediaRun> media, int begin, int total, int limit) {
+int UncutLength(Media media, int begin, int total, int limit) {
   int end = std::min(total, begin + std::max(1, limit));
-  for (const MediaRun& run : media) {
-    if (!run.picture || run.begin >= end || run.end() <= end) continue;
-    end = run.begin > begin ? run.begin : run.end();
+  for (const auto& item : media) {
+    const int item_end = item->begin + item->count;
+    if (item->kind == SoftItem::Kind::kAudio || item->begin >= end || item_end <= end) continue;
+    end = item->begin > begin ? item->begin : item_end;
     break;
   }
   return end - begin;
