@@ -10,6 +10,8 @@ namespace facet::cli {
 // Exit codes: 0 success, 1 the command failed, 2 wrong usage, 130 interrupted.
 constexpr int kFailed = 1, kUsage = 2, kInterrupted = 130;
 
+void AddConform(CLI::App& app, int& exit_code);
+
 // Parses the command line and runs the command.
 int Main(int argc, char** argv);
 

@@ -11,6 +11,7 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", FACET_VERSION);
   app.require_subcommand(1);
   int exit_code = 0;
+  AddConform(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -132,17 +132,19 @@ Result<Film> DecodeFilm(std::span<const std::byte> bytes, const Limits& limits) 
   const FramePtr frame(av_frame_alloc());
   const PacketPtr packet(av_packet_alloc());
   if (!frame || !packet) return Error{"no memory for a frame", ErrorKind::kResource};
-  int64_t bad = 0;
+  PacketCount seen, listened;
   while (file->Read(packet.get())) {
     if (packet->stream_index == video->index) {
-      FACET_TRY(DecodePacket(video_codec.get(), packet.get(), frame.get(), &bad, see));
+      FACET_TRY(DecodePacket(video_codec.get(), packet.get(), frame.get(), &seen, see));
     } else if (audio && packet->stream_index == audio->index) {
-      FACET_TRY(DecodePacket(audio_codec.get(), packet.get(), frame.get(), &bad, hear));
+      FACET_TRY(DecodePacket(audio_codec.get(), packet.get(), frame.get(), &listened, hear));
     }
     av_packet_unref(packet.get());
   }
-  FACET_TRY(DecodePacket(video_codec.get(), nullptr, frame.get(), &bad, see));
-  if (audio) FACET_TRY(DecodePacket(audio_codec.get(), nullptr, frame.get(), &bad, hear));
+  FACET_TRY(DecodePacket(video_codec.get(), nullptr, frame.get(), &seen, see));
+  if (audio) FACET_TRY(DecodePacket(audio_codec.get(), nullptr, frame.get(), &listened, hear));
+  FACET_TRY(seen.Check("film"));
+  FACET_TRY(listened.Check("film's sound"));
   if (film.frames.empty())
     return Error{Cat("the ", file->format_name(), " file has no frame that can be decoded")};
   if (heard) {

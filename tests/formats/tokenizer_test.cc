@@ -7,9 +7,9 @@
 #include <thread>
 
 #include "base/mapped_file.h"
-#include "formats/temp_folder.h"
+#include "temp_folder.h"
 #include "formats/utf8.h"
-#include "formats/vocabularies.h"
+#include "vocabularies.h"
 
 namespace facet {
 namespace {

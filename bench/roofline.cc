@@ -1,0 +1,99 @@
+#include "roofline.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "ops/cpu.h"
+
+namespace facet::bench {
+namespace {
+
+double Seconds() {
+  using Clock = std::chrono::steady_clock;
+  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+}
+
+std::atomic<uint64_t> sink;
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) void ReadPart(const std::byte* p, size_t bytes) {
+  __m256i sum = _mm256_setzero_si256();
+  for (size_t i = 0; i < bytes; i += 256) {
+    for (int line = 0; line < 256; line += 64) __builtin_prefetch(p + i + 2048 + line);
+    for (int part = 0; part < 256; part += 32) {
+      sum =
+          _mm256_xor_si256(sum, _mm256_load_si256(reinterpret_cast<const __m256i*>(p + i + part)));
+    }
+  }
+  sink += static_cast<uint64_t>(_mm256_extract_epi64(sum, 0));
+}
+
+__attribute__((target("avx512f,avx512vnni"))) void DotLoop(int64_t rounds) {
+  __m512i sums[12];
+  for (int i = 0; i < 12; ++i) sums[i] = _mm512_set1_epi32(i);
+  const __m512i a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(5);
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; ++i) sums[i] = _mm512_dpbusd_epi32(sums[i], a, b);
+  }
+  for (int i = 1; i < 12; ++i) sums[0] = _mm512_add_epi32(sums[0], sums[i]);
+  sink += static_cast<uint64_t>(_mm512_cvtsi512_si32(sums[0]));
+}
+#else
+void ReadPart(const std::byte* p, size_t bytes) {
+  uint64_t sum = 0, word;
+  for (size_t i = 0; i < bytes; i += 8) {
+    std::memcpy(&word, p + i, 8);
+    sum ^= word;
+  }
+  sink += sum;
+}
+#endif
+
+}  // namespace
+
+Memory::Memory(size_t bytes) {
+  constexpr size_t kHuge = size_t{2} << 20;
+  size_ = (bytes + kHuge - 1) / kHuge * kHuge;
+  data_ = static_cast<std::byte*>(std::aligned_alloc(kHuge, size_));
+  if (data_ == nullptr) std::abort();
+  madvise(data_, size_, MADV_HUGEPAGE);
+  for (size_t i = 0; i < size_; ++i) data_[i] = static_cast<std::byte>(i * 37 >> 3);
+}
+
+Memory::~Memory() {
+  std::free(data_);
+}
+
+double ReadBandwidth(ThreadPool& pool) {
+  static const Memory memory(size_t{256} << 20);
+  constexpr int64_t kParts = 64;
+  const size_t part = memory.size() / kParts;
+  const double begin = Seconds();
+  pool.ParallelFor(kParts, [&](int64_t i) { ReadPart(memory.data() + i * part, part); });
+  return memory.size() / (Seconds() - begin);
+}
+
+double Int8Peak(ThreadPool& pool) {
+#if defined(__x86_64__)
+  if (!IsaSupported(Isa::kAvx512)) return 0;
+  constexpr int64_t kRounds = 20000;
+  const int64_t parts = 16 * pool.threads();
+  const double begin = Seconds();
+  pool.ParallelFor(parts, [](int64_t) { DotLoop(kRounds); });
+  return parts * kRounds * 12 * 128.0 / (Seconds() - begin);
+#else
+  return pool.threads() * 0.0;
+#endif
+}
+
+}  // namespace facet::bench

@@ -1,0 +1,35 @@
+// What this machine can do at all, measured in turn with the kernels: shared machines drift by 20 %
+// within minutes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/thread_pool.h"
+
+namespace facet::bench {
+
+// Memory in huge pages where the system gives them, filled with a pattern.
+class Memory {
+ public:
+  explicit Memory(size_t bytes);
+  ~Memory();
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  std::byte* data_;
+  size_t size_;
+};
+
+// Bytes a second that all threads together read from memory, each its own stretch, with
+// prefetching.
+double ReadBandwidth(ThreadPool& pool);
+
+// 8-bit operations (two for a multiply-add) a second of all threads, from registers; 0 without
+// AVX-512 VNNI.
+double Int8Peak(ThreadPool& pool);
+
+}  // namespace facet::bench

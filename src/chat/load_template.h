@@ -1,0 +1,15 @@
+// Where checkpoints keep their chat template.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "chat/chat_template.h"
+
+namespace facet {
+
+// chat_template.jinja, chat_template.json, tokenizer_config.json, or a GGUF's tokenizer.chat_template. None: the checkpoint
+// continues plain text.
+Result<std::optional<ChatTemplate>> LoadChatTemplate(const std::filesystem::path& model, const Tokenizer& tokenizer);
+
+}  // namespace facet
