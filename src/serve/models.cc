@@ -6,16 +6,14 @@
 #include <ctime>
 
 #include "base/log.h"
+#include "chat/load_template.h"
 #include "engine/model_executor.h"
 #include "engine/scripted_executor.h"
-#include "formats/gguf.h"
 
 namespace facet::serve {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kScript = "script:";
 
 void AddTokens(LoadedModel& model) {
   const Tokenizer& t = *model.tokenizer;
@@ -27,36 +25,15 @@ void AddTokens(LoadedModel& model) {
   }
 }
 
-// Where a checkpoint keeps its chat template.
-Result<std::string> TemplateSource(const fs::path& path) {
-  std::error_code code;
-  if (fs::is_directory(path, code)) {
-    const fs::path file = path / "chat_template.jinja";
-    if (fs::exists(file, code)) return ReadFile(file);
-    FACET_ASSIGN(const std::string text, ReadFile(path / "tokenizer_config.json"));
-    const auto config = nlohmann::json::parse(text, nullptr, false);
-    if (config.is_object() && config.contains("chat_template") && config["chat_template"].is_string()) {
-      return config["chat_template"].get<std::string>();
-    }
-    return Error{Cat(path.string(), ": no chat template"), ErrorKind::kNotFound};
-  }
-  FACET_ASSIGN(const auto gguf, Gguf::Open(path));
-  FACET_ASSIGN(const std::string_view source, gguf->String("tokenizer.chat_template"));
-  return std::string(source);
-}
-
 void AddTemplate(LoadedModel& model, const fs::path& path) {
-  auto source = TemplateSource(path);
-  if (!source) {
-    model.template_error = source.error().message;
-    return;
-  }
-  auto made = ChatTemplate::Create(std::move(*source), *model.tokenizer);
+  auto made = LoadChatTemplate(path, *model.tokenizer);
   if (!made) {
     model.template_error = made.error().message;
-    return;
+  } else if (*made) {
+    model.chat_template = std::make_unique<ChatTemplate>(std::move(**made));
+  } else {
+    model.template_error = "this model has no chat template: it continues plain text (/v1/completions)";
   }
-  model.chat_template = std::make_unique<ChatTemplate>(std::move(*made));
 }
 
 // Scripts speak the vocabulary of Gemma 4.
@@ -96,18 +73,18 @@ Result<void> LoadScripted(const ModelSpec& spec, const ModelOptions& options, Lo
   model.sampling.temperature = 0;
   AddTemplate(model, vocabulary);
   AddTokens(model);
-  FACET_ASSIGN(auto executor, LoadScript(spec.source.substr(kScript.size()), model.tokenizer, script));
+  FACET_ASSIGN(auto executor, LoadScript(*spec.script, model.tokenizer, script));
   model.engine = std::make_unique<Engine>(std::move(executor), options.engine);
   return Ok();
 }
 
 Result<void> LoadWeights(const ModelSpec& spec, const ModelOptions& options, LoadedModel& model) {
-  const fs::path path = spec.source;
+  const fs::path& path = spec.files.model;
   FACET_ASSIGN(model.tokenizer, Tokenizer::Load(path));
   model.pool = std::make_unique<ThreadPool>(options.threads);
   LoadOptions load;
   load.model = path;
-  load.mmproj = spec.mmproj;
+  load.mmproj = spec.files.mmproj;
   load.cache = options.cache_type;
   load.cache_budget = options.cache_budget;
   FACET_ASSIGN(model.model, Model::Load(load, *model.pool));
@@ -133,7 +110,7 @@ Result<std::shared_ptr<LoadedModel>> LoadModel(const ModelSpec& spec, const Mode
   auto model = std::make_shared<LoadedModel>();
   model->id = spec.id;
   model->created = static_cast<int64_t>(std::time(nullptr));
-  if (spec.source.starts_with(kScript)) {
+  if (spec.script) {
     FACET_TRY(LoadScripted(spec, options, *model));
   } else {
     FACET_TRY(LoadWeights(spec, options, *model));
@@ -183,6 +160,17 @@ Result<std::shared_ptr<LoadedModel>> Models::Get(const std::string& id) {
   const std::lock_guard lock(mutex_);
   entry->loaded = *loaded;
   return *loaded;
+}
+
+void Models::Clear() {
+  std::vector<std::shared_ptr<LoadedModel>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& entry : entries_) all.push_back(std::move(entry->loaded));
+  }
+  for (const auto& model : all) {
+    if (model != nullptr) model->engine->Stop();
+  }
 }
 
 bool Models::ready() const {

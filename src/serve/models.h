@@ -11,6 +11,7 @@
 
 #include "chat/chat_template.h"
 #include "engine/engine.h"
+#include "formats/model_files.h"
 #include "formats/tokenizer.h"
 #include "model/model.h"
 
@@ -36,8 +37,8 @@ struct LoadedModel {
 
 struct ModelSpec {
   std::string id;
-  std::string source;  // a folder, a GGUF, or script:FILE
-  std::optional<std::filesystem::path> mmproj;
+  ModelFiles files;
+  std::optional<std::filesystem::path> script;  // plays this instead
 };
 
 struct ModelOptions {
@@ -64,6 +65,8 @@ class Models {
   Result<std::shared_ptr<LoadedModel>> Get(const std::string& id);
   // In memory now; null otherwise.
   std::shared_ptr<LoadedModel> Loaded(const std::string& id) const;
+  // Gives all of them up; their running requests are cancelled.
+  void Clear();
   // True once the first model has loaded.
   bool ready() const;
 
