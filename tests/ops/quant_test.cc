@@ -77,7 +77,8 @@ TEST_P(Encoding, EqualsTheGgufPackageToTheByte) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Encoding,
-                         testing::Values(DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0),
+                         testing::Values(DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0,
+                                         DType::kQ5_0),
                          [](const auto& info) { return std::string(Traits(info.param).name); });
 
 double RelativeError(DType type, const std::vector<float>& x) {

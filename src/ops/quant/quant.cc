@@ -51,6 +51,7 @@ bool CanQuantize(DType type) {
     case DType::kBF16:
     case DType::kQ8_0:
     case DType::kQ4_0:
+    case DType::kQ5_0:
     case DType::kQ4_K:
     case DType::kQ5_K:
     case DType::kQ6_K:
