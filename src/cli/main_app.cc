@@ -12,6 +12,8 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   int exit_code = 0;
   AddConform(app, exit_code);
+  AddServe(app, exit_code);
+  AddTokenize(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -117,6 +117,11 @@ pub fn to_str(value: &Value) -> Result<String, Error> {
     Ok(out)
 }
 
+/// Noncharacters mark, during rendering, what users said; they must come out as they went in.
+fn is_mark(c: char) -> bool {
+    ('\u{fdd0}'..='\u{fdef}').contains(&c)
+}
+
 struct Json {
     indent: Option<String>,
     item_separator: String,
@@ -146,7 +151,7 @@ impl Json {
                 '\t' => out.push_str("\\t"),
                 '\u{8}' => out.push_str("\\b"),
                 '\u{c}' => out.push_str("\\f"),
-                c if (c as u32) < 0x20 || (self.ensure_ascii && !(' '..='~').contains(&c)) => {
+                c if (c as u32) < 0x20 || (self.ensure_ascii && !is_mark(c) && !(' '..='~').contains(&c)) => {
                     for unit in c.encode_utf16(&mut [0; 2]) {
                         let _ = write!(out, "\\u{unit:04x}");
                     }
