@@ -11,6 +11,7 @@ extern "C" {
 namespace facet::media {
 namespace {
 
+constexpr double kLatest = 1e9;
 constexpr double kTick = 1e-6;  // times are rounded to their container's time base
 
 // EXIF orientation that undoes a stream's display matrix; quarter turns only.
@@ -51,6 +52,8 @@ class FrameSampler {
     }
     const int64_t stamp = frame->pts != AV_NOPTS_VALUE ? frame->pts : frame->best_effort_timestamp;
     const double time = stamp != AV_NOPTS_VALUE ? stamp * time_base_ : last_ + step_;
+    if (!(std::abs(time) < kLatest))
+      return Expected(Cat("a frame time below ", kLatest, " s"), time, "film");
     last_ = time;
     film->seconds = std::max(film->seconds, time + step_);
     if (time < next_ - kTick) return Ok();

@@ -41,7 +41,7 @@ class Taker {
   Result<Linear> Matrix(const std::vector<std::string>& names, int64_t rows, int64_t cols) {
     FACET_ASSIGN(const Tensor* tensor, Take(names));
     FACET_TRY(CheckShape(*tensor, {rows, cols}));
-    return Linear{tensor->name, {tensor->type, rows, cols, tensor->data.data()}};
+    return Linear{tensor->name, {tensor->type, rows, cols, tensor->data.data()}, {}};
   }
   Result<Linear> Matrix(int layer, const PartName& part, int64_t rows, int64_t cols) {
     return Matrix({LayerName(layer, part)}, rows, cols);
@@ -297,6 +297,27 @@ Result<Checkpoint> LoadGguf(const std::filesystem::path& path, const std::option
 }
 
 }  // namespace
+
+const TensorFile* Checkpoint::FileOf(std::string_view name) const {
+  if (text->Find(name) != nullptr) return text.get();
+  return projector != nullptr && projector->Find(name) != nullptr ? projector.get() : nullptr;
+}
+
+std::vector<Linear*> AllLinears(Weights& weights) {
+  std::vector<Linear*> all = {&weights.embedding};
+  for (LayerWeights& w : weights.layers) {
+    for (Linear* linear : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down}) {
+      if (linear->weight.data != nullptr) all.push_back(linear);
+    }
+  }
+  if (weights.vision) all.insert(all.end(), {&weights.vision->patch, &weights.vision->projection});
+  if (weights.audio) all.push_back(&weights.audio->projection);
+  if (weights.drafter) {
+    all.insert(all.end(), {&weights.drafter->pre_projection, &weights.drafter->post_projection});
+    if (weights.drafter->centroids.weight.data != nullptr) all.push_back(&weights.drafter->centroids);
+  }
+  return all;
+}
 
 bool IsGgufFile(const std::filesystem::path& path) {
   std::error_code code;
