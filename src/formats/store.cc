@@ -116,7 +116,8 @@ bool Fits(GgufRole role, const fs::path& path, const GgufFacts& model) {
   const GgufFacts facts = FactsOf(path);
   if (facts.architecture.empty()) return false;
   if (role == GgufRole::kProjector && facts.architecture != "clip") return false;
-  if (role == GgufRole::kDrafter && facts.architecture != model.architecture + std::string(kDrafterSuffix)) {
+  if (role == GgufRole::kDrafter &&
+      facts.architecture != model.architecture + std::string(kDrafterSuffix)) {
     return false;
   }
   return facts.width == 0 || model.width == 0 || facts.width == model.width;
@@ -238,7 +239,10 @@ Result<void> Store::Put(const StoredModel& model) const {
   std::error_code code;
   fs::create_directories(folder_ / "models", code);
   if (code) return Error{Cat((folder_ / "models").string(), ": ", code.message()), ErrorKind::kIo};
-  return WriteFile(Manifest(stored.files.name), ToJson(stored).dump(2) + "\n");
+  const auto before = Get(stored.files.name);
+  FACET_TRY(WriteFile(Manifest(stored.files.name), ToJson(stored).dump(2) + "\n"));
+  if (before.ok()) FACET_TRY(RemoveOwned(before->owned));
+  return Ok();
 }
 
 Result<void> Store::Rename(std::string_view from, std::string_view to) const {
@@ -254,6 +258,20 @@ Result<void> Store::Rename(std::string_view from, std::string_view to) const {
   return Ok();
 }
 
+Result<int64_t> Store::RemoveOwned(const fs::path& path) const {
+  // A manifest edited by hand may name any folder, or another model's: only ours, used by nobody,
+  // is deleted.
+  if (path.empty() || path.parent_path() != folder_ / "files") return 0;
+  for (const StoredModel& other : List()) {
+    if (other.owned == path) return 0;
+  }
+  const int64_t bytes = TreeBytes(path);
+  std::error_code code;
+  fs::remove_all(path, code);
+  if (code) return Error{Cat(path.string(), ": ", code.message()), ErrorKind::kIo};
+  return bytes;
+}
+
 Result<int64_t> Store::Remove(std::string_view name) const {
   FACET_TRY(CheckModelName(name));
   // A damaged manifest can be removed too; what it owned is then an orphan.
@@ -262,17 +280,7 @@ Result<int64_t> Store::Remove(std::string_view name) const {
   std::error_code code;
   fs::remove(Manifest(name), code);
   if (code) return Error{Cat(Manifest(name).string(), ": ", code.message()), ErrorKind::kIo};
-  if (!model.ok() || model->owned.empty()) return 0;
-  // Another name may share the files after a copy by hand, and a manifest may name any folder: only
-  // ours are deleted.
-  if (model->owned.parent_path() != folder_ / "files") return 0;
-  for (const StoredModel& other : List()) {
-    if (other.owned == model->owned) return 0;
-  }
-  const int64_t bytes = TreeBytes(model->owned);
-  fs::remove_all(model->owned, code);
-  if (code) return Error{Cat(model->owned.string(), ": ", code.message()), ErrorKind::kIo};
-  return bytes;
+  return model.ok() ? RemoveOwned(model->owned) : 0;
 }
 
 Result<BlobLock> Store::LockFolder() const {

@@ -46,7 +46,8 @@ class Store {
   bool Has(std::string_view name) const;
   // By name. Manifests that cannot be read are listed in `damaged` as errors.
   std::vector<StoredModel> List(std::vector<Error>* damaged = nullptr) const;
-  // Writes or replaces, at once.
+  // Writes or replaces, at once; what this program wrote for the model that had the name is
+  // deleted.
   Result<void> Put(const StoredModel& model) const;
   Result<void> Rename(std::string_view from, std::string_view to) const;
   // The name, and the files that this program wrote for it. Bytes freed.
@@ -65,6 +66,7 @@ class Store {
   std::filesystem::path Manifest(std::string_view name) const;
   Result<BlobLock> LockFolder() const;
   void RemoveOrphans() const;
+  Result<int64_t> RemoveOwned(const std::filesystem::path& path) const;
 
   std::filesystem::path folder_;
 };
