@@ -14,6 +14,9 @@ int Main(int argc, char** argv) {
   AddConform(app, exit_code);
   AddServe(app, exit_code);
   AddTokenize(app, exit_code);
+  AddImport(app, exit_code);
+  AddStoreCommands(app, exit_code);
+  AddCompletion(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
