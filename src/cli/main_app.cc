@@ -13,6 +13,7 @@ int Main(int argc, char** argv) {
   int exit_code = 0;
   AddConform(app, exit_code);
   AddServe(app, exit_code);
+  AddSynth(app, exit_code);
   AddTokenize(app, exit_code);
   AddImport(app, exit_code);
   AddStoreCommands(app, exit_code);
