@@ -15,6 +15,8 @@ void SendJson(Exchange& exchange, const OrderedJson& body) {
 Api::Api(Models& models, ApiLimits limits) : models_(models), limits_(limits) {
   routes_["/v1/chat/completions"]["POST"] = &Api::Chat;
   routes_["/v1/completions"]["POST"] = &Api::Completions;
+  routes_["/v1/responses"]["POST"] = &Api::Responses;
+  routes_["/v1/audio/transcriptions"]["POST"] = &Api::Transcriptions;
   routes_["/v1/models"]["GET"] = &Api::ListModels;
   routes_["/tokenize"]["POST"] = &Api::Tokenize;
   routes_["/detokenize"]["POST"] = &Api::Detokenize;
@@ -30,10 +32,13 @@ void Api::Handle(std::shared_ptr<const HttpRequest> request, std::shared_ptr<Exc
   const std::string method = call.request->method == "HEAD" ? "GET" : call.request->method;
   const std::map<std::string, Route>* methods = nullptr;
   static const std::map<std::string, Route> kModel = {{"GET", &Api::GetModel}};
+  static const std::map<std::string, Route> kResponse = {{"GET", &Api::GetResponse}, {"DELETE", &Api::DeleteResponse}};
   if (const auto it = routes_.find(call.request->path); it != routes_.end()) {
     methods = &it->second;
   } else if (call.request->path.starts_with("/v1/models/")) {
     methods = &kModel;
+  } else if (call.request->path.starts_with("/v1/responses/")) {
+    methods = &kResponse;
   }
   if (methods == nullptr) {
     return SendError(*call.exchange, {404, Cat("there is no ", method, " ", call.request->path), "not_found", {}});
@@ -183,6 +188,67 @@ void Api::Completions(Call& call) {
     }
   }
   MakeCompletionJob(call.exchange, model, completion.common)->Start(std::move(runs));
+}
+
+namespace {
+
+// What came before goes in front; its media keep their numbers.
+void Prepend(const Conversation& before, Conversation& conversation) {
+  for (Json& message : conversation.messages) {
+    if (!message["content"].is_array()) continue;
+    for (Json& part : message["content"]) {
+      if (part.contains("index")) part["index"] = part["index"].get<size_t>() + before.media.size();
+    }
+  }
+  Conversation all = before;
+  for (Json& message : conversation.messages) all.messages.push_back(std::move(message));
+  for (std::string& medium : conversation.media) all.media.push_back(std::move(medium));
+  conversation = std::move(all);
+}
+
+}  // namespace
+
+void Api::Responses(Call& call) {
+  ResponsesJobInput input{.request = {}, .tenant = call.request->tenant, .store = &responses_};
+  ResponsesRequest& r = input.request;
+  if (const auto error = ReadResponses(call.body, limits_, r)) return SendError(*call.exchange, *error);
+  call.body = nullptr;
+  const auto model = ModelFor(call, r.chat.common.model);
+  if (model == nullptr) return;
+  if (r.previous) {
+    const auto before = responses_.Get(call.request->tenant, *r.previous);
+    if (!before) {
+      return SendError(*call.exchange, {404, Cat("previous_response_id: there is no response ", *r.previous),
+                                        "previous_response_not_found", "previous_response_id"});
+    }
+    Prepend(before->conversation, r.chat.conversation);
+  }
+  Json& messages = r.chat.conversation.messages;
+  if (messages.empty()) return SendError(*call.exchange, {400, "input: expected at least one item", "invalid_value", "input"});
+  const bool instructed = !r.instructions.empty();
+  if (instructed) messages.insert(messages.begin(), Json{{"role", "system"}, {"content", r.instructions}});
+  std::shared_ptr<Prompt> prompt;
+  std::vector<Job::Run> runs;
+  auto error = BuildChatPrompt(*model, r.chat, "input", prompt);
+  if (!error) error = ChatRuns(*model, r.chat, prompt, call.request->tenant, runs);
+  if (error) return SendError(*call.exchange, *error);
+  if (instructed) messages.erase(messages.begin());  // they are not carried over
+  MakeResponsesJob(call.exchange, model, std::move(input))->Start(std::move(runs));
+}
+
+void Api::GetResponse(Call& call) {
+  const std::string id = call.request->path.substr(std::string_view("/v1/responses/").size());
+  const auto stored = responses_.Get(call.request->tenant, id);
+  if (!stored) return SendError(*call.exchange, {404, Cat("there is no response ", id), "response_not_found", {}});
+  SendJson(*call.exchange, stored->object);
+}
+
+void Api::DeleteResponse(Call& call) {
+  const std::string id = call.request->path.substr(std::string_view("/v1/responses/").size());
+  if (!responses_.Erase(call.request->tenant, id)) {
+    return SendError(*call.exchange, {404, Cat("there is no response ", id), "response_not_found", {}});
+  }
+  SendJson(*call.exchange, {{"id", id}, {"object", "response"}, {"deleted", true}});
 }
 
 // --- models ---------------------------------------------------------------------------------------------------------

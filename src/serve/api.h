@@ -11,6 +11,7 @@
 #include "serve/job.h"
 #include "serve/models.h"
 #include "serve/requests.h"
+#include "serve/responses.h"
 
 namespace facet::serve {
 
@@ -34,6 +35,10 @@ class Api {
 
   void Chat(Call& call);
   void Completions(Call& call);
+  void Responses(Call& call);
+  void GetResponse(Call& call);
+  void DeleteResponse(Call& call);
+  void Transcriptions(Call& call);
   void ListModels(Call& call);
   void GetModel(Call& call);
   void Tokenize(Call& call);
@@ -47,6 +52,7 @@ class Api {
 
   Models& models_;
   ApiLimits limits_;
+  ResponseStore responses_;
   std::atomic<bool> draining_{false};
   std::map<std::string, std::map<std::string, Route>> routes_;  // by path and method
 };
@@ -65,6 +71,17 @@ std::optional<ApiError> ChatRuns(const LoadedModel& model, const ChatRequest& ch
 std::shared_ptr<Job> MakeChatJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model, Common common);
 std::shared_ptr<Job> MakeCompletionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
                                        Common common);
+
+// Text, subtitles and timings of a sound that was cut into segments, one choice each.
+struct TranscriptionRequest {
+  std::optional<std::string> model;
+  std::string file, prompt, language, format = "json";
+  double temperature = 0;
+  bool stream = false;
+};
+std::optional<ApiError> ReadTranscription(const HttpRequest& request, TranscriptionRequest& out);
+std::shared_ptr<Job> MakeTranscriptionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
+                                          const TranscriptionRequest& request, std::vector<double> bounds);
 
 // /metrics in the Prometheus text format.
 std::string MetricsText(const Models& models);

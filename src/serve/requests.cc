@@ -282,11 +282,15 @@ class MessageReader {
 
 std::optional<ApiError> ReadMessages(const Json& messages, const std::string& path, const ApiLimits& limits,
                                      Conversation& out) {
-  MessageReader reader(limits, out);
   for (size_t i = 0; i < messages.size(); ++i) {
-    if (auto error = reader.Read(messages[i], Cat(path, "[", i, "]"))) return error;
+    if (auto error = ReadMessage(messages[i], Cat(path, "[", i, "]"), limits, out)) return error;
   }
   return std::nullopt;
+}
+
+std::optional<ApiError> ReadMessage(const Json& message, const std::string& path, const ApiLimits& limits,
+                                    Conversation& out) {
+  return MessageReader(limits, out).Read(message, path);
 }
 
 // --- tools ----------------------------------------------------------------------------------------------------------
@@ -456,7 +460,17 @@ void ReadCommon(Fields& fields, const ApiLimits& limits, Common& out) {
 
 namespace {
 
-// What only one value of can be served.
+void ReadSchema(Fields& fields, bool required, ChatRequest& out) {
+  fields.String("name", 256);
+  fields.String("description", 1 << 16);
+  fields.Bool("strict");  // a schema is always enforced
+  if (required) fields.Require("schema");
+  const Json* schema = fields.Object("schema");
+  if (schema != nullptr) out.format = {ResponseFormat::Kind::kJsonSchema, *schema};
+}
+
+}  // namespace
+
 void OnlyValue(Fields& fields, const char* name, const Json& value) {
   const Json* got = fields.Any(name);
   if (got != nullptr && *got != value) {
@@ -464,40 +478,31 @@ void OnlyValue(Fields& fields, const char* name, const Json& value) {
   }
 }
 
+void ReadFormat(const Json& format, Fields& fields, const char* name, ChatRequest& out) {
+  Fields inner(format, fields.Path(name));
+  inner.Require("type");
+  const auto type = inner.Choice("type", {"text", "json_object", "json_schema"});
+  const Json* nested = inner.Object("json_schema");
+  if (nested == nullptr) {
+    ReadSchema(inner, type == "json_schema", out);
+  } else {
+    Fields named(*nested, inner.Path("json_schema"));
+    ReadSchema(named, true, out);
+    named.Done();
+    inner.Adopt(named);
+  }
+  inner.Done();
+  if (!inner.ok()) return fields.Adopt(inner);
+  if (*type == "text") out.format = {};
+  if (*type == "json_object" && out.format.kind == ResponseFormat::Kind::kText) out.format.kind = ResponseFormat::Kind::kJsonObject;
+}
+
+namespace {
+
 void ReadMaxTokens(Fields& fields, Common& out) {
   for (const char* name : {"max_tokens", "max_completion_tokens"}) {
     if (const auto n = fields.Int(name, 1, INT64_MAX)) out.max_tokens = static_cast<int>(std::min<int64_t>(*n, INT32_MAX));
   }
-}
-
-void ReadFormat(Fields& fields, ChatRequest& out) {
-  const Json* format = fields.Object("response_format");
-  if (format == nullptr) return;
-  Fields inner(*format, "response_format");
-  inner.Require("type");
-  const auto type = inner.Choice("type", {"text", "json_object", "json_schema"});
-  const Json* schema = inner.Object("json_schema");
-  const Json* bare = inner.Object("schema");
-  inner.Done();
-  if (!inner.ok()) return fields.Adopt(inner);
-  if (*type == "json_object") out.format.kind = ResponseFormat::Kind::kJsonObject;
-  if (bare != nullptr && *type != "text") {
-    out.format = {ResponseFormat::Kind::kJsonSchema, *bare};
-    return;
-  }
-  if (*type != "json_schema") return;
-  if (schema == nullptr) {
-    return fields.Fail("response_format.json_schema", "this field is required", "missing_required_parameter");
-  }
-  Fields named(*schema, "response_format.json_schema");
-  named.String("name", 256);
-  named.String("description", 1 << 16);
-  named.Bool("strict");  // a schema is always enforced
-  named.Require("schema");
-  const Json* body = named.Object("schema");
-  named.Done();
-  if (!named.ok()) return fields.Adopt(named);
-  out.format = {ResponseFormat::Kind::kJsonSchema, *body};
 }
 
 }  // namespace
@@ -511,7 +516,7 @@ std::optional<ApiError> ReadChat(const Json& body, const ApiLimits& limits, Chat
   if (top && !logprobs) fields.Fail("top_logprobs", "logprobs must be true as well");
   if (logprobs) out.common.top_logprobs = static_cast<int>(top.value_or(0));
   ReadThinking(fields, out);
-  ReadFormat(fields, out);
+  if (const Json* format = fields.Object("response_format")) ReadFormat(*format, fields, "response_format", out);
   OnlyValue(fields, "modalities", Json::array({"text"}));
   if (fields.ok()) {
     if (auto error = ReadTools(fields, limits, out)) return error;

@@ -86,8 +86,14 @@ std::optional<ApiError> ReadCompletion(const Json& body, const ApiLimits& limits
 // Messages in the chat API's shape, with all spellings of parts. `path` names the list in errors.
 std::optional<ApiError> ReadMessages(const Json& messages, const std::string& path, const ApiLimits& limits,
                                      Conversation& out);
+std::optional<ApiError> ReadMessage(const Json& message, const std::string& path, const ApiLimits& limits,
+                                    Conversation& out);
 // Tools and tool_choice of the chat API, or (flat) of the responses API; both come out in the chat API's shape.
 std::optional<ApiError> ReadTools(Fields& fields, const ApiLimits& limits, ChatRequest& out);
+// {"type": "text" | "json_object" | "json_schema", ...}; schemas stand in "json_schema", or beside the type.
+void ReadFormat(const Json& format, Fields& fields, const char* name, ChatRequest& out);
+// What only one value of can be served.
+void OnlyValue(Fields& fields, const char* name, const Json& value);
 // reasoning_effort, reasoning, thinking, thinking_budget, chat_template_kwargs.
 void ReadThinking(Fields& fields, ChatRequest& out);
 // "none" and "minimal" switch thinking off, the others set its budget.

@@ -346,7 +346,7 @@ TEST_F(ApiTest, MalformedFieldsAreNamed) {
       EXPECT_TRUE(answer.Json()["error"]["param"].get<std::string>().starts_with(name)) << body << answer.body;
     }
   }
-  for (const std::string body : {std::string("{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\xfe\"}]}"),
+  for (const std::string& body : {std::string("{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\xfe\"}]}"),
                                  std::string("{\"messages\":[{\"role\":\"user\",\"content\":\"\\ud800\"}]}"), std::string("NaN"),
                                  std::string("{\"temperature\":NaN}"), std::string("[]"), std::string("")}) {
     EXPECT_EQ(Request("POST", "/v1/chat/completions", body).status, 400) << body;
