@@ -38,4 +38,21 @@ Result<ModelFiles> ResolveModel(const std::string& model) {
   return found;
 }
 
+Result<serve::ModelSpec> ResolveSpec(const std::string& model) {
+  constexpr std::string_view kScript = "script:";
+  serve::ModelSpec spec;
+  if (model.starts_with(kScript)) {
+    spec.script = model.substr(kScript.size());
+    spec.id = spec.script->stem().string();
+    std::error_code code;
+    if (!std::filesystem::is_regular_file(*spec.script, code)) {
+      return Error{Cat(spec.script->string(), ": no such file"), ErrorKind::kNotFound};
+    }
+    return spec;
+  }
+  FACET_ASSIGN(spec.files, ResolveModel(model));
+  spec.id = spec.files.name;
+  return spec;
+}
+
 }  // namespace facet::cli

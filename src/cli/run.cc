@@ -121,7 +121,7 @@ Result<void> Run(RunOptions& options) {
     const std::string path = part["path"];
     if (access(path.c_str(), R_OK) != 0) return Error{Cat(path, ": cannot be read"), ErrorKind::kNotFound};
   }
-  FACET_ASSIGN(const serve::ModelSpec spec, SpecOf(options.model));
+  FACET_ASSIGN(const serve::ModelSpec spec, ResolveSpec(options.model));
   serve::ModelOptions load;
   load.threads = options.threads;
   load.context = options.context;
