@@ -12,7 +12,12 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   int exit_code = 0;
   AddConform(app, exit_code);
+  AddServe(app, exit_code);
+  AddSynth(app, exit_code);
   AddTokenize(app, exit_code);
+  AddImport(app, exit_code);
+  AddStoreCommands(app, exit_code);
+  AddCompletion(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -8,7 +8,8 @@
 
 namespace facet::cli {
 
-// A name of the store, a checkpoint folder, or a GGUF (with the projector and drafter that lie beside it).
+// A name of the store, a checkpoint folder, or a GGUF (with the projector and drafter that lie
+// beside it).
 Result<ModelFiles> ResolveModel(const std::string& model);
 
 }  // namespace facet::cli

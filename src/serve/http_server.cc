@@ -29,6 +29,9 @@
 
 #include "base/log.h"
 
+// GCC 12 takes the coroutine frames of Asio for a mismatch of new and delete.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
 namespace facet::serve {
 namespace {
 
@@ -531,6 +534,7 @@ awaitable<void> HttpServer::State::Accept() {
 
 void HttpServer::State::BeginDrain() {
   if (draining.exchange(true)) return;
+  if (options.on_drain) options.on_drain();
   error_code ec;
   acceptor.close(ec);
   for (const auto& session : sessions) {

@@ -27,6 +27,7 @@ struct HttpOptions {
   std::chrono::milliseconds keepalive{5'000};       // between comments of an idle stream
   std::chrono::milliseconds drain{10'000};
   bool handle_signals = false;  // SIGINT and SIGTERM drain
+  std::function<void()> on_drain;
 };
 
 class HttpServer {

@@ -82,6 +82,7 @@ struct Avx2 {
   }
 
   static I SetInt(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+  static I SubInt(I x, I y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }
   template <int n>
   static I ShiftLeft(I x) {
     return {_mm256_slli_epi32(x.a, n), _mm256_slli_epi32(x.b, n)};

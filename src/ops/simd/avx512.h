@@ -56,6 +56,7 @@ struct Avx512 {
   static F NegFma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
 
   static I SetInt(int32_t x) { return _mm512_set1_epi32(x); }
+  static I SubInt(I a, I b) { return _mm512_sub_epi32(a, b); }
   template <int n>
   static I ShiftLeft(I a) {
     return _mm512_slli_epi32(a, n);
@@ -76,9 +77,11 @@ struct Avx512 {
   // sum + the products of each lane's four codes of `bits` bits with the four bytes at x
   template <int bits>
   static I Dot(I sum, B codes, const int8_t* x) {
-    int32_t four;
-    __builtin_memcpy(&four, x, sizeof(four));
-    return _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(four));
+    // The four bytes are broadcast by the load itself, which GCC 12 does not do on its own.
+    asm("vpdpbusd %2%{1to16%}, %1, %0"
+        : "+v"(sum)
+        : "v"(codes), "m"(*reinterpret_cast<const int32_t*>(x)));
+    return sum;
   }
 
  private:

@@ -127,6 +127,10 @@ struct Generic {
     for (int32_t& e : r.v) e = x;
     return r;
   }
+  static I SubInt(I a, I b) {
+    for (int i = 0; i < 16; ++i) a.v[i] -= b.v[i];
+    return a;
+  }
   template <int n>
   static I ShiftLeft(I a) {
     for (int32_t& e : a.v) e = static_cast<int32_t>(static_cast<uint32_t>(e) << n);

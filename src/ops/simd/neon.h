@@ -133,6 +133,10 @@ struct Neon {
     const int32x4_t s = vdupq_n_s32(x);
     return {{s, s, s, s}};
   }
+  static I SubInt(I a, I b) {
+    for (int i = 0; i < 4; ++i) a.v[i] = vsubq_s32(a.v[i], b.v[i]);
+    return a;
+  }
   template <int n>
   static I ShiftLeft(I a) {
     for (int i = 0; i < 4; ++i) a.v[i] = vshlq_n_s32(a.v[i], n);
