@@ -43,6 +43,11 @@ struct Avx2 {
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
+  static F SumEach(const F (&a)[16]) {
+    float sums[16];
+    for (int i = 0; i < 16; ++i) sums[i] = Sum(a[i]);
+    return Load(sums);
+  }
   static float MaxLane(F x) {
     const __m256 half = _mm256_max_ps(x.a, x.b);
     const __m128 four = _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));

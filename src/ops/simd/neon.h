@@ -71,6 +71,11 @@ struct Neon {
     const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
     return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
   }
+  static F SumEach(const F (&a)[16]) {
+    float sums[16];
+    for (int i = 0; i < 16; ++i) sums[i] = Sum(a[i]);
+    return Load(sums);
+  }
   static float MaxLane(F a) {
     const F halves = Max(a, {{a.v[2], a.v[3], a.v[0], a.v[1]}});
     const F quarters = Max(halves, {{halves.v[1], halves.v[0], halves.v[1], halves.v[0]}});
