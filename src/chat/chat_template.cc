@@ -2,6 +2,8 @@
 
 #include <text_core.h>
 
+#include <algorithm>
+
 #include "chat/message_shape.h"
 #include "chat/provenance.h"
 
@@ -10,8 +12,15 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Seconds of work, which no real conversation needs.
-constexpr uint64_t kFuel = 200'000'000;
+// Steps of the engine, about 20 million a second. Templates look back from each message over those
+// before it.
+constexpr uint64_t kBaseFuel = 20'000'000, kFuelPerPair = 20, kMaxFuel = 400'000'000;
+
+uint64_t FuelFor(size_t messages) {
+  const uint64_t pairs =
+      std::min<uint64_t>(messages, 10'000) * std::min<uint64_t>(messages, 10'000);
+  return std::min(kBaseFuel + kFuelPerPair * pairs, kMaxFuel);
+}
 
 // What a rendering may hold: room for templates that build up text, and many copies of long
 // conversations.
@@ -118,7 +127,8 @@ struct ChatTemplate::Data {
     if (!eos.empty()) context["eos_token"] = eos;
     FACET_ASSIGN(const std::string text, Dump(context));
     tc_text out{};
-    const tc_limits limits{kFuel, kBaseMemory + kMemoryPerByte * text.size()};
+    const tc_limits limits{FuelFor(context["messages"].size()),
+                           kBaseMemory + kMemoryPerByte * text.size()};
     const int32_t status =
         tc_template_render(compiled.get(), text.data(), text.size(), limits, &out);
     if (status != TC_OK) return ErrorOf(status, out);

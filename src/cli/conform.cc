@@ -120,11 +120,7 @@ void WritePromptLogits(Model& model, ConstMat hidden, int top, Output& out) {
       double sum = 0;
       for (const float v : row) sum += std::exp(static_cast<double>(v) - best);
       sums.push_back(static_cast<float>(best + std::log(sum)));
-      std::vector<int32_t> ids(vocab);
-      for (int64_t i = 0; i < vocab; ++i) ids[i] = static_cast<int32_t>(i);
-      std::partial_sort(ids.begin(), ids.begin() + top, ids.end(),
-                        [&](int32_t a, int32_t b) { return row[a] != row[b] ? row[a] > row[b] : a < b; });
-      for (int i = 0; i < top; ++i) top_ids.push_back(ids[i]), top_logits.push_back(row[ids[i]]);
+      for (const auto& [id, logit] : TopLogits(row, top)) top_ids.push_back(id), top_logits.push_back(logit);
     }
   }
   if (top == 0) {

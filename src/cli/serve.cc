@@ -11,7 +11,6 @@
 namespace facet::cli {
 namespace {
 
-constexpr std::string_view kScript = "script:";
 
 struct ServeFlags {
   std::vector<std::string> models, names, keys, key_files;
@@ -22,27 +21,11 @@ struct ServeFlags {
   serve::ServerOptions options;
 };
 
-Result<serve::ModelSpec> Spec(const std::string& model) {
-  serve::ModelSpec spec;
-  if (model.starts_with(kScript)) {
-    spec.script = model.substr(kScript.size());
-    spec.id = spec.script->stem().string();
-    std::error_code code;
-    if (!std::filesystem::is_regular_file(*spec.script, code)) {
-      return Error{Cat(spec.script->string(), ": no such file"), ErrorKind::kNotFound};
-    }
-    return spec;
-  }
-  FACET_ASSIGN(spec.files, ResolveModel(model));
-  spec.id = spec.files.name;
-  return spec;
-}
-
 Result<void> AddModels(ServeFlags& flags) {
   if (flags.models.empty()) return Error{"MODEL: name at least one model to serve"};
   if (flags.names.size() > flags.models.size()) return Error{"--served-model-name: more names than models"};
   for (size_t i = 0; i < flags.models.size(); ++i) {
-    FACET_ASSIGN(serve::ModelSpec spec, Spec(flags.models[i]));
+    FACET_ASSIGN(serve::ModelSpec spec, ResolveSpec(flags.models[i]));
     if (i < flags.names.size()) spec.id = flags.names[i];
     if (i == 0 && !flags.mmproj.empty()) spec.files.mmproj = flags.mmproj;
     for (const serve::ModelSpec& other : flags.options.models) {

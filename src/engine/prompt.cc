@@ -131,10 +131,11 @@ class Expander {
       limits.frames_per_second = part["fps"].get<double>();
     }
     limits.film_sound = config_.audio.has_value() && part.value("audio", true);
+    limits.frame_budget = budget;  // frames shrink as they are decoded: an hour at full size would not fit in memory
     FACET_ASSIGN(const media::Film film, media::DecodeFilm(data, limits));
     Expansion expansion{kVideo, {}, {}};
     for (const media::Frame& frame : film.frames) {
-      FACET_ASSIGN(media::Patches patches, media::ToPatches(frame.picture, budget));
+      FACET_ASSIGN(media::Patches patches, media::CutPatches(frame.picture));
       if (!expansion.text.empty()) expansion.text += ' ';
       expansion.text += media::TimeLabel(frame.seconds) + " <|image>" + Repeat(kVideo, patches.count()) + "<image|>";
       expansion.items.push_back(PatchItem(SoftItem::Kind::kFrame, std::move(patches)));

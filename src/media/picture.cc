@@ -48,7 +48,13 @@ Result<void> CheckSize(int64_t width, int64_t height, const Limits& limits,
                        std::string_view format) {
   if (width <= 0 || height <= 0)
     return Expected("at least 1x1 pixels", Cat(width, "x", height), format);
-  if (width > INT32_MAX / 4 || height > INT32_MAX / 4 || width * height > limits.max_pixels) {
+  // Beyond this the product below and 3-byte rows would not fit their types.
+  constexpr int64_t kLongestSide = 1 << 28;
+  if (width > kLongestSide || height > kLongestSide) {
+    return Expected(Cat("sides of at most ", kLongestSide, " pixels"), Cat(width, "x", height),
+                    format);
+  }
+  if (width * height > limits.max_pixels) {
     Error error = Expected(Cat("at most ", limits.max_pixels, " pixels"),
                            Cat(width, "x", height, " = ", width * height), format);
     error.kind = ErrorKind::kResource;

@@ -3,8 +3,8 @@
 
 #include <ctime>
 
-#include "formats/vocabularies.h"
 #include "chat/chat_template.h"
+#include "formats/vocabularies.h"
 
 namespace facet {
 namespace {
@@ -97,9 +97,9 @@ TEST(Jinja, KnowsWhatHubTemplatesUse) {
 }
 
 TEST(Jinja, PassesOnWhatATemplateRaises) {
-  const Outcome outcome =
-      Execute("{% if messages[0].content == 'Hi' %}{{ raise_exception('Roles must alternate!') }}{% "
-          "endif %}");
+  const Outcome outcome = Execute(
+      "{% if messages[0].content == 'Hi' %}{{ raise_exception('Roles must alternate!') }}{% "
+      "endif %}");
   EXPECT_EQ(outcome.text, "Roles must alternate!");
   EXPECT_EQ(outcome.error, ErrorKind::kInvalid);
 }
@@ -143,21 +143,21 @@ TEST(Jinja, IsBounded) {
     EXPECT_TRUE(outcome.error.has_value()) << source << " gave " << outcome.text.size();
     EXPECT_EQ(Text("{{ 1 }}"), "1");
   }
-  EXPECT_TRUE(Execute(std::string(100000, '(')).error.has_value());
   EXPECT_TRUE(Execute("{{ " + std::string(100000, '(') + " }}").error.has_value());
   EXPECT_TRUE(Execute("{{ " + std::string(100000, '[') + " }}").error.has_value());
 }
 
 // A value nested a million deep is dropped without overflowing a stack.
 TEST(Jinja, DropsDeepValues) {
-  const Outcome outcome =
-      Execute("{% set n = namespace(x=[]) %}{% for i in range(1000) %}{% for j in range(1000) %}{% set "
-          "n.x = [n.x] %}"
-          "{% endfor %}{% endfor %}done");
+  const Outcome outcome = Execute(
+      "{% set n = namespace(x=[]) %}{% for i in range(1000) %}{% for j in range(1000) %}{% set "
+      "n.x = [n.x] %}"
+      "{% endfor %}{% endfor %}done");
   EXPECT_TRUE(outcome.error.has_value() || outcome.text == "done");
-  EXPECT_TRUE(Execute("{% set n = namespace(x=[]) %}{% for j in range(1000) %}{% set n.x = [n.x] %}{% "
-                  "endfor %}{{ n.x }}")
-                  .error.has_value());
+  EXPECT_TRUE(
+      Execute("{% set n = namespace(x=[]) %}{% for j in range(1000) %}{% set n.x = [n.x] %}{% "
+              "endfor %}{{ n.x }}")
+          .error.has_value());
 }
 
 }  // namespace

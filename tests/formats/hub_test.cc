@@ -3,7 +3,7 @@
 #include <atomic>
 #include <thread>
 
-#include "../tools/test_hub.h"
+#include "tools/test_hub.h"
 
 namespace facet {
 namespace {

@@ -161,6 +161,21 @@ std::string Message(const Result<Picture>& result) {
   return result.ok() ? "decoded" : result.error().message;
 }
 
+// The directory's ImageWidth and ImageLength, SHORT or LONG, replaced.
+std::string TiffOfSize(uint32_t side) {
+  std::string tiff = Sample("rgb.tif");
+  for (size_t at = 8; at + 12 < tiff.size(); at += 2) {
+    for (const int tag : {256, 257}) {
+      for (const int type : {3, 4}) {
+        if (tiff.compare(at, 4, Little(tag, 2) + Little(type, 2)) == 0) {
+          tiff.replace(at + 2, 10, Little(4, 2) + Little(1, 4) + Little(side, 4));
+        }
+      }
+    }
+  }
+  return tiff;
+}
+
 TEST(Hostile, ClaimedSizesAreRefusedWithBothNumbers) {
   std::string jpeg = Sample("subsampling2.jpg");
   const size_t frame = jpeg.find("\xFF\xC0");
@@ -170,16 +185,7 @@ TEST(Hostile, ClaimedSizesAreRefusedWithBothNumbers) {
   gif.replace(6, 4, Little(30000, 2) + Little(30000, 2));
   std::string bmp = Sample("rgb.bmp");
   bmp.replace(18, 8, Little(30000, 4) + Little(30000, 4));
-  std::string tiff = Sample("rgb.tif");
-  for (size_t at = 8; at + 12 < tiff.size();
-       at += 2) {  // the directory's ImageWidth and ImageLength, SHORT or LONG
-    for (const int tag : {256, 257}) {
-      if (tiff.compare(at, 4, Little(tag, 2) + Little(3, 2)) == 0 ||
-          tiff.compare(at, 4, Little(tag, 2) + Little(4, 2)) == 0) {
-        tiff.replace(at + 8, 4, Little(30000, 4));
-      }
-    }
-  }
+  const std::string tiff = TiffOfSize(30000);
   for (const std::string& file : {PngOfSize(30000, 30000), jpeg, gif, bmp, tiff}) {
     const std::string message = Message(DecodePicture(AsBytes(file)));
     EXPECT_NE(message.find("at most 100000000 pixels"), std::string::npos) << message;
@@ -189,6 +195,8 @@ TEST(Hostile, ClaimedSizesAreRefusedWithBothNumbers) {
        {std::pair{9000u, 9000u}, {1u, 2000000u}, {0u, 5u}, {0xFFFFFFFFu, 1u}}) {
     EXPECT_FALSE(DecodePicture(AsBytes(PngOfSize(width, height))).ok()) << width;
   }
+  EXPECT_NE(Message(DecodePicture(AsBytes(TiffOfSize(0xFFFFFFFF)))).find("4294967295x4294967295"),
+            std::string::npos);
 }
 
 std::string Wav(int channels, uint32_t rate, int bits, uint32_t claimed, const std::string& data) {

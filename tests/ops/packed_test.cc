@@ -170,6 +170,28 @@ TEST(MatMulPacked, EveryBatchThreadCountAndInstructionSetGivesTheSameBits) {
   }
 }
 
+TEST(MatMulPacked, LongRowsGiveTheSameBitsAsOneTokenAtATime) {
+  // More than 4096 columns and 16 tokens: the sums are interrupted and resumed.
+  ThreadPool pool(2);
+  for (DType type : {DType::kQ4_0, DType::kQ6_K, DType::kBF16}) {
+    SCOPED_TRACE(std::string(Traits(type).name));
+    const RandomWeights w(type, 37, 8448, 21);
+    const Packed packed(w.view());
+    const Buffer x = RandomMatrix(27, 8448, 1.0f, 22);
+    Buffer want(27, 37), y(27, 37);
+    MatMulInput input;
+    for (int64_t t = 0; t < 27; ++t) {
+      input.Assign(x.view().rows_at(t, 1));
+      MatMulPacked(packed.matrix(), input, want.view().rows_at(t, 1), pool);
+    }
+    ForEachIsa([&] {
+      input.Assign(x);
+      MatMulPacked(packed.matrix(), input, y, pool);
+      EXPECT_TRUE(SameBits(want, y));
+    });
+  }
+}
+
 TEST(MatMulPacked, SeveralMatricesShareAnInput) {
   ThreadPool pool(3);
   const RandomWeights a(DType::kQ4_K, 40, 512, 1), b(DType::kQ6_K, 16, 512, 2),

@@ -104,7 +104,8 @@ void AttendRow(const KvShape& shape, int group, const float* q, const AttentionR
   }
   for (int g = 0; g < group; ++g) {
     for (int i = 0; i < shape.value_dim; ++i) {
-      out[g * shape.value_dim + i] = totals[g].value[i] / totals[g].sum;
+      // Adding zero makes -0 positive: masked positions of the fast kernel do so on the way.
+      out[g * shape.value_dim + i] = totals[g].value[i] / totals[g].sum + 0.0f;
     }
   }
 }

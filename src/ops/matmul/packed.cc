@@ -14,16 +14,21 @@ namespace {
 
 // Weights that one thread takes at a time: they stay in its second-level cache while all tokens
 // pass by.
-constexpr int64_t kChunkBytes = 256 * 1024;
+constexpr int64_t kChunkBytes = 512 * 1024;
+// Columns that many tokens go through at a time: a tile of so many stays in the second-level cache
+// beside the weights.
+constexpr int64_t kColumnsAtATime = 4096;
 // Pieces for each thread at least, so that one that is held up does not keep the others waiting.
 constexpr int64_t kPiecesPerThread = 4;
+
+constexpr int64_t kColumnStep = 256;  // a multiple of every unit
 
 // One product cut into pieces: stretches of groups by stretches of tokens.
 struct Plan {
   PackedProduct product;
   const std::byte* input;
   int64_t token_bytes, group_bytes;
-  int64_t groups_each, tokens_each, group_pieces, token_pieces;
+  int64_t groups_each, tokens_each, cols_each, group_pieces, token_pieces;
 
   int64_t pieces() const { return group_pieces * token_pieces; }
 };
@@ -41,9 +46,12 @@ Plan MakePlan(const PackedProduct& product, MatMulInput& x, ThreadPool& pool) {
   plan.input = floats ? x.Floats(pool) : x.Codes(pool);
   plan.token_bytes = floats ? w.cols * sizeof(float) : TokenBytes(w.cols);
   plan.group_bytes = PackedGroupBytes(w.type, w.cols);
+  const int64_t col_parts = x.tokens() > kTileTokens ? DivideUp(w.cols, kColumnsAtATime) : 1;
+  plan.cols_each = DivideUp(DivideUp(w.cols, col_parts), kColumnStep) * kColumnStep;
   const int64_t wanted = pool.threads() == 1 ? 1 : kPiecesPerThread * pool.threads();
+  const int64_t chunk_bytes = DivideUp(plan.group_bytes * std::min(w.cols, plan.cols_each), w.cols);
   plan.groups_each =
-      std::clamp<int64_t>(kChunkBytes / plan.group_bytes, 1, DivideUp(w.groups(), wanted));
+      std::clamp<int64_t>(kChunkBytes / chunk_bytes, 1, DivideUp(w.groups(), wanted));
   plan.group_pieces = DivideUp(w.groups(), plan.groups_each);
   const int64_t tiles = DivideUp(x.tokens(), kTileTokens);
   plan.tokens_each =
@@ -52,19 +60,43 @@ Plan MakePlan(const PackedProduct& product, MatMulInput& x, ThreadPool& pool) {
   return plan;
 }
 
-// One group times one tile; the last group of a matrix may have fewer outputs than lanes.
-void RunTile(const Plan& plan, int64_t group, int64_t token, int tokens) {
+// Where the weights and the input of columns [col, cols) of a tile begin.
+PackedTile TileAt(const Plan& plan, int64_t group, int64_t token, int tokens, int64_t col) {
+  const PackedMatrix& w = plan.product.w;
+  const PackedLayout layout = LayoutOf(w.type);
+  const bool floats = layout.bits == 0;
+  const int64_t weight_bytes = floats ? col * kPackedGroup * Traits(w.type).bytes
+                                      : col / layout.unit() * layout.unit_bytes();
+  const int64_t input_bytes = floats ? col * tokens * static_cast<int64_t>(sizeof(float))
+                                     : col / 32 * tokens * kTokenBlockBytes;
+  PackedTile tile{};
+  tile.weights = w.data + group * plan.group_bytes + weight_bytes;
+  tile.input = plan.input + token * plan.token_bytes + input_bytes;
+  tile.cols = w.cols - col;
+  tile.tokens = tokens;
+  return tile;
+}
+
+// One group times a stretch of columns of one tile.
+void RunTile(const Plan& plan, int64_t group, int64_t token, int tokens, int64_t col) {
   const PackedMatrix& w = plan.product.w;
   const Mat& y = plan.product.y;
   const auto kernel = FACET_DISPATCH(kPacked).product[static_cast<int>(w.type)];
-  const std::byte* weights = w.data + group * plan.group_bytes;
-  const std::byte* input = plan.input + token * plan.token_bytes;
   const int64_t row = group * kPackedGroup, rows = std::min<int64_t>(kPackedGroup, w.rows - row);
+  PackedTile tile = TileAt(plan, group, token, tokens, col);
   if (rows == kPackedGroup) {
-    return kernel({weights, input, w.cols, tokens, y.row(token) + row, y.stride()});
+    tile.cols = std::min(tile.cols, plan.cols_each);
+    tile.resume = col > 0;
+    tile.y = y.row(token) + row;
+    tile.y_stride = y.stride();
+    return kernel(tile);
   }
+  // The last group has fewer outputs than lanes: all columns at once, through a full-width copy.
+  if (col > 0) return;
   float lanes[kTileTokens * kPackedGroup];
-  kernel({weights, input, w.cols, tokens, lanes, kPackedGroup});
+  tile.y = lanes;
+  tile.y_stride = kPackedGroup;
+  kernel(tile);
   for (int t = 0; t < tokens; ++t) {
     std::memcpy(y.row(token + t) + row, lanes + t * kPackedGroup, rows * sizeof(float));
   }
@@ -75,10 +107,12 @@ void RunPiece(const Plan& plan, int64_t piece) {
   const int64_t group_end = std::min(plan.product.w.groups(), group + plan.groups_each);
   const int64_t token = piece % plan.token_pieces * plan.tokens_each;
   const int64_t token_end = std::min(plan.product.y.rows(), token + plan.tokens_each);
-  for (int64_t t = token; t < token_end;) {
-    const int tile = TileOf(token_end - t);
-    for (int64_t g = group; g < group_end; ++g) RunTile(plan, g, t, tile);
-    t += tile;
+  for (int64_t col = 0; col < plan.product.w.cols; col += plan.cols_each) {
+    for (int64_t t = token; t < token_end;) {
+      const int tile = TileOf(token_end - t);
+      for (int64_t g = group; g < group_end; ++g) RunTile(plan, g, t, tile, col);
+      t += tile;
+    }
   }
 }
 

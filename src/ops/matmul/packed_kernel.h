@@ -13,11 +13,12 @@ namespace facet {
 
 // One group of 16 outputs times one tile of tokens.
 struct PackedTile {
-  const std::byte* weights;  // the group
-  const std::byte* input;    // the tile
-  int64_t cols;
-  int tokens;  // of the tile: 1, 2, 4, 8 or 16
-  float* y;    // (tokens, 16), rows y_stride apart
+  const std::byte* weights;  // the group, from input column 0 or a multiple of the unit on
+  const std::byte* input;    // the tile, from the same column on
+  int64_t cols;              // columns to go through
+  bool resume;               // y holds the sums over the columns before
+  int tokens;                // of the tile: 1, 2, 4, 8 or 16
+  float* y;                  // (tokens, 16), rows y_stride apart
   int64_t y_stride;
 };
 
@@ -32,25 +33,34 @@ extern const PackedKernels kPackedGeneric, kPackedAvx2, kPackedAvx512, kPackedNe
 
 namespace packed {
 
-// Reads of the activations of one block of a tile of M tokens.
+// Tokens [first, first + T) of one block of a tile of M. Two pointers, so that every token has a
+// constant offset.
 template <int M>
-struct TileBlock {
+class TileBlock {
+ public:
   static constexpr int kBytes = M * kTokenBlockBytes;
-  const std::byte* p;
 
-  const int8_t* codes(int t) const { return reinterpret_cast<const int8_t*>(p) + 32 * t; }
-  float scale(int t) const { return At<float>(32 * M + 4 * t); }
-  float scaled_sum(int t) const { return At<float>(36 * M + 4 * t); }
-  int32_t minus_sum(int t) const { return At<int32_t>(40 * M + 4 * t); }
-  int32_t minus_first_half(int t) const { return At<int32_t>(44 * M + 4 * t); }
+  TileBlock(const std::byte* tile, int first)
+      : codes_(tile + 32 * first), numbers_(tile + 32 * M + 4 * first) {}
+  void Next() {
+    codes_ += kBytes;
+    numbers_ += kBytes;
+  }
+  const int8_t* codes(int t) const { return reinterpret_cast<const int8_t*>(codes_) + 32 * t; }
+  float scale(int t) const { return At<float>(4 * t); }
+  float scaled_sum(int t) const { return At<float>(4 * M + 4 * t); }
+  int32_t minus_sum(int t) const { return At<int32_t>(8 * M + 4 * t); }
+  int32_t minus_first_half(int t) const { return At<int32_t>(12 * M + 4 * t); }
 
  private:
   template <typename T>
   T At(int offset) const {
     T value;
-    std::memcpy(&value, p + offset, sizeof(T));
+    std::memcpy(&value, numbers_ + offset, sizeof(T));
     return value;
   }
+  const std::byte* codes_;
+  const std::byte* numbers_;
 };
 
 // The 8 vectors of codes of one block.
@@ -97,14 +107,27 @@ template <typename V, PackedLayout L, int begin, int end>
 
 // What a sum over unsigned codes starts from so that it ends as one over weights.
 template <typename V, PackedLayout L>
-typename V::I Start(int32_t minus_sum) {
+typename V::I Start(typename V::I minus_sum) {
   if constexpr (L.zero_shift < 0 || (L.bits == 8 && V::kSignedBytes)) return V::SetInt(0);
-  return V::template ShiftLeft<(L.zero_shift < 0 ? 0 : L.zero_shift)>(V::SetInt(minus_sum));
+  return V::template ShiftLeft<(L.zero_shift < 0 ? 0 : L.zero_shift)>(minus_sum);
 }
 
-// Blocks of one unit for tokens [first, first + T) of a tile of M.
+// How far ahead of the arithmetic weights are fetched.
+constexpr int kPrefetchBytes = 4096;
+
+// Fetches block b's share of a unit: more lines at once than the core has fill buffers would stall
+// it.
+template <PackedLayout L>
+[[gnu::always_inline]] inline void PrefetchShare(const std::byte* unit, int b) {
+  constexpr int kLines = (L.unit_bytes() / 64 + L.blocks() - 1) / L.blocks();
+  const std::byte* p = unit + kPrefetchBytes + b * kLines * 64;
+#pragma GCC unroll 12
+  for (int i = 0; i < kLines; ++i) __builtin_prefetch(p + 64 * i, 0, 3);
+}
+
+// The blocks of one unit.
 template <typename V, PackedLayout L, int M, int T>
-[[gnu::always_inline]] inline void Unit(const std::byte* unit, const std::byte* input, int first,
+[[gnu::always_inline]] inline void Unit(const std::byte* unit, TileBlock<M>& x,
                                         typename V::F (&sum)[T]) {
   using F = typename V::F;
   typename V::B w[8];
@@ -113,18 +136,19 @@ template <typename V, PackedLayout L, int M, int T>
     d = V::LoadHalfs(unit);
     if constexpr (L.has_min) dmin = V::LoadHalfs(unit + 32);
   }
-  for (int b = 0; b < L.blocks(); ++b, input += TileBlock<M>::kBytes) {
-    const TileBlock<M> x{input};
+  for (int b = 0; b < L.blocks(); ++b, x.Next()) {
     Unpack<V, L>(unit, b, w);
+    PrefetchShare<L>(unit, b);
     const std::byte* scales = unit + L.scales_at() + 32 * b;
     if constexpr (L.halves) {
       const F low = V::Mul(d, V::FromInt8(scales)), high = V::Mul(d, V::FromInt8(scales + 16));
 #pragma GCC unroll 16
       for (int t = 0; t < T; ++t) {
-        const int32_t all = x.minus_sum(first + t), half = x.minus_first_half(first + t);
-        const auto i = Dots<V, L, 0, 4>(Start<V, L>(half), w, x.codes(first + t));
-        const auto j = Dots<V, L, 4, 8>(Start<V, L>(all - half), w, x.codes(first + t));
-        const F scale = V::Set(x.scale(first + t));
+        const auto half = V::SetInt(x.minus_first_half(t));
+        const auto other = V::SubInt(V::SetInt(x.minus_sum(t)), half);
+        const auto i = Dots<V, L, 0, 4>(Start<V, L>(half), w, x.codes(t));
+        const auto j = Dots<V, L, 4, 8>(Start<V, L>(other), w, x.codes(t));
+        const F scale = V::Set(x.scale(t));
         sum[t] = V::Fma(V::ToFloat(i), V::Mul(low, scale), sum[t]);
         sum[t] = V::Fma(V::ToFloat(j), V::Mul(high, scale), sum[t]);
       }
@@ -140,32 +164,34 @@ template <typename V, PackedLayout L, int M, int T>
     }
 #pragma GCC unroll 16
     for (int t = 0; t < T; ++t) {
-      const auto i = Dots<V, L, 0, 8>(Start<V, L>(x.minus_sum(first + t)), w, x.codes(first + t));
-      sum[t] = V::Fma(V::ToFloat(i), V::Mul(scale, V::Set(x.scale(first + t))), sum[t]);
+      const auto i = Dots<V, L, 0, 8>(Start<V, L>(V::SetInt(x.minus_sum(t))), w, x.codes(t));
+      sum[t] = V::Fma(V::ToFloat(i), V::Mul(scale, V::Set(x.scale(t))), sum[t]);
       if constexpr (L.has_min) {
-        sum[t] = V::NegFma(min, V::Set(x.scaled_sum(first + t)), sum[t]);
+        sum[t] = V::NegFma(min, V::Set(x.scaled_sum(t)), sum[t]);
       }
     }
   }
 }
 
-// How far ahead of the arithmetic weights are fetched.
-constexpr int kPrefetchBytes = 4096;
+template <typename V, int T>
+[[gnu::always_inline]] inline void StartSums(const PackedTile& tile, int first,
+                                             typename V::F (&sum)[T]) {
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t) {
+    sum[t] = tile.resume ? V::Load(tile.y + (first + t) * tile.y_stride) : V::Set(0.0f);
+  }
+}
 
 template <typename V, DType type, int M, int T>
 void Tokens(const PackedTile& tile, int first) {
   constexpr PackedLayout L = LayoutOf(type);
-  constexpr int kInputBytes = L.blocks() * TileBlock<M>::kBytes;
   typename V::F sum[T];
-#pragma GCC unroll 16
-  for (int t = 0; t < T; ++t) sum[t] = V::Set(0.0f);
+  StartSums<V, T>(tile, first, sum);
   const std::byte* w = tile.weights;
-  const std::byte* x = tile.input;
+  TileBlock<M> x(tile.input, first);
   for (int64_t k = 0; k < tile.cols; k += L.unit()) {
-    for (int i = 0; i < L.unit_bytes(); i += 64) __builtin_prefetch(w + kPrefetchBytes + i, 0, 3);
-    Unit<V, L, M, T>(w, x, first, sum);
+    Unit<V, L, M, T>(w, x, sum);
     w += L.unit_bytes();
-    x += kInputBytes;
   }
 #pragma GCC unroll 16
   for (int t = 0; t < T; ++t) V::Store(tile.y + (first + t) * tile.y_stride, sum[t]);
@@ -175,8 +201,7 @@ template <typename V, DType type, int M, int T>
 void FloatTokens(const PackedTile& tile, int first) {
   constexpr int kBytes = Traits(type).bytes * 16;
   typename V::F sum[T];
-#pragma GCC unroll 16
-  for (int t = 0; t < T; ++t) sum[t] = V::Set(0.0f);
+  StartSums<V, T>(tile, first, sum);
   const std::byte* w = tile.weights;
   const std::byte* x = tile.input + 4 * first;
   for (int64_t k = 0; k < tile.cols; ++k, w += kBytes, x += 4 * M) {

@@ -82,6 +82,12 @@ struct Generic {
     }
     return a.v[0];
   }
+  // Lane i of the result is Sum(a[i]), by the same tree.
+  static F SumEach(const F (&a)[16]) {
+    F r;
+    for (int i = 0; i < 16; ++i) r.v[i] = Sum(a[i]);
+    return r;
+  }
   static float MaxLane(F a) {
     float m = a.v[0];
     for (float e : a.v) m = e > m ? e : m;
@@ -126,6 +132,10 @@ struct Generic {
     I r;
     for (int32_t& e : r.v) e = x;
     return r;
+  }
+  static I SubInt(I a, I b) {
+    for (int i = 0; i < 16; ++i) a.v[i] -= b.v[i];
+    return a;
   }
   template <int n>
   static I ShiftLeft(I a) {

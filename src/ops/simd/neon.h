@@ -71,6 +71,11 @@ struct Neon {
     const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
     return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
   }
+  static F SumEach(const F (&a)[16]) {
+    float sums[16];
+    for (int i = 0; i < 16; ++i) sums[i] = Sum(a[i]);
+    return Load(sums);
+  }
   static float MaxLane(F a) {
     const F halves = Max(a, {{a.v[2], a.v[3], a.v[0], a.v[1]}});
     const F quarters = Max(halves, {{halves.v[1], halves.v[0], halves.v[1], halves.v[0]}});
@@ -132,6 +137,10 @@ struct Neon {
   static I SetInt(int32_t x) {
     const int32x4_t s = vdupq_n_s32(x);
     return {{s, s, s, s}};
+  }
+  static I SubInt(I a, I b) {
+    for (int i = 0; i < 4; ++i) a.v[i] = vsubq_s32(a.v[i], b.v[i]);
+    return a;
   }
   template <int n>
   static I ShiftLeft(I a) {
