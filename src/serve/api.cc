@@ -106,6 +106,9 @@ bool EndsThinking(const Tokenizer& tokenizer, const Prompt& prompt) {
   return false;
 }
 
+// Tokens of thoughts at most in front of an answer that must have a form.
+constexpr int kThinkingInForm = 8192;
+
 bool HasStrictTool(const Json& tools) {
   return std::any_of(tools.begin(), tools.end(), [](const Json& tool) { return tool["function"].value("strict", false); });
 }
@@ -131,7 +134,9 @@ std::optional<AnswerForm> FormOf(const ChatRequest& chat, bool open_thinking, st
   if (chat.tool_choice.kind == Kind::kNamed) form.only = chat.tool_choice.name;
   form.parallel = chat.parallel_calls;
   using Thinking = AnswerForm::Thinking;
-  form.thinking = open_thinking ? Thinking::kOpen : chat.thinking.value_or(false) ? Thinking::kMay : Thinking::kNone;
+  // Where text is free anyway, a model that thinks unasked is let think.
+  const bool free = form.schema.is_null() && form.calls == AnswerForm::Calls::kMay;
+  form.thinking = open_thinking ? Thinking::kOpen : chat.thinking.value_or(free) ? Thinking::kMay : Thinking::kNone;
   return form;
 }
 
@@ -173,6 +178,11 @@ std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat, st
   }
   if (form) {
     if (auto error = Constrain(model, *form, param, runs)) return error;
+    // Thoughts without an end would leave no room for the form.
+    const int room = chat.common.max_tokens.value_or(kThinkingInForm * 2) / 2;
+    for (Job::Run& run : runs) {
+      run.answer.thinking_budget = std::min({run.answer.thinking_budget.value_or(kThinkingInForm), room, kThinkingInForm});
+    }
   }
   std::move(runs.begin(), runs.end(), std::back_inserter(out));
   return std::nullopt;

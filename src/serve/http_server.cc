@@ -473,9 +473,10 @@ awaitable<bool> HttpServer::State::Exchange(Session& session, std::shared_ptr<Se
   }
   Within(keep, options.body_timeout);
   co_await http::async_read(session.stream, session.buffer, parser, asio::redirect_error(use_awaitable, ec));
+  const bool late = session.late;
   Within(keep, {});
   if (ec) {
-    error = session.late ? Late() : ParseError(ec, options);
+    error = late ? Late() : ParseError(ec, options);
     if (error) co_await Refuse(session, *error, extra);
     co_return false;
   }
