@@ -159,6 +159,7 @@ TEST(MatMulPacked, EveryBatchThreadCountAndInstructionSetGivesTheSameBits) {
       for (int threads : ThreadCounts()) {
         ThreadPool pool(threads);
         for (int64_t tokens : {1, 2, 3, 4, 5, 7, 8, 11, 15, 16, 17, 31, 41}) {
+          if (threads != 2 && tokens != 1 && tokens != 41) continue;
           const int64_t first = (kTokens - tokens) / 2;
           Buffer y(tokens, s.rows);
           input.Assign(x.view().rows_at(first, tokens));
