@@ -1,8 +1,10 @@
-// The checkpoint's own Jinja template, rendered by minijinja (text-core) without access to anything but its arguments.
+// The checkpoint's own Jinja template, rendered by minijinja (text-core) without access to anything
+// but its arguments.
 #pragma once
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,26 +15,30 @@ namespace facet {
 
 struct RenderedPrompt {
   std::string text;
-  // Where a special token written there would be what a user, a tool or a file said: it must stay plain text.
+  // Where a special token written there would be what a user, a tool or a file said: it must stay
+  // plain text.
   std::vector<TextSpan> plain;
 };
 
 struct RenderOptions {
   bool add_generation_prompt = true;
-  std::optional<bool> enable_thinking;                      // absent: the template's default
-  nlohmann::json extra = nlohmann::json::object();          // chat_template_kwargs
+  std::optional<bool> enable_thinking;  // absent: the template's default
+  nlohmann::ordered_json extra = nlohmann::ordered_json::object();  // chat_template_kwargs
 };
 
 class ChatTemplate {
  public:
-  // `special_tokens` are the vocabulary's control tokens; bos and eos reach the template as bos_token and eos_token.
-  // A template that does not compile is an error here, not at the first request.
+  // The vocabulary's bos and eos reach the template as bos_token and eos_token; its special tokens
+  // are what `plain` guards. A template that does not compile is an error here, not at the first
+  // request.
   static Result<ChatTemplate> Create(std::string source, const Tokenizer& tokenizer);
 
-  // `messages` in the chat API's shape (roles system, developer, user, assistant, tool; string content or parts; tool_calls with
-  // string or object arguments), `tools` null or a list. Shapes of tool results are adapted to what the template expects
-  // (DESIGN section 4). The error of a template's raise_exception is passed on.
-  Result<RenderedPrompt> Render(const nlohmann::json& messages, const nlohmann::json& tools,
+  // `messages` in the chat API's shape (roles system, developer, user, assistant, tool; string
+  // content or parts; tool_calls with string or object arguments), `tools` null or a list. Shapes
+  // of tool results are adapted to what the template expects (DESIGN section 4). Members keep their
+  // order where the JSON has one. The error of a template's raise_exception is passed on.
+  Result<RenderedPrompt> Render(const nlohmann::ordered_json& messages,
+                                const nlohmann::ordered_json& tools,
                                 const RenderOptions& options) const;
 
   // True where the template takes OpenAI tool messages as they are.

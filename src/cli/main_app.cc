@@ -11,6 +11,16 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", FACET_VERSION);
   app.require_subcommand(1);
   int exit_code = 0;
+  AddRun(app, exit_code);
+  AddEstimate(app, exit_code);
+  AddVerify(app, exit_code);
+  AddConform(app, exit_code);
+  AddServe(app, exit_code);
+  AddSynth(app, exit_code);
+  AddTokenize(app, exit_code);
+  AddImport(app, exit_code);
+  AddStoreCommands(app, exit_code);
+  AddCompletion(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -131,10 +131,11 @@ class Expander {
       limits.frames_per_second = part["fps"].get<double>();
     }
     limits.film_sound = config_.audio.has_value() && part.value("audio", true);
+    limits.frame_budget = budget;  // frames shrink as they are decoded: an hour at full size would not fit in memory
     FACET_ASSIGN(const media::Film film, media::DecodeFilm(data, limits));
     Expansion expansion{kVideo, {}, {}};
     for (const media::Frame& frame : film.frames) {
-      FACET_ASSIGN(media::Patches patches, media::ToPatches(frame.picture, budget));
+      FACET_ASSIGN(media::Patches patches, media::CutPatches(frame.picture));
       if (!expansion.text.empty()) expansion.text += ' ';
       expansion.text += media::TimeLabel(frame.seconds) + " <|image>" + Repeat(kVideo, patches.count()) + "<image|>";
       expansion.items.push_back(PatchItem(SoftItem::Kind::kFrame, std::move(patches)));
@@ -248,18 +249,18 @@ Prompt RawPrompt(const Tokenizer& tokenizer, std::string text) {
   return prompt;
 }
 
-Result<void> EmbedPrompt(Model& model, Prompt& prompt) {
-  const int64_t width = model.config().text.width;
-  for (const auto& item : prompt.items) {
-    if (item->rows.rows() == item->count && item->count > 0) continue;
-    Mat rows = item->rows.Resize(item->count, width);
-    if (item->kind == SoftItem::Kind::kAudio) {
-      FACET_TRY(model.EmbedAudio({item->frames.data(), item->count, media::kFrameSamples}, rows));
-    } else {
-      const media::Patches& patches = item->patches;
-      FACET_TRY(model.EmbedPatches({patches.pixels.data(), patches.count(), media::kPatchValues}, patches.columns, rows));
-    }
+Result<void> EmbedItem(Model& model, SoftItem& item) {
+  if (item.count == 0 || item.rows.rows() == item.count) return Ok();
+  Mat rows = item.rows.Resize(item.count, model.config().text.width);
+  if (item.kind == SoftItem::Kind::kAudio) {
+    return model.EmbedAudio({item.frames.data(), item.count, media::kFrameSamples}, rows);
   }
+  const media::Patches& patches = item.patches;
+  return model.EmbedPatches({patches.pixels.data(), patches.count(), media::kPatchValues}, patches.columns, rows);
+}
+
+Result<void> EmbedPrompt(Model& model, Prompt& prompt) {
+  for (const auto& item : prompt.items) FACET_TRY(EmbedItem(model, *item));
   return Ok();
 }
 

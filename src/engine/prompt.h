@@ -59,7 +59,8 @@ Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer
 // `text` as it is, special tokens parsed; media are not expanded.
 Prompt RawPrompt(const Tokenizer& tokenizer, std::string text);
 
-// Computes the soft tokens' rows.
+// Computes the soft tokens' rows, where that has not been done.
+Result<void> EmbedItem(Model& model, SoftItem& item);
 Result<void> EmbedPrompt(Model& model, Prompt& prompt);
 
 }  // namespace facet

@@ -24,8 +24,22 @@ bool Better(const Scored& a, const Scored& b) {
   return a.second != b.second ? a.second > b.second : a.first < b.first;
 }
 
-// The k best, in order. One pass with a small heap: most of a large vocabulary falls below its worst entry.
-std::vector<Scored> Best(std::span<const float> logits, int k) {
+// All that can matter: tokens within e^-40 of the best, in order.
+std::vector<Scored> AllPossible(std::span<const float> logits, double temperature) {
+  const float best = logits[ArgMax(logits)];
+  const float floor = best - static_cast<float>(40 * temperature);
+  std::vector<Scored> out;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] >= floor && logits[i] != kNever) out.emplace_back(static_cast<int>(i), logits[i]);
+  }
+  std::sort(out.begin(), out.end(), Better);
+  return out;
+}
+
+}  // namespace
+
+// One pass with a small heap: most of a large vocabulary falls below its worst entry.
+std::vector<std::pair<int, float>> TopLogits(std::span<const float> logits, int k) {
   std::vector<Scored> heap;
   heap.reserve(k + 1);
   for (size_t i = 0; i < logits.size(); ++i) {
@@ -41,20 +55,6 @@ std::vector<Scored> Best(std::span<const float> logits, int k) {
   std::sort_heap(heap.begin(), heap.end(), Better);
   return heap;
 }
-
-// All that can matter: tokens within e^-40 of the best, in order.
-std::vector<Scored> AllPossible(std::span<const float> logits, double temperature) {
-  const float best = logits[ArgMax(logits)];
-  const float floor = best - static_cast<float>(40 * temperature);
-  std::vector<Scored> out;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] >= floor && logits[i] != kNever) out.emplace_back(static_cast<int>(i), logits[i]);
-  }
-  std::sort(out.begin(), out.end(), Better);
-  return out;
-}
-
-}  // namespace
 
 int ArgMax(std::span<const float> values) {
   // Blocks of running maxima that a compiler turns into vector code; then the first place of the maximum.
@@ -142,7 +142,7 @@ Candidates Sampler::Distribution(std::span<float> logits) const {
     return out;
   }
   std::vector<Scored> scored = params_.top_k > 0 && params_.top_k < static_cast<int>(logits.size())
-                                   ? Best(logits, params_.top_k)
+                                   ? TopLogits(logits, params_.top_k)
                                    : AllPossible(logits, params_.temperature);
   if (scored.empty()) scored = {{ArgMax(logits), 0.0f}};
   double sum = 0;

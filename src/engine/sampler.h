@@ -67,6 +67,9 @@ class Sampler {
   uint64_t accepted_ = 0;
 };
 
+// The k largest logits with their ids, largest first; of equals the lower id first.
+std::vector<std::pair<int, float>> TopLogits(std::span<const float> logits, int k);
+
 // Index of the largest value; the first of equals.
 int ArgMax(std::span<const float> values);
 

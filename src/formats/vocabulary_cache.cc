@@ -7,6 +7,7 @@
 #include <cstring>
 #include <iomanip>
 
+#include "base/folders.h"
 #include "base/log.h"
 #include "formats/vocabulary_layout.h"
 
@@ -46,7 +47,7 @@ Result<VocabularyFile> Locate(const fs::path& path) {
 }
 
 fs::path EntryPath(const fs::path& source) {
-  const fs::path folder = VocabularyCacheDir();
+  const fs::path folder = CacheFolder();
   if (folder.empty()) return {};
   std::ostringstream name;
   name << "vocabulary-" << std::hex << std::setw(16) << std::setfill('0')
@@ -65,17 +66,6 @@ void Keep(const fs::path& entry, std::string_view block) {
 }
 
 }  // namespace
-
-fs::path VocabularyCacheDir() {
-  const auto absolute = [](const char* name) -> fs::path {
-    const char* value = std::getenv(name);
-    if (value == nullptr || value[0] != '/') return {};
-    return value;
-  };
-  if (const fs::path cache = absolute("XDG_CACHE_HOME"); !cache.empty()) return cache / "facet";
-  if (const fs::path home = absolute("HOME"); !home.empty()) return home / ".cache" / "facet";
-  return {};
-}
 
 Result<Vocabulary> LoadVocabulary(const fs::path& path) {
   FACET_ASSIGN(const VocabularyFile file, Locate(path));

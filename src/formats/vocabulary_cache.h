@@ -10,7 +10,4 @@ namespace facet {
 // that it had. Damaged entries are rebuilt.
 Result<Vocabulary> LoadVocabulary(const std::filesystem::path& path);
 
-// $XDG_CACHE_HOME/facet or ~/.cache/facet; empty where the environment names neither.
-std::filesystem::path VocabularyCacheDir();
-
 }  // namespace facet

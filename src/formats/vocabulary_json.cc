@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/checked.h"
+#include "formats/json.h"
 #include "formats/vocabulary.h"
 
 namespace facet {
@@ -188,15 +189,6 @@ bool AddsBos(const Json& processor, int32_t bos, const VocabSource& source) {
     }
   }
   return false;
-}
-
-Result<Json> ReadJson(const std::filesystem::path& path) {
-  FACET_ASSIGN(const std::string text, ReadFile(path));
-  try {
-    return Json::parse(text);
-  } catch (const Json::exception& error) {
-    return Error{Cat(path.string(), ": ", error.what())};
-  }
 }
 
 }  // namespace

@@ -72,16 +72,28 @@ class AvFile {
   AVIOContext* io_ = nullptr;
 };
 
+// Packets sent and refused. A few damaged ones are skipped, as players do (streams cut at the front
+// begin with some); more than that is an error.
+struct PacketCount {
+  int64_t sent = 0, bad = 0;
+  Result<void> Check(std::string_view what) const {
+    const int64_t most = 2 + sent / 100;
+    if (bad <= most) return Ok();
+    return Expected(Cat("at most ", most, " damaged packets of ", sent), bad, what);
+  }
+};
+
 // Sends a packet (null: the end) and hands each decoded frame to `take`, which may return an error.
-// Packets that the decoder refuses are skipped, as players do; `*bad` counts them.
 template <typename Take>
 Result<void> DecodePacket(AVCodecContext* codec, const AVPacket* packet, AVFrame* frame,
-                          int64_t* bad, Take take) {
-  if (avcodec_send_packet(codec, packet) < 0) ++*bad;
+                          PacketCount* count, Take take) {
+  ++count->sent;
+  bool bad = avcodec_send_packet(codec, packet) < 0;
   for (;;) {
     const int code = avcodec_receive_frame(codec, frame);
     if (code < 0) {
-      if (code != AVERROR(EAGAIN) && code != AVERROR_EOF) ++*bad;
+      bad = bad || (code != AVERROR(EAGAIN) && code != AVERROR_EOF);
+      count->bad += bad ? 1 : 0;
       return Ok();
     }
     Result<void> taken = take(frame);

@@ -94,6 +94,23 @@ bool PlainPixel(AVPixelFormat format, const uint8_t* row, const uint8_t* palette
   }
 }
 
+// The matrix and range that the film says; where it says none, swscale's default (BT.601, limited
+// range).
+void SetColors(SwsContext* sws, const AVFrame* frame) {
+  if (frame->colorspace == AVCOL_SPC_RGB) return;
+  int *from_table, *to_table, from_full, to_full, brightness, contrast, saturation;
+  if (sws_getColorspaceDetails(sws, &from_table, &from_full, &to_table, &to_full, &brightness,
+                               &contrast, &saturation) < 0) {
+    return;
+  }
+  const int* table = frame->colorspace == AVCOL_SPC_UNSPECIFIED
+                         ? from_table
+                         : sws_getCoefficients(frame->colorspace);
+  if (frame->color_range == AVCOL_RANGE_JPEG) from_full = 1;
+  sws_setColorspaceDetails(sws, table, from_full, to_table, to_full, brightness, contrast,
+                           saturation);
+}
+
 }  // namespace
 
 Result<Picture> StillFrameToPicture(const AVFrame* frame) {
@@ -124,6 +141,7 @@ Result<Picture> FilmFrameToPicture(const AVFrame* frame) {
       sws_freeContext);
   if (!sws)
     return Error{Cat("no conversion from ", descriptor->name, " to RGB"), ErrorKind::kUnsupported};
+  SetColors(sws.get(), frame);
   // swscale's vector code may write past a row's end: rows are padded and copied.
   const int stride = (frame->width * 3 + 63) / 64 * 64 + 64;
   std::vector<uint8_t> padded(size_t(stride) * frame->height + 64);

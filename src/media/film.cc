@@ -11,6 +11,7 @@ extern "C" {
 namespace facet::media {
 namespace {
 
+constexpr double kLatest = 1e9;
 constexpr double kTick = 1e-6;  // times are rounded to their container's time base
 
 // EXIF orientation that undoes a stream's display matrix; quarter turns only.
@@ -51,6 +52,8 @@ class FrameSampler {
     }
     const int64_t stamp = frame->pts != AV_NOPTS_VALUE ? frame->pts : frame->best_effort_timestamp;
     const double time = stamp != AV_NOPTS_VALUE ? stamp * time_base_ : last_ + step_;
+    if (!(std::abs(time) < kLatest))
+      return Expected(Cat("a frame time below ", kLatest, " s"), time, "film");
     last_ = time;
     film->seconds = std::max(film->seconds, time + step_);
     if (time < next_ - kTick) return Ok();
@@ -132,17 +135,19 @@ Result<Film> DecodeFilm(std::span<const std::byte> bytes, const Limits& limits) 
   const FramePtr frame(av_frame_alloc());
   const PacketPtr packet(av_packet_alloc());
   if (!frame || !packet) return Error{"no memory for a frame", ErrorKind::kResource};
-  int64_t bad = 0;
+  PacketCount seen, listened;
   while (file->Read(packet.get())) {
     if (packet->stream_index == video->index) {
-      FACET_TRY(DecodePacket(video_codec.get(), packet.get(), frame.get(), &bad, see));
+      FACET_TRY(DecodePacket(video_codec.get(), packet.get(), frame.get(), &seen, see));
     } else if (audio && packet->stream_index == audio->index) {
-      FACET_TRY(DecodePacket(audio_codec.get(), packet.get(), frame.get(), &bad, hear));
+      FACET_TRY(DecodePacket(audio_codec.get(), packet.get(), frame.get(), &listened, hear));
     }
     av_packet_unref(packet.get());
   }
-  FACET_TRY(DecodePacket(video_codec.get(), nullptr, frame.get(), &bad, see));
-  if (audio) FACET_TRY(DecodePacket(audio_codec.get(), nullptr, frame.get(), &bad, hear));
+  FACET_TRY(DecodePacket(video_codec.get(), nullptr, frame.get(), &seen, see));
+  if (audio) FACET_TRY(DecodePacket(audio_codec.get(), nullptr, frame.get(), &listened, hear));
+  FACET_TRY(seen.Check("film"));
+  FACET_TRY(listened.Check("film's sound"));
   if (film.frames.empty())
     return Error{Cat("the ", file->format_name(), " file has no frame that can be decoded")};
   if (heard) {

@@ -44,8 +44,7 @@ bool ReadTable(GifReader& reader, int flags, Table* table) {
   if (!(flags & 0x80)) return true;
   const size_t size = size_t{3} << ((flags & 7) + 1);
   if (!reader.Has(size)) return false;
-  // Indices past the table's end are shades of grey, as in a new Pillow palette.
-  for (int i = 0; i < 768; ++i) table->colors[i] = static_cast<uint8_t>(i / 3);
+  table->colors.fill(0);  // indices past the table's end are black
   for (size_t i = 0; i < size; ++i) table->colors[i] = static_cast<uint8_t>(reader.Byte());
   table->present = true;
   return true;
@@ -207,7 +206,6 @@ Result<Picture> DecodeGif(Bytes bytes, const Limits& limits) {
   Canvas canvas{};
   canvas.width = reader.Word();
   canvas.height = reader.Word();
-  canvas.transparent = -1;
   const int flags = reader.Byte();
   reader.Skip(2);
   FACET_TRY(CheckSize(std::max<int64_t>(canvas.width, 1), std::max<int64_t>(canvas.height, 1),

@@ -28,23 +28,28 @@ Bytes WithoutExifMark(Bytes bytes) {
 
 }  // namespace
 
-int TiffOrientation(Bytes bytes) {
-  if (bytes.size() < 8) return 1;
+std::optional<uint32_t> TiffTag(Bytes bytes, uint32_t tag) {
+  if (bytes.size() < 8) return std::nullopt;
   const bool little = StartsWith(bytes, "II");
-  if (!little && !StartsWith(bytes, "MM")) return 1;
-  if (Read(bytes, 2, 2, little) != 42) return 1;
+  if (!little && !StartsWith(bytes, "MM")) return std::nullopt;
+  if (Read(bytes, 2, 2, little) != 42) return std::nullopt;
   const size_t directory = Read(bytes, 4, 4, little);
-  if (directory + 2 > bytes.size()) return 1;
+  if (directory + 2 > bytes.size()) return std::nullopt;
   const size_t entries = Read(bytes, directory, 2, little);
   for (size_t i = 0; i < entries; ++i) {
     const size_t entry = directory + 2 + i * 12;
-    if (entry + 12 > bytes.size()) return 1;
-    if (Read(bytes, entry, 2, little) != 0x0112) continue;
+    if (entry + 12 > bytes.size()) return std::nullopt;
+    if (Read(bytes, entry, 2, little) != tag) continue;
     const uint32_t type = Read(bytes, entry + 2, 2, little);
-    const uint32_t value = Read(bytes, entry + 8, type == 4 ? 4 : 2, little);
-    return (type == 3 || type == 4) && value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+    if (type != 3 && type != 4) return std::nullopt;
+    return Read(bytes, entry + 8, type == 4 ? 4 : 2, little);
   }
-  return 1;
+  return std::nullopt;
+}
+
+int TiffOrientation(Bytes bytes) {
+  const uint32_t value = TiffTag(bytes, 0x0112).value_or(1);
+  return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
 }
 
 int PngOrientation(Bytes bytes) {

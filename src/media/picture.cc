@@ -1,4 +1,5 @@
 // Still pictures: which decoder, limits, orientation; BMP and TIFF through FFmpeg's decoders.
+#include <algorithm>
 #include <cstring>
 
 #include "media/av.h"
@@ -47,7 +48,13 @@ Result<void> CheckSize(int64_t width, int64_t height, const Limits& limits,
                        std::string_view format) {
   if (width <= 0 || height <= 0)
     return Expected("at least 1x1 pixels", Cat(width, "x", height), format);
-  if (width > INT32_MAX / 4 || height > INT32_MAX / 4 || width * height > limits.max_pixels) {
+  // Beyond this the product below and 3-byte rows would not fit their types.
+  constexpr int64_t kLongestSide = 1 << 28;
+  if (width > kLongestSide || height > kLongestSide) {
+    return Expected(Cat("sides of at most ", kLongestSide, " pixels"), Cat(width, "x", height),
+                    format);
+  }
+  if (width * height > limits.max_pixels) {
     Error error = Expected(Cat("at most ", limits.max_pixels, " pixels"),
                            Cat(width, "x", height, " = ", width * height), format);
     error.kind = ErrorKind::kResource;
@@ -65,7 +72,26 @@ Result<Picture> DecodeBmp(Bytes bytes, const Limits& limits) {
   return DecodeStill(bytes, AV_CODEC_ID_BMP, "BMP", limits);
 }
 
+// FFmpeg shows pictures of other kinds too, but wrongly: they are refused.
 Result<Picture> DecodeTiff(Bytes bytes, const Limits& limits) {
+  FACET_TRY(
+      CheckSize(TiffTag(bytes, 256).value_or(0), TiffTag(bytes, 257).value_or(0), limits, "TIFF"));
+  constexpr uint32_t kCompressions[] = {1, 2, 3, 4, 5, 8, 32773, 32946};
+  const uint32_t compression = TiffTag(bytes, 259).value_or(1);
+  if (std::find(std::begin(kCompressions), std::end(kCompressions), compression) ==
+      std::end(kCompressions)) {
+    return Error{Cat("a TIFF with compression ", compression,
+                     " is not supported (plain, LZW, deflate, "
+                     "PackBits and fax are)"),
+                 ErrorKind::kUnsupported};
+  }
+  // White or black is zero, RGB, palette, CMYK.
+  const uint32_t colors = TiffTag(bytes, 262).value_or(1);
+  if (colors > 3 && colors != 5) {
+    return Error{Cat("a TIFF with color interpretation ", colors,
+                     " is not supported (grey, RGB, palette and CMYK are)"),
+                 ErrorKind::kUnsupported};
+  }
   return DecodeStill(bytes, AV_CODEC_ID_TIFF, "TIFF", limits);
 }
 

@@ -71,12 +71,11 @@ void ToRgb(const uint8_t* from, uint8_t* to, int width, const RowFormat& format)
 }
 
 RowFormat FormatOf(PngReader& reader) {
-  RowFormat format{};
+  RowFormat format{};  // indices past the palette's end are black
   const int type = png_get_color_type(reader.png, reader.info);
   format.palette = type == PNG_COLOR_TYPE_PALETTE;
   format.channels = png_get_channels(reader.png, reader.info);
   format.sample_bytes = png_get_bit_depth(reader.png, reader.info) == 16 ? 2 : 1;
-  for (int i = 0; i < 768; ++i) format.colors[i] = static_cast<uint8_t>(i / 3);
   png_colorp colors = nullptr;
   int count = 0;
   if (format.palette && png_get_PLTE(reader.png, reader.info, &colors, &count) != 0) {

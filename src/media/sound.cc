@@ -119,7 +119,8 @@ Result<void> SoundSink::Add(const AVFrame* frame) {
   for (int i = 0; i < frame->nb_samples; ++i) {
     float sum = 0;
     for (int c = 0; c < channels; ++c) sum += Sample(frame, c, channels, i);
-    state.mono[i] = std::isfinite(sum) ? sum / channels : 0.0f;
+    if (!std::isfinite(sum)) return Expected("finite samples", sum, "sound");
+    state.mono[i] = sum / channels;
   }
   if (state.soxr) return state.Resample(state.mono.data(), state.mono.size());
   state.samples.insert(state.samples.end(), state.mono.begin(), state.mono.end());
@@ -149,15 +150,16 @@ Result<Sound> DecodeSound(std::span<const std::byte> bytes, const Limits& limits
   const FramePtr frame(av_frame_alloc());
   const PacketPtr packet(av_packet_alloc());
   if (!frame || !packet) return Error{"no memory for a frame", ErrorKind::kResource};
-  int64_t bad = 0;
+  PacketCount count;
   const auto take = [&](const AVFrame* decoded) { return sink.Add(decoded); };
   while (file->Read(packet.get())) {
     if (packet->stream_index == stream->index) {
-      FACET_TRY(DecodePacket(codec.get(), packet.get(), frame.get(), &bad, take));
+      FACET_TRY(DecodePacket(codec.get(), packet.get(), frame.get(), &count, take));
     }
     av_packet_unref(packet.get());
   }
-  FACET_TRY(DecodePacket(codec.get(), nullptr, frame.get(), &bad, take));
+  FACET_TRY(DecodePacket(codec.get(), nullptr, frame.get(), &count, take));
+  FACET_TRY(count.Check("sound"));
   return sink.Finish();
 }
 

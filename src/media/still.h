@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/result.h"
@@ -28,6 +29,9 @@ int PngOrientation(Bytes bytes);
 int JpegOrientation(Bytes bytes);
 int WebpOrientation(Bytes bytes);
 int TiffOrientation(Bytes bytes);
+
+// A number (SHORT or LONG) of a TIFF's or EXIF block's first directory.
+std::optional<uint32_t> TiffTag(Bytes bytes, uint32_t tag);
 
 // Turns and mirrors as EXIF orientation 1 to 8 asks.
 Picture Orient(Picture picture, int orientation);

@@ -8,13 +8,17 @@ namespace facet {
 Result<std::unique_ptr<Drafter>> Drafter::Load(const std::filesystem::path& path, Model& target) {
   FACET_ASSIGN(Checkpoint checkpoint, LoadCheckpoint(path, std::nullopt));
   if (!checkpoint.config.drafter) return Error{Cat(path.string(), ": is not a drafter")};
-  std::unique_ptr<Drafter> drafter(new Drafter(std::move(checkpoint), target));
+  std::unique_ptr<PackedStore> packed;
+  if (target.projector_.precision() == Precision::kFast) {
+    FACET_ASSIGN(packed, PackedStore::Create(checkpoint, true, target.pool()));
+  }
+  std::unique_ptr<Drafter> drafter(new Drafter(std::move(checkpoint), std::move(packed), target));
   if (auto fits = drafter->CheckFits(); !fits.ok()) return fits.error().In(path.string());
   return drafter;
 }
 
-Drafter::Drafter(Checkpoint checkpoint, Model& target)
-    : checkpoint_(std::move(checkpoint)), target_(target), projector_(target.projector_.precision(), target.pool()) {
+Drafter::Drafter(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, Model& target)
+    : checkpoint_(std::move(checkpoint)), packed_(std::move(packed)), target_(target), projector_(target.projector_.precision(), target.pool()) {
   const std::vector<LayerConfig>& layers = target.config().text.layers;
   for (size_t i = 0; i < layers.size(); ++i) (layers[i].sliding ? last_sliding_ : last_full_) = static_cast<int>(i);
 }

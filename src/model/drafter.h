@@ -32,13 +32,14 @@ class Drafter {
   const ModelConfig& config() const { return checkpoint_.config; }
 
  private:
-  Drafter(Checkpoint checkpoint, Model& target);
+  Drafter(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, Model& target);
   Result<void> CheckFits() const;
   void Layer(int layer, std::span<const DraftRow> rows);
   // Logits of the tokens of the best centroids alone.
   void OrderedLogits(ConstMat h, Mat logits);
 
   Checkpoint checkpoint_;
+  std::unique_ptr<PackedStore> packed_;
   Model& target_;
   Projector projector_;
   int last_sliding_ = -1, last_full_ = -1;  // the target's layers whose keys are read

@@ -23,11 +23,16 @@ Result<std::unique_ptr<Model>> Model::Load(const LoadOptions& options, ThreadPoo
   if (checkpoint.config.drafter) {
     return Error{Cat(options.model.string(), ": is a drafter; it goes beside a model, it cannot answer alone"), ErrorKind::kUnsupported};
   }
-  return std::unique_ptr<Model>(new Model(std::move(checkpoint), options, pool));
+  std::unique_ptr<PackedStore> packed;
+  if (options.precision == Precision::kFast) {
+    FACET_ASSIGN(packed, PackedStore::Create(checkpoint, options.keep_packed, pool));
+  }
+  return std::unique_ptr<Model>(new Model(std::move(checkpoint), std::move(packed), options, pool));
 }
 
-Model::Model(Checkpoint checkpoint, const LoadOptions& options, ThreadPool& pool)
+Model::Model(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, const LoadOptions& options, ThreadPool& pool)
     : checkpoint_(std::move(checkpoint)),
+      packed_(std::move(packed)),
       pool_(pool),
       projector_(options.precision, pool),
       cache_(std::make_unique<KvPool>(

@@ -15,6 +15,7 @@
 #include "base/thread_pool.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
+#include "model/packed_store.h"
 #include "model/projection.h"
 #include "model/weights.h"
 
@@ -47,6 +48,7 @@ struct LoadOptions {
   CacheType cache = CacheType::kF16;
   bool compact_cache = true;
   size_t cache_budget = 0;  // bytes; 0 = no limit
+  bool keep_packed = true;  // write packed weights of large models to the cache folder, for the next start
 };
 
 // Receives every named intermediate; see DESIGN rule 3.
@@ -61,6 +63,8 @@ class Model {
   const Weights& weights() const { return checkpoint_.weights; }
   KvPool& cache() { return *cache_; }
   ThreadPool& pool() { return pool_; }
+  // Null where precision is plain.
+  PackedStore* packed() { return packed_.get(); }
 
   // Computes all chunks in one batch. Writes keys and values behind each sequence's length (the caller commits) and
   // returns the states after the final norm: (sum of outputs, width), chunk after chunk. On error (cache full, a picture
@@ -81,11 +85,12 @@ class Model {
   void set_trace(Trace trace) { trace_ = std::move(trace); }
 
  private:
-  Model(Checkpoint checkpoint, const LoadOptions& options, ThreadPool& pool);
+  Model(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, const LoadOptions& options, ThreadPool& pool);
   friend class Step;
   friend class Drafter;
 
   Checkpoint checkpoint_;
+  std::unique_ptr<PackedStore> packed_;  // null where precision is plain
   ThreadPool& pool_;
   Projector projector_;
   std::unique_ptr<KvPool> cache_;

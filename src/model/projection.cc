@@ -5,11 +5,22 @@
 namespace facet {
 
 void Projector::Run(ConstMat x, std::span<const Product> products) {
-  for (const Product& product : products) MatMulPlain(product.weight->weight, x, product.out, *pool_);
+  if (precision_ == Precision::kPlain) {
+    for (const Product& product : products) MatMulPlain(product.weight->weight, x, product.out, *pool_);
+    return;
+  }
+  input_.Assign(x);
+  packed_.clear();
+  for (const Product& product : products) packed_.push_back({product.weight->packed, product.out});
+  MatMulPacked(packed_, input_, *pool_);
 }
 
 void Projector::Row(const Linear& weight, int64_t row, std::span<float> out) const {
-  DequantizeRow(weight.weight.type, weight.weight.row(row), out);
+  if (precision_ == Precision::kPlain) {
+    DequantizeRow(weight.weight.type, weight.weight.row(row), out);
+  } else {
+    DequantizePackedRow(weight.packed, row, out);
+  }
 }
 
 }  // namespace facet

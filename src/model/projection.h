@@ -39,6 +39,8 @@ class Projector {
  private:
   Precision precision_;
   ThreadPool* pool_;
+  MatMulInput input_;                  // kept from call to call
+  std::vector<PackedProduct> packed_;
 };
 
 }  // namespace facet

@@ -8,31 +8,11 @@
 #include "base/mapped_file.h"
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
+#include "model/tensor_names.h"
 #include "ops/quant/quant.h"
 
 namespace facet {
 namespace {
-
-// One part's name in both containers; `{}` is the layer.
-struct PartName {
-  const char* hub;
-  const char* gguf;
-};
-
-constexpr PartName kAttnNorm{"input_layernorm.weight", "attn_norm.weight"};
-constexpr PartName kQ{"self_attn.q_proj.weight", "attn_q.weight"};
-constexpr PartName kK{"self_attn.k_proj.weight", "attn_k.weight"};
-constexpr PartName kV{"self_attn.v_proj.weight", "attn_v.weight"};
-constexpr PartName kO{"self_attn.o_proj.weight", "attn_output.weight"};
-constexpr PartName kQNorm{"self_attn.q_norm.weight", "attn_q_norm.weight"};
-constexpr PartName kKNorm{"self_attn.k_norm.weight", "attn_k_norm.weight"};
-constexpr PartName kPostAttnNorm{"post_attention_layernorm.weight", "post_attention_norm.weight"};
-constexpr PartName kFfnNorm{"pre_feedforward_layernorm.weight", "ffn_norm.weight"};
-constexpr PartName kPostFfnNorm{"post_feedforward_layernorm.weight", "post_ffw_norm.weight"};
-constexpr PartName kGate{"mlp.gate_proj.weight", "ffn_gate.weight"};
-constexpr PartName kUp{"mlp.up_proj.weight", "ffn_up.weight"};
-constexpr PartName kDown{"mlp.down_proj.weight", "ffn_down.weight"};
-constexpr PartName kLayerScalar{"layer_scalar", "layer_output_scale.weight"};
 
 // Takes tensors out of a checkpoint by any of their names, checks their shapes and remembers what was taken.
 class Taker {
@@ -61,7 +41,7 @@ class Taker {
   Result<Linear> Matrix(const std::vector<std::string>& names, int64_t rows, int64_t cols) {
     FACET_ASSIGN(const Tensor* tensor, Take(names));
     FACET_TRY(CheckShape(*tensor, {rows, cols}));
-    return Linear{tensor->name, {tensor->type, rows, cols, tensor->data.data()}};
+    return Linear{tensor->name, {tensor->type, rows, cols, tensor->data.data()}, {}};
   }
   Result<Linear> Matrix(int layer, const PartName& part, int64_t rows, int64_t cols) {
     return Matrix({LayerName(layer, part)}, rows, cols);
@@ -317,6 +297,27 @@ Result<Checkpoint> LoadGguf(const std::filesystem::path& path, const std::option
 }
 
 }  // namespace
+
+const TensorFile* Checkpoint::FileOf(std::string_view name) const {
+  if (text->Find(name) != nullptr) return text.get();
+  return projector != nullptr && projector->Find(name) != nullptr ? projector.get() : nullptr;
+}
+
+std::vector<Linear*> AllLinears(Weights& weights) {
+  std::vector<Linear*> all = {&weights.embedding};
+  for (LayerWeights& w : weights.layers) {
+    for (Linear* linear : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down}) {
+      if (linear->weight.data != nullptr) all.push_back(linear);
+    }
+  }
+  if (weights.vision) all.insert(all.end(), {&weights.vision->patch, &weights.vision->projection});
+  if (weights.audio) all.push_back(&weights.audio->projection);
+  if (weights.drafter) {
+    all.insert(all.end(), {&weights.drafter->pre_projection, &weights.drafter->post_projection});
+    if (weights.drafter->centroids.weight.data != nullptr) all.push_back(&weights.drafter->centroids);
+  }
+  return all;
+}
 
 bool IsGgufFile(const std::filesystem::path& path) {
   std::error_code code;

@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "formats/tensor_file.h"
 #include "model/config.h"
-#include "ops/matmul/matmul.h"
+#include "ops/matmul/packed.h"
 
 namespace facet {
 
@@ -18,6 +18,7 @@ namespace facet {
 struct Linear {
   std::string name;
   WeightView weight;
+  PackedMatrix packed;  // for the fast kernels; data null until packed
   int64_t rows() const { return weight.rows; }
   int64_t cols() const { return weight.cols; }
 };
@@ -61,7 +62,13 @@ struct Checkpoint {
   std::unique_ptr<TensorFile> text, projector;  // projector: a GGUF's mmproj
   ModelConfig config;
   Weights weights;
+
+  // The file that holds a tensor's bytes.
+  const TensorFile* FileOf(std::string_view name) const;
 };
+
+// Every Linear of the weights, in a fixed order.
+std::vector<Linear*> AllLinears(Weights& weights);
 
 // `model`: a folder with config.json and safetensors, or a GGUF; `mmproj`: a projector GGUF for the latter.
 // Errors name the file and the tensor: missing, wrong shape, unsupported type, a layer's tensor that nothing here computes.

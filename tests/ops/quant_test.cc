@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/mapped_file.h"
+#include "isa_test.h"
 
 namespace facet {
 namespace {
@@ -77,7 +78,8 @@ TEST_P(Encoding, EqualsTheGgufPackageToTheByte) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Encoding,
-                         testing::Values(DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0),
+                         testing::Values(DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0,
+                                         DType::kQ5_0),
                          [](const auto& info) { return std::string(Traits(info.param).name); });
 
 double RelativeError(DType type, const std::vector<float>& x) {
@@ -124,6 +126,25 @@ TEST(Encoding, DegenerateRowsStayFinite) {
             << Traits(type).name << " row " << r << " element " << i;
       }
     }
+  }
+}
+
+TEST(Encoding, EveryInstructionSetGivesTheSameBytes) {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal(0, 0.05f);
+  for (const DType type : {DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ5_0,
+                           DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+    std::vector<float> x(16 * kCols), back(x.size());
+    for (float& v : x) v = normal(random) * (random() % 7 == 0 ? 8.0f : 1.0f);
+    std::vector<std::byte> first;
+    std::vector<float> first_back;
+    ForEachIsa([&] {
+      const auto row = Encode(type, x);
+      DequantizeRow(type, row.data(), back);
+      if (first.empty()) first = row, first_back = back;
+      EXPECT_EQ(row, first) << Traits(type).name;
+      EXPECT_EQ(back, first_back) << Traits(type).name;
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 // The row functions behind elementwise.h, written once over the lanes of ops/simd.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -56,24 +57,32 @@ void RmsNormRow(const float* x, const float* weight, int64_t n, float eps, float
   }
 }
 
+// Sixteen running sums in double, one after another at the end.
+template <typename F>
+double SumInDouble(int64_t n, F value) {
+  double lanes[16] = {};
+  for (int64_t i = 0; i < n; i += 16) {
+    for (int64_t lane = 0; lane < std::min<int64_t>(16, n - i); ++lane)
+      lanes[lane] += value(i + lane);
+  }
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+// Mean and variance in double: a patch of one colour has no variance, and whatever rounding leaves
+// of its mean would be blown up to a full-size pattern.
 template <typename V>
 void LayerNormRow(const float* x, const float* weight, const float* bias, int64_t n, float eps,
                   float* y) {
-  auto sum = V::Set(0.0f);
-  for (int64_t i = 0; i < n; i += 16) sum = V::Add(sum, LoadTail<V>(x + i, n - i));
-  const float mean = V::Sum(sum) / static_cast<float>(n);
-  auto squares = V::Set(0.0f);
-  for (int64_t i = 0; i < n; i += 16) {
-    float lanes[16] = {};  // lanes beyond the row must not count
-    StoreTail<V>(lanes, n - i, V::Sub(LoadTail<V>(x + i, n - i), V::Set(mean)));
-    const auto d = V::Load(lanes);
-    squares = V::Fma(d, d, squares);
-  }
-  const auto scale = V::Set(1.0f / sqrtf(V::Sum(squares) / static_cast<float>(n) + eps));
-  for (int64_t i = 0; i < n; i += 16) {
-    const auto d = V::Mul(V::Sub(LoadTail<V>(x + i, n - i), V::Set(mean)), scale);
-    StoreTail<V>(y + i, n - i,
-                 V::Fma(d, LoadTail<V>(weight + i, n - i), LoadTail<V>(bias + i, n - i)));
+  const double mean =
+      SumInDouble(n, [&](int64_t i) { return double{x[i]}; }) / static_cast<double>(n);
+  const double variance = SumInDouble(n, [&](int64_t i) { return (x[i] - mean) * (x[i] - mean); }) /
+                          static_cast<double>(n);
+  const double scale = 1.0 / sqrt(variance + double{eps});
+  for (int64_t i = 0; i < n; ++i) {
+    const float normed = static_cast<float>((x[i] - mean) * scale);
+    y[i] = normed * weight[i] + bias[i];
   }
 }
 

@@ -20,7 +20,8 @@ struct WeightView {
 };
 
 // y (tokens, rows) = x (tokens, cols) W^T in float32. Every element is the same sum in the same
-// order for any number of tokens and threads: 16 lanes along k, reduced by a fixed tree.
+// order for any number of tokens and threads: 16 lanes along k, stretches of 8 products in float32,
+// the stretches in double.
 void MatMulPlain(const WeightView& w, ConstMat x, Mat y, ThreadPool& pool);
 
 }  // namespace facet

@@ -22,25 +22,49 @@ void PlainProductNeon(const PlainProduct& p);
 
 namespace plain {
 
-// R rows by T tokens; every sum is one chain of 16 lanes, whatever R and T are.
+// Products that are summed in float32 before they go into a sum in double.
+constexpr int64_t kStretch = 128;
+
+// Adds sixteen lanes to their running sums.
+template <typename V>
+void AddLanes(typename V::F lanes, double* total) {
+  alignas(64) float values[16];
+  V::Store(values, lanes);
+  for (int i = 0; i < 16; ++i) total[i] += values[i];
+}
+
+// R rows by T tokens. A sum is sixteen lanes along k; each lane adds stretches of eight products in
+// float32 and the stretches in double, so that the oracle's error does not grow with k. The order
+// is the same whatever R and T are.
 template <typename V, int R, int T>
 void Block(const PlainProduct& p, int64_t row, int64_t token) {
-  typename V::F sum[R][T];
-  for (auto& of_row : sum) {
-    for (auto& s : of_row) s = V::Set(0.0f);
-  }
+  alignas(64) double total[R][T][16] = {};
   const float* w = p.w + row * p.cols;
   const float* x = p.x + token * p.x_stride;
-  for (int64_t k = 0; k < p.cols; k += 16) {
-    typename V::F a[R];
-    for (int r = 0; r < R; ++r) a[r] = V::Load(w + r * p.cols + k);
-    for (int t = 0; t < T; ++t) {
-      const auto b = V::Load(x + t * p.x_stride + k);
-      for (int r = 0; r < R; ++r) sum[r][t] = V::Fma(a[r], b, sum[r][t]);
+  for (int64_t begin = 0; begin < p.cols; begin += kStretch) {
+    typename V::F sum[R][T];
+    for (auto& of_row : sum) {
+      for (auto& s : of_row) s = V::Set(0.0f);
+    }
+    const int64_t end = begin + kStretch < p.cols ? begin + kStretch : p.cols;
+    for (int64_t k = begin; k < end; k += 16) {
+      typename V::F a[R];
+      for (int r = 0; r < R; ++r) a[r] = V::Load(w + r * p.cols + k);
+      for (int t = 0; t < T; ++t) {
+        const auto b = V::Load(x + t * p.x_stride + k);
+        for (int r = 0; r < R; ++r) sum[r][t] = V::Fma(a[r], b, sum[r][t]);
+      }
+    }
+    for (int r = 0; r < R; ++r) {
+      for (int t = 0; t < T; ++t) AddLanes<V>(sum[r][t], total[r][t]);
     }
   }
   for (int r = 0; r < R; ++r) {
-    for (int t = 0; t < T; ++t) p.y[(token + t) * p.y_stride + row + r] = V::Sum(sum[r][t]);
+    for (int t = 0; t < T; ++t) {
+      double y = 0;
+      for (const double lane : total[r][t]) y += lane;
+      p.y[(token + t) * p.y_stride + row + r] = static_cast<float>(y);
+    }
   }
 }
 

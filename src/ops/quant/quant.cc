@@ -2,6 +2,8 @@
 
 #include <cassert>
 
+#include "ops/cpu.h"
+
 // The plain build of the row codecs, for every machine.
 #define FACET_QUANT_NAMESPACE quant_plain
 #include "ops/quant/quant_rows.h"
@@ -13,35 +15,27 @@ namespace quant_avx2 {
 void Decode(DType type, const std::byte* row, std::span<float> out);
 void Encode(DType type, std::span<const float> in, std::byte* row);
 }  // namespace quant_avx2
-#endif
 
-namespace {
-
-struct Codec {
-  void (*decode)(DType, const std::byte*, std::span<float>) = quant_plain::Decode;
-  void (*encode)(DType, std::span<const float>, std::byte*) = quant_plain::Encode;
-};
-
-const Codec& Chosen() {
-  static const Codec codec = [] {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) return Codec{quant_avx2::Decode, quant_avx2::Encode};
-#endif
-    return Codec{};
-  }();
-  return codec;
+// Both builds give the same bits; the choice is one of speed.
+static bool UseAvx2() {
+  return ActiveIsa() == Isa::kAvx2 || ActiveIsa() == Isa::kAvx512;
 }
-
-}  // namespace
+#endif
 
 void DequantizeRow(DType type, const std::byte* row, std::span<float> out) {
   assert(IsFloating(type) && out.size() % Traits(type).block == 0);
-  Chosen().decode(type, row, out);
+#if defined(__x86_64__)
+  if (UseAvx2()) return quant_avx2::Decode(type, row, out);
+#endif
+  quant_plain::Decode(type, row, out);
 }
 
 void QuantizeRow(DType type, std::span<const float> in, std::byte* row) {
   assert(CanQuantize(type) && in.size() % Traits(type).block == 0);
-  Chosen().encode(type, in, row);
+#if defined(__x86_64__)
+  if (UseAvx2()) return quant_avx2::Encode(type, in, row);
+#endif
+  quant_plain::Encode(type, in, row);
 }
 
 bool CanQuantize(DType type) {
@@ -51,6 +45,7 @@ bool CanQuantize(DType type) {
     case DType::kBF16:
     case DType::kQ8_0:
     case DType::kQ4_0:
+    case DType::kQ5_0:
     case DType::kQ4_K:
     case DType::kQ5_K:
     case DType::kQ6_K:

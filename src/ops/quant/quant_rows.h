@@ -271,6 +271,29 @@ void EncodeQ4_0(const float* in, size_t n, std::byte* row) {
   }
 }
 
+// As Q4_0 with 5 bits: the element of largest magnitude becomes exactly -16.
+void EncodeQ5_0(const float* in, size_t n, std::byte* row) {
+  for (size_t i = 0; i < n; i += kSmall, row += 22, in += kSmall) {
+    float extreme = 0;
+    for (int j = 0; j < kSmall; ++j) {
+      if (std::fabs(in[j]) > std::fabs(extreme)) extreme = in[j];
+    }
+    const float scale = extreme / -16.0f;
+    const float inverse = std::fabs(scale) > kTiny ? 1.0f / scale : 0.0f;
+    Store16(row, ToHalf(scale));
+    uint32_t fifth = 0;
+    uint8_t q[kSmall];
+    for (int j = 0; j < kSmall; ++j) {
+      q[j] = static_cast<uint8_t>(std::clamp(static_cast<int>(in[j] * inverse + 16.5f), 0, 31));
+      fifth |= uint32_t{q[j]} >> 4 << j;
+    }
+    std::memcpy(row + 2, &fifth, sizeof(fifth));
+    for (int j = 0; j < 16; ++j) {
+      Bytes(row + 6)[j] = static_cast<uint8_t>((q[j] & 15) | (q[j + 16] & 15) << 4);
+    }
+  }
+}
+
 // x ~ scale * q - minimum with q in [0, top] and minimum >= 0.
 struct Affine {
   float scale = 0, minimum = 0;
@@ -498,6 +521,8 @@ void Encode(DType type, std::span<const float> in, std::byte* row) {
       return EncodeQ8_0(in.data(), n, row);
     case DType::kQ4_0:
       return EncodeQ4_0(in.data(), n, row);
+    case DType::kQ5_0:
+      return EncodeQ5_0(in.data(), n, row);
     case DType::kQ4_K:
       return EncodeQ4_K(in.data(), n, row);
     case DType::kQ5_K:

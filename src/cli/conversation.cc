@@ -1,0 +1,155 @@
+#include "cli/conversation.h"
+
+#include <cstdio>
+#include <condition_variable>
+#include <mutex>
+
+#include "base/mapped_file.h"
+
+namespace facet::cli {
+namespace {
+
+using nlohmann::json;
+
+// Collects the answer and shows it to the view.
+class Collector : public AnswerSink {
+ public:
+  explicit Collector(TurnView& view) : view_(view) {}
+
+  void OnProgress(const GenerationStats& so_far, int processed) override { view_.OnPrompt(processed, so_far.prompt); }
+
+  void OnEvents(std::vector<OutputEvent> events, const AnswerToken*) override {
+    for (const OutputEvent& event : events) {
+      switch (event.kind) {
+        case OutputEvent::Kind::kReasoning:
+          turn_.reasoning += event.text;
+          view_.OnReasoning(event.text);
+          break;
+        case OutputEvent::Kind::kContent:
+          turn_.content += event.text;
+          view_.OnContent(event.text);
+          break;
+        case OutputEvent::Kind::kCallBegin:
+          turn_.tool_calls.push_back({{"name", event.text}, {"arguments", ""}});
+          break;
+        case OutputEvent::Kind::kCallArguments:
+          turn_.tool_calls.back()["arguments"] = turn_.tool_calls.back()["arguments"].get<std::string>() + event.text;
+          break;
+        case OutputEvent::Kind::kCallEnd: break;
+      }
+    }
+  }
+
+  void OnEnd(const AnswerEnd& end) override {
+    const std::lock_guard lock(mutex_);
+    turn_.end = end;
+    done_ = true;
+    changed_.notify_all();
+  }
+
+  // Waits for the end; calls `cancel` once when the flag is set.
+  template <typename F>
+  Turn Wait(const std::atomic<bool>* flag, F cancel) {
+    std::unique_lock lock(mutex_);
+    bool cancelled = false;
+    while (!done_) {
+      changed_.wait_for(lock, std::chrono::milliseconds(50));
+      if (!done_ && !cancelled && flag != nullptr && flag->load()) {
+        cancelled = true;
+        lock.unlock();
+        cancel();
+        lock.lock();
+      }
+    }
+    return std::move(turn_);
+  }
+
+ private:
+  TurnView& view_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool done_ = false;
+  Turn turn_;
+};
+
+// A base model reads the text alone, after <bos>.
+Prompt PlainPrompt(const serve::LoadedModel& model, const json& messages) {
+  Prompt prompt;
+  const json& content = messages.back().at("content");
+  if (content.is_string()) prompt.text = content.get<std::string>();
+  for (const json& part : content.is_array() ? content : json::array()) prompt.text += part.value("text", "");
+  prompt.ids = model.tokenizer->EncodePlain(prompt.text);
+  if (const auto bos = model.tokenizer->bos(); bos && model.tokenizer->add_bos()) prompt.ids.insert(prompt.ids.begin(), *bos);
+  return prompt;
+}
+
+bool HasMedia(const json& messages) {
+  for (const json& message : messages) {
+    for (const json& part : message["content"].is_array() ? message["content"] : json::array()) {
+      if (part.value("type", "") != "text") return true;
+    }
+  }
+  return false;
+}
+
+Result<Prompt> MakePrompt(const serve::LoadedModel& model, const json& messages, const TurnOptions& options) {
+  if (model.chat_template == nullptr) {
+    if (!model.template_error.empty()) return Error{model.template_error};
+    if (HasMedia(messages)) return Error{"a model without a chat template takes text alone", ErrorKind::kUnsupported};
+    return PlainPrompt(model, messages);
+  }
+  PromptRequest request;
+  request.messages = messages;
+  request.render.enable_thinking = options.thinking;
+  request.media = options.media;
+  request.load = [](const json& part) { return ReadFile(part.at("path").get<std::string>()); };
+  return BuildPrompt(model.config, *model.tokenizer, *model.chat_template, request);
+}
+
+}  // namespace
+
+Result<Turn> Answer(const serve::LoadedModel& model, const json& messages, const TurnOptions& options, TurnView& view,
+                    const std::atomic<bool>* cancel) {
+  FACET_TRY(CheckSampling(options.sampling, model.engine->vocab()));
+  FACET_ASSIGN(Prompt prompt, MakePrompt(model, messages, options));
+  AnswerOptions answer;
+  answer.chat = model.chat_template != nullptr;
+  answer.stop = options.stop;
+  GenerationRequest request;
+  request.prompt = std::make_shared<const Prompt>(std::move(prompt));
+  request.sampling = options.sampling;
+  request.max_tokens = options.max_tokens > 0 ? options.max_tokens : model.engine->context();
+  request.stop_tokens = model.eos;
+  auto collector = std::make_shared<Collector>(view);
+  FACET_ASSIGN(const Engine::RequestId id,
+               model.engine->Submit(std::move(request), MakeAnswer(model.tokenizer, answer, collector)));
+  Turn turn = collector->Wait(cancel, [&] { model.engine->Cancel(id); });
+  if (turn.end.reason == AnswerEnd::Reason::kError) return turn.end.error;
+  return turn;
+}
+
+std::string FinishReason(const AnswerEnd& end) {
+  switch (end.reason) {
+    case AnswerEnd::Reason::kStop: return "stop";
+    case AnswerEnd::Reason::kLength: return "length";
+    case AnswerEnd::Reason::kToolCalls: return "tool_calls";
+    case AnswerEnd::Reason::kCancelled: return "cancelled";
+    case AnswerEnd::Reason::kError: return "error";
+  }
+  return "stop";
+}
+
+std::string Describe(const AnswerEnd& end) {
+  const GenerationStats& s = end.stats;
+  const auto speed = [](int tokens, double ms) { return ms > 0 ? tokens * 1000.0 / ms : 0.0; };
+  char line[256];
+  std::snprintf(line, sizeof(line),
+                "prompt %d tokens (%d cached) in %.2f s, %.1f tok/s; answer %d tokens in %.2f s, %.1f tok/s", s.prompt, s.cached,
+                s.prompt_ms / 1000, speed(s.prompt - s.cached, s.prompt_ms), s.generated, s.decode_ms / 1000,
+                speed(std::max(0, s.generated - 1), s.decode_ms));
+  std::string out = line;
+  if (s.drafted > 0) out += Cat("; drafts ", s.accepted, " of ", s.drafted, " accepted");
+  return out;
+}
+
+}  // namespace facet::cli

@@ -1,0 +1,109 @@
+#include "cli/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+
+#include "base/result.h"
+#include "formats/space.h"
+
+namespace facet::cli {
+namespace {
+
+constexpr size_t kBarWidth = 24;
+
+size_t TerminalWidth() {
+  struct winsize size {};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+ProgressBar::ProgressBar(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
+
+ProgressBar::~ProgressBar() {
+  Clear();
+}
+
+void ProgressBar::Clear() {
+  if (drawn_) std::cerr << "\r\033[K" << std::flush;
+  drawn_ = false;
+}
+
+void ProgressBar::Note(const std::string& text) {
+  if (quiet_) return;
+  Clear();
+  std::cerr << text << std::endl;
+}
+
+std::string ProgressBar::Line(int64_t done, int64_t total, std::string_view what) const {
+  std::string right = Cat(total > 0 ? done * 100 / total : 100, " %  ", HumanBytes(done), " of ",
+                          HumanBytes(total));
+  if (speed_ > 0) {
+    right += Cat("  ", HumanBytes(static_cast<int64_t>(speed_)), "/s  ",
+                 HumanSeconds(static_cast<int64_t>((total - done) / speed_ + 0.5)), " left");
+  }
+  if (!terminal_) return Cat(what, "  ", right);
+  const size_t filled =
+      total > 0 ? static_cast<size_t>(kBarWidth * (static_cast<double>(done) / total)) : kBarWidth;
+  const std::string bar =
+      "[" + std::string(filled, '#') + std::string(kBarWidth - filled, ' ') + "] ";
+  const size_t width = TerminalWidth() - 1, fixed = bar.size() + right.size() + 1;
+  std::string name(what);
+  if (fixed + 8 > width) return right.substr(0, width);
+  if (name.size() > width - fixed) name = "..." + name.substr(name.size() - (width - fixed) + 3);
+  return name + " " + bar + right;
+}
+
+void ProgressBar::Update(int64_t done, int64_t total, int64_t fetched, std::string_view what) {
+  if (quiet_) return;
+  const auto now = Clock::now();
+  if (mark_fetched_ < 0) {
+    mark_ = now;
+    mark_fetched_ = fetched;
+  } else if (const double seconds = std::chrono::duration<double>(now - mark_).count();
+             seconds >= 0.5) {
+    const double speed = (fetched - mark_fetched_) / seconds;
+    speed_ = speed_ == 0 ? speed : 0.8 * speed_ + 0.2 * speed;
+    mark_ = now;
+    mark_fetched_ = fetched;
+  }
+  if (terminal_) {
+    std::cerr << "\r" << Line(done, total, what) << "\033[K" << std::flush;
+    drawn_ = true;
+    return;
+  }
+  const int64_t percent = total > 0 ? done * 100 / total : 100;
+  if (fetched == 0 || (percent / 10 == printed_percent_ / 10 && printed_percent_ >= 0)) return;
+  printed_percent_ = percent;
+  std::cerr << Line(done, total, what) << std::endl;
+}
+
+bool CanAsk() {
+  return isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
+}
+
+bool AskYesNo(const std::string& question) {
+  std::cerr << question << " [y/N] " << std::flush;
+  std::string answer;
+  return std::getline(std::cin, answer) && !answer.empty() &&
+         (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+std::string HumanSeconds(int64_t seconds) {
+  char text[32];
+  seconds = std::clamp<int64_t>(seconds, 0, 359'999);
+  if (seconds >= 3600) {
+    std::snprintf(text, sizeof(text), "%d:%02d:%02d", static_cast<int>(seconds / 3600),
+                  static_cast<int>(seconds / 60 % 60), static_cast<int>(seconds % 60));
+  } else {
+    std::snprintf(text, sizeof(text), "%d:%02d", static_cast<int>(seconds / 60),
+                  static_cast<int>(seconds % 60));
+  }
+  return text;
+}
+
+}  // namespace facet::cli

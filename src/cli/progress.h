@@ -1,0 +1,44 @@
+// A progress bar on a terminal, a line now and then elsewhere. On stderr; stdout belongs to
+// results.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace facet::cli {
+
+class ProgressBar {
+ public:
+  // `quiet` prints nothing at all.
+  explicit ProgressBar(bool quiet);
+  ~ProgressBar();
+
+  // `fetched` counts what took time: the speed and the time left come from it.
+  void Update(int64_t done, int64_t total, int64_t fetched, std::string_view what);
+  // A line of its own, above the bar.
+  void Note(const std::string& text);
+  // Takes the bar away.
+  void Clear();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::string Line(int64_t done, int64_t total, std::string_view what) const;
+
+  bool quiet_, terminal_, drawn_ = false;
+  int64_t printed_percent_ = -1;
+  Clock::time_point mark_;  // when the speed was last measured
+  int64_t mark_fetched_ = -1;
+  double speed_ = 0;  // bytes a second, smoothed
+};
+
+// True where a question can be asked and answered: stdin and stderr are a terminal.
+bool CanAsk();
+// Asks and waits; yes only for an answer that begins with y.
+bool AskYesNo(const std::string& question);
+
+// "1:05" or "2:03:10".
+std::string HumanSeconds(int64_t seconds);
+
+}  // namespace facet::cli

@@ -1,0 +1,58 @@
+#include "cli/resolve.h"
+
+#include <iostream>
+
+#include "cli/importer.h"
+#include "cli/interrupt.h"
+#include "cli/progress.h"
+#include "formats/space.h"
+
+namespace facet::cli {
+namespace {
+
+// A short name that nobody has imported yet: asks at a terminal, else says how.
+Result<ModelFiles> OfferImport(const Store& store, const ShortName& known) {
+  if (!CanAsk()) {
+    return Error{Cat("'", known.name, "' is not imported yet: facet import ", known.name,
+                     "   (about ", HumanBytes(known.bytes), " from ", known.repo, ")"),
+                 ErrorKind::kNotFound};
+  }
+  const std::string question =
+      Cat(known.name, " is not here yet: ", known.description, ".\nDownload about ",
+          HumanBytes(known.bytes), " from ", known.repo, "?");
+  if (!AskYesNo(question)) return Error{"not downloaded", ErrorKind::kCancelled};
+  const InterruptFlag interrupt;
+  ImportRequest request = RequestFor(known);
+  request.cancelled = interrupt.flag();
+  FACET_ASSIGN(const StoredModel model, ImportModel(store, request));
+  return model.files;
+}
+
+}  // namespace
+
+Result<ModelFiles> ResolveModel(const std::string& model) {
+  FACET_ASSIGN(const Store store, Store::FromEnvironment());
+  auto found = FindModel(store, model);
+  if (found.ok() || found.error().kind != ErrorKind::kNotFound || store.Has(model)) return found;
+  if (const ShortName* known = FindShortName(model)) return OfferImport(store, *known);
+  return found;
+}
+
+Result<serve::ModelSpec> ResolveSpec(const std::string& model) {
+  constexpr std::string_view kScript = "script:";
+  serve::ModelSpec spec;
+  if (model.starts_with(kScript)) {
+    spec.script = model.substr(kScript.size());
+    spec.id = spec.script->stem().string();
+    std::error_code code;
+    if (!std::filesystem::is_regular_file(*spec.script, code)) {
+      return Error{Cat(spec.script->string(), ": no such file"), ErrorKind::kNotFound};
+    }
+    return spec;
+  }
+  FACET_ASSIGN(spec.files, ResolveModel(model));
+  spec.id = spec.files.name;
+  return spec;
+}
+
+}  // namespace facet::cli

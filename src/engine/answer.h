@@ -1,0 +1,51 @@
+// From tokens to what a client reads: text that never splits a character, thinking and tool calls taken apart, stop strings,
+// a budget for thinking. Sits between the engine and an API or a terminal.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "chat/stream_parser.h"
+#include "engine/engine.h"
+
+namespace facet {
+
+struct AnswerOptions {
+  bool chat = true;                // false: plain text, control tokens dropped, nothing taken apart
+  bool thinking = false;           // the prompt ends inside an open thinking channel
+  std::optional<int> thinking_budget;  // tokens; then the channel is closed
+  bool one_call = false;           // the answer ends with its first tool call
+  std::vector<std::string> stop;   // end the answer, and are not part of it
+};
+
+// One token of the answer with its log-probability.
+struct AnswerToken {
+  std::string text;
+  Sampled sampled;
+  bool content = false;  // it stands in the content, not in thoughts or calls
+};
+
+struct AnswerEnd {
+  enum class Reason { kStop, kLength, kToolCalls, kCancelled, kError };
+  Reason reason = Reason::kStop;
+  Error error;
+  GenerationStats stats;
+  int reasoning_tokens = 0;
+};
+
+// Receives the answer on the engine's thread; must not block.
+class AnswerSink {
+ public:
+  virtual ~AnswerSink() = default;
+  virtual void OnProgress(const GenerationStats& /*so_far*/, int /*processed*/) {}
+  virtual void OnEvents(std::vector<OutputEvent> events, const AnswerToken* token) = 0;
+  virtual void OnEnd(const AnswerEnd& end) = 0;
+  virtual bool Ready() const { return true; }
+};
+
+std::shared_ptr<GenerationListener> MakeAnswer(std::shared_ptr<const Tokenizer> tokenizer, AnswerOptions options,
+                                               std::shared_ptr<AnswerSink> sink);
+
+}  // namespace facet

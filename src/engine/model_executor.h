@@ -1,0 +1,14 @@
+// The real model as an Executor.
+#pragma once
+
+#include <memory>
+
+#include "engine/executor.h"
+#include "model/model.h"
+
+namespace facet {
+
+// `model` must outlive the executor. `context` caps the checkpoint's own; 0 leaves it.
+std::unique_ptr<Executor> MakeModelExecutor(Model& model, int context = 0);
+
+}  // namespace facet

@@ -1,0 +1,210 @@
+#include "engine/prefix_cache.h"
+
+#include <algorithm>
+
+namespace facet {
+namespace {
+
+// A prompt is likelier to come back to an anchor than to any other place.
+constexpr double kAnchorWeight = 4;
+
+uint64_t Mix(uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+std::vector<CacheKey> CacheKeys(std::span<const TokenId> tokens, Media media) {
+  std::vector<CacheKey> keys(tokens.begin(), tokens.end());
+  for (const auto& item : media) {
+    for (int i = 0; i < item->count && item->begin + i < static_cast<int>(keys.size()); ++i) {
+      // The top bit keeps media and tokens apart.
+      keys[item->begin + i] = Mix(item->hash + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(i)) | (1ULL << 63);
+    }
+  }
+  return keys;
+}
+
+PrefixCache::~PrefixCache() = default;
+
+PrefixCache::Place PrefixCache::Walk(Node& root, std::span<const CacheKey> keys) {
+  Place place{&root, 0};
+  while (place.matched < static_cast<int>(keys.size())) {
+    const auto child = place.node->children.find(keys[place.matched]);
+    if (child == place.node->children.end()) break;
+    Node& next = *child->second;
+    const auto rest = keys.subspan(place.matched);
+    const auto [a, b] = std::mismatch(next.label.begin(), next.label.end(), rest.begin(), rest.end());
+    place.matched += static_cast<int>(a - next.label.begin());
+    place.node = &next;
+    if (a != next.label.end()) break;
+  }
+  return place;
+}
+
+PrefixCache::Hit PrefixCache::Find(const std::string& scope, std::span<const CacheKey> keys, int limit,
+                                   const std::function<bool(int)>& usable) {
+  const auto tree = trees_.find(scope);
+  if (tree == trees_.end()) return {};
+  const Place place = Walk(tree->second->root, keys);
+  limit = std::min(limit, place.matched);
+  while (limit > 0 && !usable(limit)) --limit;
+
+  // Snapshots at or below the limit, on the way up.
+  Node* best_node = nullptr;
+  int best = 0;
+  for (Node* node = place.node; node != nullptr && best == 0; node = node->parent) {
+    for (auto it = node->snapshots.upper_bound(limit); it != node->snapshots.begin();) {
+      --it;
+      if (!usable(it->first)) continue;
+      best_node = node;
+      best = it->first;
+      break;
+    }
+  }
+  // One that lies further along the same path can go back to the limit while it still holds the window there.
+  for (auto it = place.node->snapshots.upper_bound(limit); it != place.node->snapshots.end() && limit > best; ++it) {
+    if (!it->second.state->CanRewind(limit)) continue;
+    Hit hit{it->second.state->Copy(), limit};
+    Touch(*place.node, it->first);
+    if (hit.state->Rewind(limit)) return hit;
+    break;
+  }
+  if (best == 0) return {};
+  Touch(*best_node, best);
+  return {best_node->snapshots.at(best).state->Copy(), best};
+}
+
+int PrefixCache::Common(const std::string& scope, std::span<const CacheKey> keys) const {
+  const auto tree = trees_.find(scope);
+  return tree == trees_.end() ? 0 : Walk(tree->second->root, keys).matched;
+}
+
+bool PrefixCache::Contains(const std::string& scope, std::span<const CacheKey> keys) const {
+  const auto tree = trees_.find(scope);
+  if (tree == trees_.end()) return false;
+  const Place place = Walk(tree->second->root, keys);
+  const int length = static_cast<int>(keys.size());
+  return place.matched == length && place.node->snapshots.contains(length);
+}
+
+// Cuts a node in two so that the upper one ends at `length`.
+void PrefixCache::Split(Node& node, int length) {
+  const int keep = length - node.begin;
+  auto lower = std::make_unique<Node>();
+  lower->label.assign(node.label.begin() + keep, node.label.end());
+  lower->begin = length;
+  lower->parent = &node;
+  lower->children = std::move(node.children);
+  for (auto& [key, child] : lower->children) child->parent = lower.get();
+  for (auto it = node.snapshots.upper_bound(length); it != node.snapshots.end();) {
+    lower->snapshots.insert(node.snapshots.extract(it++));
+  }
+  node.label.resize(keep);
+  node.children.clear();
+  const CacheKey first = lower->label.front();
+  node.children.emplace(first, std::move(lower));
+}
+
+PrefixCache::Node* PrefixCache::MakeNode(Tree& tree, std::span<const CacheKey> keys) {
+  const Place place = Walk(tree.root, keys);
+  Node* node = place.node;
+  if (place.matched == static_cast<int>(keys.size())) return node;
+  if (place.matched < node->end()) Split(*node, place.matched);
+  const auto rest = keys.subspan(place.matched);
+  // A path that only grows stays one node.
+  if (node != &tree.root && node->children.empty()) {
+    node->label.insert(node->label.end(), rest.begin(), rest.end());
+    return node;
+  }
+  auto child = std::make_unique<Node>();
+  child->label.assign(rest.begin(), rest.end());
+  child->begin = place.matched;
+  child->parent = node;
+  Node* made = child.get();
+  node->children.emplace(rest.front(), std::move(child));
+  return made;
+}
+
+void PrefixCache::Insert(const std::string& scope, std::span<const CacheKey> keys, const SequenceState& state,
+                         bool anchor) {
+  const int length = static_cast<int>(keys.size());
+  if (length == 0) return;
+  auto& tree = trees_[scope];
+  if (tree == nullptr) tree = std::make_unique<Tree>();
+  Node* node = MakeNode(*tree, keys);
+  Snapshot& snapshot = node->snapshots[length];
+  snapshot.anchor |= anchor;
+  if (snapshot.state == nullptr) {
+    snapshot.state = state.Copy();
+    ++tree->snapshots;
+    ++snapshots_;
+  }
+  Touch(*node, length);
+  while (snapshots_ > max_snapshots_) EvictOne();
+}
+
+// Tokens to compute again without the snapshot at `length`: back to the one before it.
+int PrefixCache::CostBefore(const Node& node, int length) {
+  auto it = node.snapshots.lower_bound(length);
+  if (it != node.snapshots.begin()) return length - std::prev(it)->first;
+  for (const Node* up = node.parent; up != nullptr; up = up->parent) {
+    if (!up->snapshots.empty()) return length - up->snapshots.rbegin()->first;
+  }
+  return length;
+}
+
+void PrefixCache::Touch(Node& node, int length) { node.snapshots.at(length).credit = clock_; }
+
+bool PrefixCache::EvictOne() {
+  Tree* largest = nullptr;
+  std::string scope;
+  for (const auto& [name, tree] : trees_) {
+    if (largest != nullptr && tree->snapshots <= largest->snapshots) continue;
+    largest = tree.get();
+    scope = name;
+  }
+  if (largest == nullptr || largest->snapshots == 0) return false;
+  // GreedyDual: worth is the clock at the last use plus the cost to rebuild; the clock follows the worth of what goes.
+  Node* victim = nullptr;
+  int length = 0;
+  double least = 0;
+  std::vector<Node*> stack = {&largest->root};
+  while (!stack.empty()) {
+    Node* node = stack.back();
+    stack.pop_back();
+    for (const auto& [key, child] : node->children) stack.push_back(child.get());
+    for (const auto& [at, snapshot] : node->snapshots) {
+      const double worth = snapshot.credit + CostBefore(*node, at) * (snapshot.anchor ? kAnchorWeight : 1.0);
+      if (victim != nullptr && worth >= least) continue;
+      victim = node;
+      length = at;
+      least = worth;
+    }
+  }
+  clock_ = std::max(clock_, least);
+  victim->snapshots.erase(length);
+  --largest->snapshots;
+  --snapshots_;
+  Prune(*largest, victim);
+  if (largest->snapshots == 0) trees_.erase(scope);
+  return true;
+}
+
+// Removes nodes that hold nothing any more.
+void PrefixCache::Prune(Tree& tree, Node* node) {
+  while (node != &tree.root && node->snapshots.empty() && node->children.empty()) {
+    Node* parent = node->parent;
+    parent->children.erase(node->label.front());
+    node = parent;
+  }
+}
+
+void PrefixCache::Clear() {
+  trees_.clear();
+  snapshots_ = 0;
+}
+
+}  // namespace facet

@@ -1,0 +1,208 @@
+#include "engine/scripted_executor.h"
+
+#include <regex.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "base/mapped_file.h"
+#include "engine/paged_state.h"
+
+namespace facet {
+namespace {
+
+constexpr float kChosen = 60, kRunnerUp = 30;  // logits of the scripted token and of the end of the turn; others are 0
+constexpr int kMaxDelay = 600'000;
+
+struct FreeRegex {
+  void operator()(regex_t* regex) const {
+    regfree(regex);
+    delete regex;
+  }
+};
+
+struct Line {
+  std::unique_ptr<regex_t, FreeRegex> match;  // null: always
+  std::vector<TokenId> emit;
+  int delay_ms = 0, prefill_ms = 0;
+
+  bool Matches(const std::string& prompt) const {
+    regmatch_t range{.rm_so = 0, .rm_eo = static_cast<regoff_t>(prompt.size())};
+    return match == nullptr || regexec(match.get(), prompt.data(), 0, &range, REG_STARTEND) == 0;
+  }
+};
+
+// The pages of a small cache with both kinds of layers: scripted sequences share, rewind and run out like real ones.
+CacheLayout ScriptLayout(int window) {
+  TextConfig config;
+  config.window = window;
+  config.layers = {{.sliding = true, .heads = 1, .kv_heads = 1, .head_dim = 8},
+                   {.sliding = false, .heads = 1, .kv_heads = 1, .head_dim = 8}};
+  return CacheLayout::Create(config, CacheType::kF32, false);
+}
+
+class ScriptedState : public PagedState {
+ public:
+  using PagedState::PagedState;
+  std::unique_ptr<SequenceState> Copy() const override {
+    auto copy = std::make_unique<ScriptedState>(*this);
+    (void)copy->sequence.Rewind(copy->length());
+    copy->line = nullptr;
+    return copy;
+  }
+
+  // The generation that plays on this state.
+  const Line* line = nullptr;
+  int prompt = 0, cached = 0;
+};
+
+class ScriptedExecutor : public Executor {
+ public:
+  ScriptedExecutor(std::vector<Line> lines, std::shared_ptr<const Tokenizer> tokenizer, const ScriptOptions& options)
+      : lines_(std::move(lines)), tokenizer_(std::move(tokenizer)), options_(options),
+        pool_(ScriptLayout(options.window), options.cache_budget) {
+    end_ = tokenizer_->Find("<turn|>").value_or(tokenizer_->eos().value_or(1));
+  }
+
+  int context() const override { return options_.context; }
+  int vocab() const override { return static_cast<int>(tokenizer_->size()); }
+  std::unique_ptr<SequenceState> Create() override {
+    return std::make_unique<ScriptedState>(pool_);
+  }
+  void Begin(SequenceState& state, std::span<const TokenId> prompt) override {
+    auto& s = static_cast<ScriptedState&>(state);
+    s.prompt = static_cast<int>(prompt.size());
+    s.cached = s.length();
+    s.line = nullptr;
+    const std::string text = tokenizer_->Decode(prompt);
+    for (const Line& line : lines_) {
+      if (!line.Matches(text)) continue;
+      s.line = &line;
+      return;
+    }
+  }
+
+  Result<void> Step(std::span<const Piece> pieces, Buffer& logits) override {
+    size_t outputs = 0;
+    double wait_ms = 0;
+    for (const Piece& piece : pieces) {
+      auto& state = static_cast<ScriptedState&>(*piece.state);
+      FACET_TRY(state.sequence.Reserve(static_cast<int>(piece.tokens.size())));
+      outputs += piece.output;
+      wait_ms = std::max(wait_ms, Delay(piece));
+    }
+    if (wait_ms > 0) std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(wait_ms));
+    logits.Resize(static_cast<int64_t>(outputs), vocab());
+    size_t row = 0;
+    for (const Piece& piece : pieces) {
+      if (!piece.output) continue;
+      const std::span<float> out = logits.view().row_span(row++);
+      std::fill(out.begin(), out.end(), 0.0f);
+      out[end_] = kRunnerUp;
+      out[Next(piece)] = kChosen;
+    }
+    return Ok();
+  }
+
+  int PieceLength(Media media, int begin, int total, int limit) const override {
+    return UncutLength(media, begin, total, limit);
+  }
+  size_t cache_bytes() const override { return pool_.bytes_in_use(); }
+  size_t cache_budget() const override { return pool_.budget(); }
+
+ private:
+  static double Delay(const Piece& piece) {
+    const auto& s = static_cast<const ScriptedState&>(*piece.state);
+    if (s.line == nullptr) return 0;
+    const int rows = static_cast<int>(piece.tokens.size());
+    const bool prefill = s.length() < s.prompt;
+    double wait = piece.output ? s.line->delay_ms : 0;
+    if (prefill) wait += static_cast<double>(s.line->prefill_ms) * rows / std::max(1, s.prompt - s.cached);
+    return wait;
+  }
+  // The token after the piece's last one.
+  TokenId Next(const Piece& piece) const {
+    const auto& s = static_cast<const ScriptedState&>(*piece.state);
+    const int played = s.length() + static_cast<int>(piece.tokens.size()) - s.prompt;
+    if (s.line == nullptr || played < 0 || played >= static_cast<int>(s.line->emit.size())) return end_;
+    return s.line->emit[played];
+  }
+
+  std::vector<Line> lines_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  ScriptOptions options_;
+  KvPool pool_;
+  TokenId end_;
+};
+
+Result<int> Milliseconds(const nlohmann::json& object, const char* key) {
+  if (!object.contains(key)) return 0;
+  const nlohmann::json& value = object[key];
+  if (!value.is_number_integer() || value.get<double>() < 0 || value.get<double>() > kMaxDelay) {
+    return Expected(Cat("an integer from 0 to ", kMaxDelay), value.dump(), key);
+  }
+  return value.get<int>();
+}
+
+Result<Line> ParseLine(const std::string& text, const Tokenizer& tokenizer) {
+  const auto object = nlohmann::json::parse(text, nullptr, false);
+  if (!object.is_object()) return Error{"expected a JSON object"};
+  for (const auto& [key, value] : object.items()) {
+    if (key != "match" && key != "emit" && key != "delay_ms" && key != "prefill_ms") {
+      return Error{Cat("unknown key '", key, "'")};
+    }
+  }
+  if (!object.contains("emit") || !object["emit"].is_string()) return Error{"'emit' must be a string"};
+  Line line;
+  line.emit = tokenizer.Encode(object["emit"].get<std::string>());
+  FACET_ASSIGN(line.delay_ms, Milliseconds(object, "delay_ms"));
+  FACET_ASSIGN(line.prefill_ms, Milliseconds(object, "prefill_ms"));
+  if (object.contains("match")) {
+    if (!object["match"].is_string()) return Error{"'match' must be a string"};
+    auto regex = std::make_unique<regex_t>();
+    const int code = regcomp(regex.get(), object["match"].get<std::string>().c_str(), REG_EXTENDED);
+    if (code != 0) {
+      char message[200];
+      regerror(code, regex.get(), message, sizeof(message));
+      return Error{Cat("'match': ", message)};
+    }
+    line.match.reset(regex.release());
+  }
+  return line;
+}
+
+}  // namespace
+
+int UncutLength(Media media, int begin, int total, int limit) {
+  int end = std::min(total, begin + std::max(1, limit));
+  for (const auto& item : media) {
+    const int item_end = item->begin + item->count;
+    if (item->kind == SoftItem::Kind::kAudio || item->begin >= end || item_end <= end) continue;
+    end = item->begin > begin ? item->begin : item_end;
+    break;
+  }
+  return end - begin;
+}
+
+Result<std::unique_ptr<Executor>> LoadScript(const std::filesystem::path& path,
+                                             std::shared_ptr<const Tokenizer> tokenizer,
+                                             const ScriptOptions& options) {
+  FACET_ASSIGN(const std::string text, ReadFile(path));
+  std::vector<Line> lines;
+  std::istringstream stream(text);
+  int number = 0;
+  for (std::string line; std::getline(stream, line);) {
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    auto parsed = ParseLine(line, *tokenizer);
+    if (!parsed) return parsed.error().In(Cat(path.string(), ":", number));
+    lines.push_back(std::move(*parsed));
+  }
+  if (lines.empty()) return Error{Cat(path.string(), ": no line to play")};
+  return std::unique_ptr<Executor>(new ScriptedExecutor(std::move(lines), std::move(tokenizer), options));
+}
+
+}  // namespace facet

@@ -1,0 +1,62 @@
+// One HTTP exchange over libcurl. No redirect is followed here: who follows one decides what to
+// send along.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace facet {
+
+struct HttpRequest {
+  std::string url;
+  bool head = false;
+  std::vector<std::string> headers;  // `Name: value`
+  std::optional<int64_t> begin;      // first byte wanted (Range)
+  std::optional<int64_t> end;        // one past the last byte wanted
+};
+
+struct HttpResponse {
+  long status = 0;
+  std::map<std::string, std::string> headers;  // names in lower case; of repeated ones the last
+  std::string location;                        // absolute target of a redirect
+
+  // Empty where there is none.
+  std::string_view Header(std::string_view name) const;
+};
+
+// Scheme, host and port of two URLs are equal.
+bool SameOrigin(const std::string& a, const std::string& b);
+// The scheme of a URL in lower case; empty where it cannot be parsed.
+std::string SchemeOf(const std::string& url);
+
+// Keeps its connection open between exchanges. One thread at a time.
+class HttpClient {
+ public:
+  // Called with the head before any of the body arrives; false ends the exchange without an error.
+  using OnHead = std::function<bool(const HttpResponse&)>;
+  // Called with each piece of the body; false ends the exchange without an error.
+  using OnBody = std::function<bool(std::span<const std::byte>)>;
+
+  HttpClient();
+  ~HttpClient();
+
+  // The body of any status goes to `on_body`. Errors (kIo): no connection, timeout, TLS, a body
+  // that ends early.
+  Result<HttpResponse> Run(const HttpRequest& request, const OnHead& on_head,
+                           const OnBody& on_body);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace facet

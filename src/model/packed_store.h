@@ -1,0 +1,46 @@
+// The one copy of the weights that the fast kernels read. DESIGN section 5.
+//
+// The first start packs every matrix into memory, dropping the source's pages on the way, and a thread writes the packed
+// form to a disposable file in the cache folder meanwhile. Later starts map that file.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "model/weights.h"
+
+namespace facet {
+
+class PackedStore {
+ public:
+  // Sets `packed` of every Linear of the checkpoint. `keep`: use and write the file in the cache folder (small models are
+  // packed anew each time, which is faster than looking).
+  static Result<std::unique_ptr<PackedStore>> Create(Checkpoint& checkpoint, bool keep, ThreadPool& pool);
+  ~PackedStore();
+  PackedStore(const PackedStore&) = delete;
+  PackedStore& operator=(const PackedStore&) = delete;
+
+  size_t bytes() const { return bytes_; }
+  // True where the weights came from the cache file.
+  bool mapped() const { return mapped_; }
+  // Waits until the cache file is written; true where there is one.
+  bool WaitForFile();
+
+ private:
+  PackedStore() = default;
+  Result<void> Allocate(size_t bytes);
+  bool MapFile(const std::filesystem::path& path, size_t bytes);
+  void WriteInBackground(const std::filesystem::path& path);
+
+  std::byte* data_ = nullptr;
+  size_t bytes_ = 0;
+  bool mapped_ = false;
+  std::filesystem::path path_;
+  std::jthread writer_;
+};
+
+}  // namespace facet

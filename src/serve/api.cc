@@ -1,0 +1,364 @@
+#include "serve/api.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace facet::serve {
+
+void SendError(Exchange& exchange, const ApiError& error) { exchange.Send(ErrorResponse(error)); }
+
+void SendJson(Exchange& exchange, const OrderedJson& body) {
+  exchange.Send({.status = 200, .body = Dump(body), .headers = {}});
+}
+
+Api::Api(Models& models, ApiLimits limits) : models_(models), limits_(limits) {
+  routes_["/v1/chat/completions"]["POST"] = &Api::Chat;
+  routes_["/v1/completions"]["POST"] = &Api::Completions;
+  routes_["/v1/responses"]["POST"] = &Api::Responses;
+  routes_["/v1/audio/transcriptions"]["POST"] = &Api::Transcriptions;
+  routes_["/v1/models"]["GET"] = &Api::ListModels;
+  routes_["/tokenize"]["POST"] = &Api::Tokenize;
+  routes_["/detokenize"]["POST"] = &Api::Detokenize;
+  routes_["/apply-template"]["POST"] = &Api::ApplyTemplate;
+  routes_["/health"]["GET"] = &Api::Health;
+  routes_["/metrics"]["GET"] = &Api::Metrics;
+}
+
+Api::~Api() = default;
+
+void Api::Handle(std::shared_ptr<const HttpRequest> request, std::shared_ptr<Exchange> exchange) {
+  Call call{std::move(request), std::move(exchange), {}};
+  const std::string method = call.request->method == "HEAD" ? "GET" : call.request->method;
+  const std::map<std::string, Route>* methods = nullptr;
+  static const std::map<std::string, Route> kModel = {{"GET", &Api::GetModel}};
+  static const std::map<std::string, Route> kResponse = {{"GET", &Api::GetResponse}, {"DELETE", &Api::DeleteResponse}};
+  if (const auto it = routes_.find(call.request->path); it != routes_.end()) {
+    methods = &it->second;
+  } else if (call.request->path.starts_with("/v1/models/")) {
+    methods = &kModel;
+  } else if (call.request->path.starts_with("/v1/responses/")) {
+    methods = &kResponse;
+  }
+  if (methods == nullptr) {
+    return SendError(*call.exchange, {404, Cat("there is no ", method, " ", call.request->path), "not_found", {}});
+  }
+  const auto route = methods->find(method);
+  if (route == methods->end()) {
+    ApiError error{405, Cat(call.request->path, " takes ", methods->begin()->first), "method_not_allowed", {}};
+    HttpResponse response = ErrorResponse(error);
+    response.headers.emplace_back("Allow", methods->begin()->first);
+    return call.exchange->Send(std::move(response));
+  }
+  const auto type = call.request->Header("content-type").value_or("");
+  if (method == "POST" && !type.starts_with("multipart/")) {
+    if (const auto error = ParseBody(call.request->body, call.body)) return SendError(*call.exchange, *error);
+  }
+  (this->*route->second)(call);
+}
+
+std::shared_ptr<LoadedModel> Api::ModelFor(Call& call, const std::optional<std::string>& id) {
+  auto model = models_.Get(id.value_or(models_.default_id()));
+  if (model) return *model;
+  ApiError error = ToApiError(model.error(), "model");
+  if (error.status == 404) error.code = "model_not_found";
+  if (error.status == 400) error.status = 500, error.code = "model_error";
+  SendError(*call.exchange, error);
+  return nullptr;
+}
+
+// --- generating routes ----------------------------------------------------------------------------------------------
+
+std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequest& chat, const std::string& param,
+                                        std::shared_ptr<Prompt>& out) {
+  if (model.chat_template == nullptr) return ApiError{400, model.template_error, "no_chat_template", "model"};
+  PromptRequest request;
+  request.messages = chat.conversation.messages;
+  request.tools = chat.tools;
+  request.render.enable_thinking = chat.thinking;
+  request.render.extra = chat.template_extra;
+  request.load = [&](const nlohmann::json& part) -> Result<std::string> {
+    return chat.conversation.media[part["index"].get<size_t>()];
+  };
+  auto prompt = BuildPrompt(model.config, *model.tokenizer, *model.chat_template, request);
+  if (!prompt) {
+    ApiError error = ToApiError(prompt.error(), param);
+    if (error.status == 404 || error.status == 503) error.status = 400;
+    // "messages[2].content[1]: ..." names the part itself.
+    const std::string& text = prompt.error().message;
+    if (text.starts_with("messages[")) error.param = text.substr(0, text.find(": "));
+    return error;
+  }
+  out = std::make_shared<Prompt>(std::move(*prompt));
+  return CheckLength(model, *out, param);
+}
+
+namespace {
+
+std::optional<ApiError> RefuseConstraints(const ChatRequest& chat) {
+  const auto refuse = [](const char* param, std::string what) {
+    return ApiError{400, Cat(param, ": ", what, " needs constrained decoding, which this build does not have"),
+                    "unsupported", param};
+  };
+  if (chat.format.kind != ResponseFormat::Kind::kText) return refuse("response_format", "a JSON format");
+  if (chat.tool_choice.kind == ToolChoice::Kind::kRequired || chat.tool_choice.kind == ToolChoice::Kind::kNamed) {
+    return refuse("tool_choice", "a forced tool call");
+  }
+  if (!chat.tools.is_array()) return std::nullopt;
+  for (size_t i = 0; i < chat.tools.size(); ++i) {
+    if (!chat.tools[i]["function"].contains("strict")) continue;
+    const std::string param = Cat("tools[", i, "].function.strict");
+    return refuse(param.c_str(), "a strict tool");
+  }
+  return std::nullopt;
+}
+
+// The prompt ends inside a thinking channel that it opened itself.
+bool EndsThinking(const Tokenizer& tokenizer, const Prompt& prompt) {
+  const auto open = tokenizer.Find("<|channel>"), close = tokenizer.Find("<channel|>"), turn = tokenizer.Find("<|turn>");
+  for (auto id = prompt.ids.rbegin(); id != prompt.ids.rend(); ++id) {
+    if (open && *id == *open) return true;
+    if ((close && *id == *close) || (turn && *id == *turn)) return false;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::optional<ApiError> ChatRuns(const LoadedModel& model, const ChatRequest& chat, std::shared_ptr<const Prompt> prompt,
+                                 const std::string& tenant, std::vector<Job::Run>& out) {
+  if (auto error = RefuseConstraints(chat)) return error;
+  const bool calls = chat.tools.is_array() && chat.tool_choice.kind != ToolChoice::Kind::kNone;
+  for (int choice = 0; choice < chat.common.choices; ++choice) {
+    Job::Run run;
+    run.request = MakeGeneration(model, prompt, chat.common, tenant, choice);
+    if (!calls && model.call_open) run.request.sampling.suppress.push_back(*model.call_open);
+    run.answer.thinking = EndsThinking(*model.tokenizer, *prompt);
+    run.answer.thinking_budget = chat.thinking_budget;
+    run.answer.one_call = !chat.parallel_calls;
+    run.answer.stop = chat.common.stop;
+    out.push_back(std::move(run));
+  }
+  return std::nullopt;
+}
+
+void Api::Chat(Call& call) {
+  ChatRequest chat;
+  if (const auto error = ReadChat(call.body, limits_, chat)) return SendError(*call.exchange, *error);
+  call.body = nullptr;  // pictures are large
+  const auto model = ModelFor(call, chat.common.model);
+  if (model == nullptr) return;
+  std::shared_ptr<Prompt> prompt;
+  std::vector<Job::Run> runs;
+  auto error = BuildChatPrompt(*model, chat, "messages", prompt);
+  if (!error) error = ChatRuns(*model, chat, prompt, call.request->tenant, runs);
+  if (error) return SendError(*call.exchange, *error);
+  MakeChatJob(call.exchange, model, chat.common)->Start(std::move(runs));
+}
+
+void Api::Completions(Call& call) {
+  CompletionRequest completion;
+  if (const auto error = ReadCompletion(call.body, limits_, completion)) return SendError(*call.exchange, *error);
+  const auto model = ModelFor(call, completion.common.model);
+  if (model == nullptr) return;
+  if (completion.prompts.size() * completion.common.choices > 128) {
+    return SendError(*call.exchange, {400, "n: expected at most 128 answers in one request", "invalid_value", "n"});
+  }
+  std::vector<Job::Run> runs;
+  for (const auto& text : completion.prompts) {
+    auto prompt = std::make_shared<Prompt>();
+    if (const auto* ids = std::get_if<std::vector<TokenId>>(&text)) {
+      prompt->ids = *ids;
+    } else {
+      *prompt = RawPrompt(*model->tokenizer, std::get<std::string>(text));
+      const auto bos = model->tokenizer->bos();
+      if (bos && (prompt->ids.empty() || prompt->ids[0] != *bos)) prompt->ids.insert(prompt->ids.begin(), *bos);
+    }
+    auto error = CheckLength(*model, *prompt, "prompt");
+    for (const TokenId id : prompt->ids) {
+      if (id >= model->engine->vocab()) error = ApiError{400, Cat("prompt: ", id, " is not a token"), "invalid_value", "prompt"};
+    }
+    if (error) return SendError(*call.exchange, *error);
+    for (int i = 0; i < completion.common.choices; ++i) {
+      Job::Run run;
+      run.request = MakeGeneration(*model, prompt, completion.common, call.request->tenant, i);
+      run.answer.chat = false;
+      run.answer.stop = completion.common.stop;
+      runs.push_back(std::move(run));
+    }
+  }
+  MakeCompletionJob(call.exchange, model, completion.common)->Start(std::move(runs));
+}
+
+namespace {
+
+// What came before goes in front; its media keep their numbers.
+void Prepend(const Conversation& before, Conversation& conversation) {
+  for (Json& message : conversation.messages) {
+    if (!message["content"].is_array()) continue;
+    for (Json& part : message["content"]) {
+      if (part.contains("index")) part["index"] = part["index"].get<size_t>() + before.media.size();
+    }
+  }
+  Conversation all = before;
+  for (Json& message : conversation.messages) all.messages.push_back(std::move(message));
+  for (std::string& medium : conversation.media) all.media.push_back(std::move(medium));
+  conversation = std::move(all);
+}
+
+}  // namespace
+
+void Api::Responses(Call& call) {
+  ResponsesJobInput input{.request = {}, .tenant = call.request->tenant, .store = &responses_};
+  ResponsesRequest& r = input.request;
+  if (const auto error = ReadResponses(call.body, limits_, r)) return SendError(*call.exchange, *error);
+  call.body = nullptr;
+  const auto model = ModelFor(call, r.chat.common.model);
+  if (model == nullptr) return;
+  if (r.previous) {
+    const auto before = responses_.Get(call.request->tenant, *r.previous);
+    if (!before) {
+      return SendError(*call.exchange, {404, Cat("previous_response_id: there is no response ", *r.previous),
+                                        "previous_response_not_found", "previous_response_id"});
+    }
+    Prepend(before->conversation, r.chat.conversation);
+  }
+  Json& messages = r.chat.conversation.messages;
+  if (messages.empty()) return SendError(*call.exchange, {400, "input: expected at least one item", "invalid_value", "input"});
+  const bool instructed = !r.instructions.empty();
+  if (instructed) messages.insert(messages.begin(), Json{{"role", "system"}, {"content", r.instructions}});
+  std::shared_ptr<Prompt> prompt;
+  std::vector<Job::Run> runs;
+  auto error = BuildChatPrompt(*model, r.chat, "input", prompt);
+  if (!error) error = ChatRuns(*model, r.chat, prompt, call.request->tenant, runs);
+  if (error) return SendError(*call.exchange, *error);
+  if (instructed) messages.erase(messages.begin());  // they are not carried over
+  MakeResponsesJob(call.exchange, model, std::move(input))->Start(std::move(runs));
+}
+
+void Api::GetResponse(Call& call) {
+  const std::string id = call.request->path.substr(std::string_view("/v1/responses/").size());
+  const auto stored = responses_.Get(call.request->tenant, id);
+  if (!stored) return SendError(*call.exchange, {404, Cat("there is no response ", id), "response_not_found", {}});
+  SendJson(*call.exchange, stored->object);
+}
+
+void Api::DeleteResponse(Call& call) {
+  const std::string id = call.request->path.substr(std::string_view("/v1/responses/").size());
+  if (!responses_.Erase(call.request->tenant, id)) {
+    return SendError(*call.exchange, {404, Cat("there is no response ", id), "response_not_found", {}});
+  }
+  SendJson(*call.exchange, {{"id", id}, {"object", "response"}, {"deleted", true}});
+}
+
+// --- models ---------------------------------------------------------------------------------------------------------
+
+OrderedJson Api::DescribeModel(const std::string& id) const {
+  OrderedJson out = {{"id", id}, {"object", "model"}, {"created", 0}, {"owned_by", "facet"}};
+  const auto model = models_.Loaded(id);
+  if (model == nullptr) {
+    out["status"] = {{"value", "unloaded"}};
+    return out;
+  }
+  const int context = model->engine->context();
+  out["created"] = model->created;
+  out["status"] = {{"value", "loaded"}};
+  out["context_length"] = context;
+  out["max_model_len"] = context;
+  out["architecture"] = {{"input_modalities", model->Modalities()}, {"output_modalities", {"text"}}};
+  out["meta"] = {{"n_ctx", context}, {"n_ctx_train", model->config.text.context}, {"n_vocab", model->engine->vocab()}};
+  return out;
+}
+
+void Api::ListModels(Call& call) {
+  OrderedJson body = {{"object", "list"}, {"data", OrderedJson::array()}};
+  for (const std::string& id : models_.ids()) body["data"].push_back(DescribeModel(id));
+  SendJson(*call.exchange, body);
+}
+
+void Api::GetModel(Call& call) {
+  const std::string id = call.request->path.substr(std::string_view("/v1/models/").size());
+  const auto ids = models_.ids();
+  if (std::find(ids.begin(), ids.end(), id) == ids.end()) {
+    return SendError(*call.exchange, {404, Cat("the model '", id, "' does not exist"), "model_not_found", "model"});
+  }
+  SendJson(*call.exchange, DescribeModel(id));
+}
+
+// --- text and tokens ------------------------------------------------------------------------------------------------
+
+void Api::Tokenize(Call& call) {
+  Fields fields(call.body, "");
+  const auto id = fields.String("model", 1024);
+  const auto content = fields.String("content", SIZE_MAX), prompt = fields.String("prompt", SIZE_MAX);
+  const bool special = fields.Bool("parse_special").value_or(true);
+  const bool bos = fields.Bool("add_special").value_or(false);
+  const bool pieces = fields.Bool("with_pieces").value_or(false);
+  if (!content && !prompt) fields.Require("content");
+  fields.Done();
+  if (fields.error()) return SendError(*call.exchange, *fields.error());
+  const auto model = ModelFor(call, id);
+  if (model == nullptr) return;
+  const std::string& text = content ? *content : *prompt;
+  std::vector<TokenId> ids = special ? model->tokenizer->Encode(text) : model->tokenizer->EncodePlain(text);
+  if (bos && model->tokenizer->bos()) ids.insert(ids.begin(), *model->tokenizer->bos());
+  OrderedJson body = {{"tokens", OrderedJson::array()}, {"count", ids.size()}, {"max_model_len", model->engine->context()}};
+  for (const TokenId token : ids) {
+    if (pieces) {
+      body["tokens"].push_back({{"id", token}, {"piece", model->tokenizer->Piece(token)}});
+    } else {
+      body["tokens"].push_back(token);
+    }
+  }
+  SendJson(*call.exchange, body);
+}
+
+void Api::Detokenize(Call& call) {
+  Fields fields(call.body, "");
+  const auto id = fields.String("model", 1024);
+  fields.Require("tokens");
+  const Json* tokens = fields.Array("tokens", 1 << 20);
+  fields.Done();
+  std::vector<TokenId> ids;
+  for (size_t i = 0; fields.ok() && i < tokens->size(); ++i) {
+    const Json& token = (*tokens)[i];
+    if (!token.is_number_integer() || token.get<double>() < 0 || token.get<double>() > INT32_MAX) {
+      fields.Fail(Cat("tokens[", i, "]"), Cat("expected a token id but got ", Show(token)), "invalid_type");
+    } else {
+      ids.push_back(token.get<TokenId>());
+    }
+  }
+  if (fields.error()) return SendError(*call.exchange, *fields.error());
+  const auto model = ModelFor(call, id);
+  if (model == nullptr) return;
+  const std::string text = model->tokenizer->Decode(ids);
+  SendJson(*call.exchange, {{"content", text}, {"prompt", text}});
+}
+
+void Api::ApplyTemplate(Call& call) {
+  ChatRequest chat;
+  if (const auto error = ReadChat(call.body, limits_, chat)) return SendError(*call.exchange, *error);
+  const auto model = ModelFor(call, chat.common.model);
+  if (model == nullptr) return;
+  std::shared_ptr<Prompt> prompt;
+  if (const auto error = BuildChatPrompt(*model, chat, "messages", prompt)) return SendError(*call.exchange, *error);
+  SendJson(*call.exchange, {{"prompt", prompt->text}, {"tokens", prompt->ids.size()}});
+}
+
+// --- state ----------------------------------------------------------------------------------------------------------
+
+void Api::Health(Call& call) {
+  const char* status = draining_ ? "draining" : models_.ready() ? "ok" : "loading";
+  HttpResponse response{.body = Dump(OrderedJson{{"status", status}}), .headers = {}};
+  if (draining_ || !models_.ready()) {
+    response.status = 503;
+    response.body = ErrorBody({503, Cat("the server is ", status), status, std::nullopt});
+  }
+  call.exchange->Send(std::move(response));
+}
+
+void Api::Metrics(Call& call) {
+  call.exchange->Send({.content_type = "text/plain; version=0.0.4", .body = MetricsText(models_), .headers = {}});
+}
+
+}  // namespace facet::serve

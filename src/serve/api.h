@@ -1,0 +1,89 @@
+// The routes of the OpenAI API and those beside it.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "serve/http.h"
+#include "serve/job.h"
+#include "serve/models.h"
+#include "serve/requests.h"
+#include "serve/responses.h"
+
+namespace facet::serve {
+
+class Api {
+ public:
+  Api(Models& models, ApiLimits limits = {});
+  ~Api();
+
+  // Answers a request, now or later. Called from many threads.
+  void Handle(std::shared_ptr<const HttpRequest> request, std::shared_ptr<Exchange> exchange);
+  // /health says so from now on.
+  void SetDraining() { draining_ = true; }
+
+ private:
+  struct Call {
+    std::shared_ptr<const HttpRequest> request;
+    std::shared_ptr<Exchange> exchange;
+    Json body;
+  };
+  using Route = void (Api::*)(Call&);
+
+  void Chat(Call& call);
+  void Completions(Call& call);
+  void Responses(Call& call);
+  void GetResponse(Call& call);
+  void DeleteResponse(Call& call);
+  void Transcriptions(Call& call);
+  void ListModels(Call& call);
+  void GetModel(Call& call);
+  void Tokenize(Call& call);
+  void Detokenize(Call& call);
+  void ApplyTemplate(Call& call);
+  void Health(Call& call);
+  void Metrics(Call& call);
+
+  std::shared_ptr<LoadedModel> ModelFor(Call& call, const std::optional<std::string>& id);
+  OrderedJson DescribeModel(const std::string& id) const;
+
+  Models& models_;
+  ApiLimits limits_;
+  ResponseStore responses_;
+  std::atomic<bool> draining_{false};
+  std::map<std::string, std::map<std::string, Route>> routes_;  // by path and method
+};
+
+void SendError(Exchange& exchange, const ApiError& error);
+void SendJson(Exchange& exchange, const OrderedJson& body);
+
+// Renders, decodes media, tokenises. Errors name the part.
+std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequest& chat, const std::string& param,
+                                        std::shared_ptr<Prompt>& out);
+// Runs for all choices of a chat; refuses what cannot be enforced.
+std::optional<ApiError> ChatRuns(const LoadedModel& model, const ChatRequest& chat, std::shared_ptr<const Prompt> prompt,
+                                 const std::string& tenant, std::vector<Job::Run>& out);
+
+// Jobs by API.
+std::shared_ptr<Job> MakeChatJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model, Common common);
+std::shared_ptr<Job> MakeCompletionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
+                                       Common common);
+
+// Text, subtitles and timings of a sound that was cut into segments, one choice each.
+struct TranscriptionRequest {
+  std::optional<std::string> model;
+  std::string file, prompt, language, format = "json";
+  double temperature = 0;
+  bool stream = false;
+};
+std::optional<ApiError> ReadTranscription(const HttpRequest& request, TranscriptionRequest& out);
+std::shared_ptr<Job> MakeTranscriptionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
+                                          const TranscriptionRequest& request, std::vector<double> bounds);
+
+// /metrics in the Prometheus text format.
+std::string MetricsText(const Models& models);
+
+}  // namespace facet::serve

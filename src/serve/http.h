@@ -1,0 +1,85 @@
+// What the routes see of HTTP: a request, an answer, and the exchange that carries it. Nothing here knows sockets.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace facet::serve {
+
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+struct HttpRequest {
+  std::string method;
+  std::string path;   // percent-decoded, without the query
+  std::string query;  // as it came
+  Headers headers;    // names in lower case
+  std::string body;
+  std::string tenant;  // which API key was shown, as a digest; empty where the server asks for none
+
+  // The first header of that (lower case) name.
+  std::optional<std::string_view> Header(std::string_view name) const;
+  size_t CountHeaders(std::string_view name) const;
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  Headers headers;
+};
+
+// The error body of the OpenAI API: {"error": {"message", "type", "param", "code"}}.
+struct ApiError {
+  int status = 400;
+  std::string message;
+  std::string code;                  // e.g. "invalid_value"
+  std::optional<std::string> param;  // e.g. "messages[2].content"
+};
+
+std::string_view ErrorType(int status);
+std::string ErrorBody(const ApiError& error);
+HttpResponse ErrorResponse(const ApiError& error);
+// An error of the layers below: its kind chooses the status.
+ApiError ToApiError(const Error& error, std::optional<std::string> param = std::nullopt);
+
+// One request's way back to its client. Safe from any thread; what comes after the client has gone is dropped.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+
+  // A complete answer. Exactly one of Send and BeginStream is called, once.
+  virtual void Send(HttpResponse response) = 0;
+
+  // 200 with server-sent events: the headers go out now.
+  virtual void BeginStream() = 0;
+  virtual void Write(std::string bytes) = 0;
+  virtual void End() = 0;
+  // Text of the comment that keeps an idle stream alive.
+  virtual void SetComment(std::string text) = 0;
+
+  // Bytes that the client has not taken yet.
+  virtual size_t Pending() const = 0;
+  virtual bool Closed() const = 0;
+  // Calls `gone` once when the client leaves before the end; at once where it has left already.
+  virtual void OnClose(std::function<void()> gone) = 0;
+};
+
+using Handler = std::function<void(std::shared_ptr<const HttpRequest>, std::shared_ptr<Exchange>)>;
+
+// "data: {...}\n\n", with an event name where there is one.
+std::string ServerSentEvent(std::string_view data, std::string_view event = {});
+
+// Decodes %XX; nothing where a sequence is broken or the result holds a NUL.
+std::optional<std::string> PercentDecode(std::string_view text);
+
+// The standard phrase of a status code.
+std::string_view ReasonPhrase(int status);
+
+}  // namespace facet::serve

@@ -1,0 +1,612 @@
+#include "serve/http_server.h"
+
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <cctype>
+#include <ctime>
+#include <mutex>
+#include <set>
+
+#include "base/log.h"
+
+// GCC 12 takes the coroutine frames of Asio for a mismatch of new and delete.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
+namespace facet::serve {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+using asio::awaitable;
+using asio::use_awaitable;
+
+using Parser = http::request_parser<http::string_body>;
+
+// The state that a handler writes to and the connection's coroutine sends from.
+class Core : public std::enable_shared_from_this<Core> {
+ public:
+  explicit Core(asio::io_context& io) : io_(io), wake_(io) {}
+
+  // --- handler side, any thread ---
+  void Send(HttpResponse response) {
+    const std::lock_guard lock(mutex_);
+    if (mode_ != Mode::kWaiting) return;
+    mode_ = Mode::kWhole;
+    response_ = std::move(response);
+    ended_ = true;
+    Wake();
+  }
+  void BeginStream() {
+    const std::lock_guard lock(mutex_);
+    if (mode_ != Mode::kWaiting) return;
+    mode_ = Mode::kStream;
+    Wake();
+  }
+  void Write(std::string bytes) {
+    const std::lock_guard lock(mutex_);
+    if (mode_ != Mode::kStream || ended_ || closed_) return;
+    outgoing_ += bytes;
+    Wake();
+  }
+  void End() {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    Wake();
+  }
+  void SetComment(std::string text) {
+    std::replace_if(text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+    const std::lock_guard lock(mutex_);
+    comment_ = std::move(text);
+  }
+  size_t Pending() const {
+    const std::lock_guard lock(mutex_);
+    return outgoing_.size() + in_flight_;
+  }
+  bool Closed() const {
+    const std::lock_guard lock(mutex_);
+    return closed_;
+  }
+  void OnClose(std::function<void()> gone) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!closed_) {
+        gone_ = std::move(gone);
+        return;
+      }
+    }
+    gone();
+  }
+  // The handler has let go of the exchange.
+  void Abandon() {
+    Send(ErrorResponse({500, "the request ended without an answer", "internal_error", std::nullopt}));
+    End();
+  }
+
+  // --- connection side, io thread ---
+  void ClientGone() {
+    std::function<void()> gone;
+    {
+      const std::lock_guard lock(mutex_);
+      if (closed_ || (ended_ && outgoing_.empty())) return;
+      closed_ = true;
+      outgoing_.clear();
+      gone = std::move(gone_);
+      Wake();
+    }
+    if (gone) gone();
+  }
+  // Nothing will be sent any more: forgets the callback, which may hold what holds this.
+  void Finish() {
+    std::function<void()> gone;
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    gone.swap(gone_);
+  }
+
+  enum class Mode { kWaiting, kWhole, kStream };
+  struct Work {
+    Mode mode = Mode::kWaiting;
+    bool ended = false, closed = false;
+    std::string bytes;
+  };
+  // What there is to do now; takes the bytes.
+  Work Take() {
+    const std::lock_guard lock(mutex_);
+    Work work{mode_, ended_, closed_, {}};
+    work.bytes.swap(outgoing_);
+    in_flight_ = work.bytes.size();
+    return work;
+  }
+  void Sent() {
+    const std::lock_guard lock(mutex_);
+    in_flight_ = 0;
+  }
+  HttpResponse TakeResponse() {
+    const std::lock_guard lock(mutex_);
+    return std::move(response_);
+  }
+  std::string Comment() const {
+    const std::lock_guard lock(mutex_);
+    return comment_.empty() ? "keepalive" : "keepalive " + comment_;
+  }
+  // Until something has been written, or the time is over.
+  awaitable<void> Wait(std::chrono::milliseconds time) {
+    {
+      const std::lock_guard lock(mutex_);
+      const bool idle = mode_ == waited_mode_ && !ended_ && !closed_ && outgoing_.empty();
+      waited_mode_ = mode_;
+      if (!idle) co_return;
+      waiting_ = true;
+    }
+    error_code ec;
+    wake_.expires_after(time);
+    co_await wake_.async_wait(asio::redirect_error(use_awaitable, ec));
+    const std::lock_guard lock(mutex_);
+    waiting_ = false;
+  }
+
+ private:
+  // With the mutex held. The post runs after the coroutine has begun to wait: both are on the io thread.
+  void Wake() {
+    if (!waiting_) return;
+    waiting_ = false;
+    asio::post(io_, [self = shared_from_this()] { self->wake_.cancel(); });
+  }
+
+  asio::io_context& io_;
+  asio::steady_timer wake_;
+  mutable std::mutex mutex_;
+  Mode mode_ = Mode::kWaiting, waited_mode_ = Mode::kWaiting;
+  bool ended_ = false, closed_ = false, waiting_ = false;
+  HttpResponse response_;
+  std::string outgoing_, comment_;
+  size_t in_flight_ = 0;
+  std::function<void()> gone_;
+};
+
+// What handlers hold: answers for them when they forget to.
+class Handle : public Exchange {
+ public:
+  explicit Handle(std::shared_ptr<Core> core) : core_(std::move(core)) {}
+  ~Handle() override { core_->Abandon(); }
+  void Send(HttpResponse response) override { core_->Send(std::move(response)); }
+  void BeginStream() override { core_->BeginStream(); }
+  void Write(std::string bytes) override { core_->Write(std::move(bytes)); }
+  void End() override { core_->End(); }
+  void SetComment(std::string text) override { core_->SetComment(std::move(text)); }
+  size_t Pending() const override { return core_->Pending(); }
+  bool Closed() const override { return core_->Closed(); }
+  void OnClose(std::function<void()> gone) override { core_->OnClose(std::move(gone)); }
+
+ private:
+  std::shared_ptr<Core> core_;
+};
+
+std::string HttpDate() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char text[64];
+  std::strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &utc);
+  return text;
+}
+
+struct HeadOptions {
+  bool keep = true, stream = false, chunked = false;
+};
+
+std::string ResponseHead(const HttpResponse& response, const Headers& extra, HeadOptions options) {
+  std::string head = Cat("HTTP/1.1 ", response.status, ' ', ReasonPhrase(response.status), "\r\nDate: ", HttpDate(),
+                         "\r\nX-Content-Type-Options: nosniff\r\n");
+  if (response.status != 204) head += Cat("Content-Type: ", response.content_type, "\r\n");
+  if (options.stream) {
+    head += "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+    if (options.chunked) head += "Transfer-Encoding: chunked\r\n";
+  } else if (response.status != 204) {
+    head += Cat("Cache-Control: no-store\r\nContent-Length: ", response.body.size(), "\r\n");
+  }
+  head += options.keep ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
+  for (const Headers* headers : {&response.headers, &extra}) {
+    for (const auto& [name, value] : *headers) head += Cat(name, ": ", value, "\r\n");
+  }
+  return head + "\r\n";
+}
+
+std::string Chunk(std::string bytes) {
+  char size[20];
+  std::snprintf(size, sizeof(size), "%zx\r\n", bytes.size());
+  return size + std::move(bytes) + "\r\n";
+}
+
+// True once the peer has closed, also behind unread bytes.
+bool PeerClosed(int fd) {
+  pollfd entry{.fd = fd, .events = POLLRDHUP, .revents = 0};
+  return poll(&entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+std::optional<ApiError> ParseError(const error_code& ec, const HttpOptions& options) {
+  if (ec == http::error::end_of_stream || ec == asio::error::operation_aborted || ec == asio::error::eof ||
+      ec == asio::error::connection_reset) {
+    return std::nullopt;
+  }
+  if (ec == http::error::header_limit) {
+    return ApiError{431, Cat("headers are longer than ", options.max_header, " bytes"), "headers_too_large", {}};
+  }
+  if (ec == http::error::body_limit) {
+    return ApiError{413, Cat("the body is longer than ", options.max_body, " bytes"), "body_too_large", {}};
+  }
+  if (ec == beast::error::timeout) {
+    return ApiError{408, "the request did not arrive in time", "request_timeout", {}};
+  }
+  if (ec == http::error::partial_message) return std::nullopt;
+  return ApiError{400, Cat("malformed HTTP request: ", ec.message()), "bad_request", {}};
+}
+
+}  // namespace
+
+// One client connection.
+struct Session {
+  explicit Session(tcp::socket socket) : stream(std::move(socket)) {}
+  beast::tcp_stream stream;
+  beast::flat_buffer buffer;
+  bool busy = false;  // inside an exchange
+};
+
+struct HttpServer::State : std::enable_shared_from_this<State> {
+  HttpOptions options;
+  Handler handler;
+  asio::io_context io{1};
+  tcp::acceptor acceptor{io};
+  asio::thread_pool workers;
+  asio::steady_timer drain_timer{io};
+  std::set<std::shared_ptr<Session>> sessions;  // io thread only
+  std::set<std::shared_ptr<Core>> cores;        // io thread only
+  std::atomic<bool> draining{false};
+  std::atomic<int> connections{0};
+
+  State(HttpOptions o, Handler h) : options(std::move(o)), handler(std::move(h)), workers(options.workers) {}
+
+  awaitable<void> Accept();
+  awaitable<void> Serve(std::shared_ptr<Session> session);
+  awaitable<bool> Exchange(Session& session, std::shared_ptr<Session> keep);
+  awaitable<bool> Answer(Session& session, const HttpResponse& response, const Headers& extra, HeadOptions options,
+                         bool head_only);
+  awaitable<bool> Refuse(Session& session, const ApiError& error, const Headers& extra);
+  awaitable<bool> Reply(Session& session, std::shared_ptr<Core> core, const Parser& parser, const Headers& extra);
+  awaitable<bool> Stream(Session& session, std::shared_ptr<Core> core, const Headers& extra, HeadOptions head);
+  awaitable<void> Watch(std::shared_ptr<Session> session, std::shared_ptr<Core> core);
+  awaitable<bool> WriteAll(Session& session, std::string_view bytes);
+  void BeginDrain();
+  void EndIfDrained();
+};
+
+namespace {
+
+HttpRequest ReadHead(const Parser& parser, std::optional<ApiError>& error) {
+  HttpRequest request;
+  const auto& message = parser.get();
+  request.method = std::string(message.method_string());
+  for (const auto& field : message) {
+    std::string name(field.name_string());
+    for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    request.headers.emplace_back(std::move(name), std::string(field.value()));
+  }
+  const std::string_view target(message.target().data(), message.target().size());
+  const size_t question = target.find('?');
+  if (question != std::string_view::npos) request.query = target.substr(question + 1);
+  const auto path = PercentDecode(target.substr(0, question));
+  if (!target.starts_with('/') || !path) {
+    error = ApiError{400, "expected a request target that begins with '/'", "bad_target", std::nullopt};
+  } else {
+    request.path = *path;
+  }
+  return request;
+}
+
+HttpResponse Preflight() {
+  HttpResponse response{.status = 204, .body = {}, .headers = {}};
+  response.headers = {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
+                      {"Access-Control-Allow-Headers", "Authorization, Content-Type, X-Api-Key"},
+                      {"Access-Control-Max-Age", "600"}};
+  return response;
+}
+
+}  // namespace
+
+awaitable<bool> HttpServer::State::WriteAll(Session& session, std::string_view bytes) {
+  // Piece by piece, so that the time limit is for progress and not for the whole.
+  while (!bytes.empty()) {
+    error_code ec;
+    session.stream.expires_after(options.write_timeout);
+    const size_t n = co_await session.stream.async_write_some(
+        asio::const_buffer(bytes.data(), std::min<size_t>(bytes.size(), 64 << 10)),
+        asio::redirect_error(use_awaitable, ec));
+    if (ec) co_return false;
+    bytes.remove_prefix(n);
+  }
+  session.stream.expires_never();
+  co_return true;
+}
+
+awaitable<bool> HttpServer::State::Answer(Session& session, const HttpResponse& response, const Headers& extra,
+                                          HeadOptions head, bool head_only) {
+  std::string bytes = ResponseHead(response, extra, head);
+  if (!head_only) bytes += response.body;
+  const bool sent = co_await WriteAll(session, bytes);
+  co_return sent&& head.keep;
+}
+
+// Answers before the body was read, and reads on for a moment so that the client sees the answer and not a reset.
+awaitable<bool> HttpServer::State::Refuse(Session& session, const ApiError& error, const Headers& extra) {
+  const HttpResponse response = ErrorResponse(error);
+  co_await Answer(session, response, extra, HeadOptions{.keep = false}, false);
+  error_code ec;
+  session.stream.socket().shutdown(tcp::socket::shutdown_send, ec);
+  session.stream.expires_after(std::chrono::seconds(1));
+  std::vector<char> sink(64 << 10);
+  for (size_t total = 0; total < size_t{64} << 20 && !ec;) {
+    total += co_await session.stream.async_read_some(asio::buffer(sink), asio::redirect_error(use_awaitable, ec));
+  }
+  co_return false;
+}
+
+awaitable<void> HttpServer::State::Watch(std::shared_ptr<Session> session, std::shared_ptr<Core> core) {
+  error_code ec;
+  auto& socket = session->stream.socket();
+  co_await socket.async_wait(tcp::socket::wait_read, asio::redirect_error(use_awaitable, ec));
+  if (ec || !socket.is_open()) {
+    core->ClientGone();
+    co_return;
+  }
+  char byte;
+  const ssize_t n = recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) core->ClientGone();
+}
+
+awaitable<bool> HttpServer::State::Stream(Session& session, std::shared_ptr<Core> core, const Headers& extra,
+                                          HeadOptions head) {
+  HttpResponse response{.content_type = "text/event-stream", .body = {}, .headers = {}};
+  const std::string headers = ResponseHead(response, extra, head);
+  bool open = co_await WriteAll(session, headers);
+  while (open) {
+    Core::Work work = core->Take();
+    if (work.closed) co_return false;
+    if (!work.bytes.empty()) {
+      const std::string bytes = head.chunked ? Chunk(std::move(work.bytes)) : std::move(work.bytes);
+      open = co_await WriteAll(session, bytes);
+      core->Sent();
+      continue;
+    }
+    if (work.ended) break;
+    const auto begin = std::chrono::steady_clock::now();
+    co_await core->Wait(options.keepalive);
+    if (std::chrono::steady_clock::now() - begin < options.keepalive) continue;
+    if (PeerClosed(session.stream.socket().native_handle())) co_return false;
+    std::string comment = Cat(": ", core->Comment(), "\n\n");
+    const std::string bytes = head.chunked ? Chunk(std::move(comment)) : std::move(comment);
+    open = co_await WriteAll(session, bytes);
+  }
+  if (open && head.chunked) open = co_await WriteAll(session, "0\r\n\r\n");
+  co_return open&& head.keep;
+}
+
+awaitable<bool> HttpServer::State::Reply(Session& session, std::shared_ptr<Core> core, const Parser& parser,
+                                         const Headers& extra) {
+  const bool http11 = parser.get().version() >= 11;
+  const bool head_only = parser.get().method() == http::verb::head;
+  for (;;) {
+    const Core::Work work = core->Take();
+    if (work.closed) co_return false;
+    const bool keep = parser.get().keep_alive() && !draining;
+    if (work.mode == Core::Mode::kWhole) {
+      const HttpResponse response = core->TakeResponse();
+      co_return co_await Answer(session, response, extra, HeadOptions{.keep = keep}, head_only);
+    }
+    if (work.mode == Core::Mode::kStream) {
+      const HeadOptions head{.keep = keep && http11, .stream = true, .chunked = http11};
+      co_return co_await Stream(session, core, extra, head);
+    }
+    co_await core->Wait(std::chrono::seconds(1));
+    if (PeerClosed(session.stream.socket().native_handle())) co_return false;
+  }
+}
+
+awaitable<bool> HttpServer::State::Exchange(Session& session, std::shared_ptr<Session> keep) {
+  error_code ec;
+  if (session.buffer.size() == 0) {
+    session.stream.expires_after(options.idle_timeout);
+    const size_t n = co_await session.stream.async_read_some(session.buffer.prepare(4096),
+                                                             asio::redirect_error(use_awaitable, ec));
+    if (ec) co_return false;
+    session.buffer.commit(n);
+  }
+  session.busy = true;
+  Parser parser;
+  parser.header_limit(options.max_header);
+  parser.body_limit(options.max_body);
+  session.stream.expires_after(options.header_timeout);
+  co_await http::async_read_header(session.stream, session.buffer, parser, asio::redirect_error(use_awaitable, ec));
+  Headers extra;
+  if (ec) {
+    const auto error = ParseError(ec, options);
+    if (error) co_await Refuse(session, *error, extra);
+    co_return false;
+  }
+  std::optional<ApiError> error;
+  auto request = std::make_shared<HttpRequest>(ReadHead(parser, error));
+  if (!error) error = CheckAccess(options.access, *request, extra);
+  if (!error && parser.content_length() && *parser.content_length() > options.max_body) {
+    error = ParseError(http::make_error_code(http::error::body_limit), options);
+  }
+  if (error) co_return co_await Refuse(session, *error, extra);
+  if (request->Header("expect") == "100-continue") {
+    if (!co_await WriteAll(session, "HTTP/1.1 100 Continue\r\n\r\n")) co_return false;
+  }
+  session.stream.expires_after(options.body_timeout);
+  co_await http::async_read(session.stream, session.buffer, parser, asio::redirect_error(use_awaitable, ec));
+  if (ec) {
+    error = ParseError(ec, options);
+    if (error) co_await Refuse(session, *error, extra);
+    co_return false;
+  }
+  session.stream.expires_never();
+  request->body = std::move(parser.get().body());
+  if (IsPreflight(*request)) {
+    const HttpResponse response = Preflight();
+    co_return co_await Answer(session, response, extra, HeadOptions{.keep = parser.get().keep_alive()}, false);
+  }
+  auto core = std::make_shared<Core>(io);
+  cores.insert(core);
+  asio::co_spawn(io, Watch(keep, core), asio::detached);
+  asio::post(workers, [this, request, exchange = std::make_shared<Handle>(core)] {
+    try {
+      handler(request, exchange);
+    } catch (const std::exception& e) {
+      spdlog::error("{} {}: {}", request->method, request->path, e.what());
+      exchange->Send(ErrorResponse({500, "internal error", "internal_error", std::nullopt}));
+      exchange->End();
+    }
+  });
+  const bool again = co_await Reply(session, core, parser, extra);
+  if (!again) core->ClientGone();
+  core->Finish();
+  cores.erase(core);
+  co_return again;
+}
+
+awaitable<void> HttpServer::State::Serve(std::shared_ptr<Session> session) {
+  sessions.insert(session);
+  ++connections;
+  error_code ec;
+  session->stream.socket().set_option(tcp::no_delay(true), ec);
+  while (!draining) {
+    const bool again = co_await Exchange(*session, session);
+    session->busy = false;
+    if (!again) break;
+  }
+  session->stream.socket().shutdown(tcp::socket::shutdown_both, ec);
+  session->stream.close();
+  sessions.erase(session);
+  --connections;
+  EndIfDrained();
+}
+
+awaitable<void> HttpServer::State::Accept() {
+  while (acceptor.is_open()) {
+    error_code ec;
+    tcp::socket socket(io);
+    co_await acceptor.async_accept(socket, asio::redirect_error(use_awaitable, ec));
+    if (ec == asio::error::operation_aborted || !acceptor.is_open()) co_return;
+    if (ec) {  // out of descriptors, most likely: wait until some are free
+      asio::steady_timer pause(io, std::chrono::milliseconds(100));
+      co_await pause.async_wait(asio::redirect_error(use_awaitable, ec));
+      continue;
+    }
+    if (connections >= options.max_connections) continue;  // closes it
+    auto session = std::make_shared<Session>(std::move(socket));
+    session->buffer.max_size(options.max_header + (size_t{1} << 20));
+    asio::co_spawn(io, Serve(session), asio::detached);
+  }
+}
+
+void HttpServer::State::BeginDrain() {
+  if (draining.exchange(true)) return;
+  if (options.on_drain) options.on_drain();
+  error_code ec;
+  acceptor.close(ec);
+  for (const auto& session : sessions) {
+    if (!session->busy) session->stream.cancel();
+  }
+  drain_timer.expires_after(options.drain);
+  drain_timer.async_wait([self = shared_from_this()](const error_code& wait) {
+    if (wait) return;
+    spdlog::warn("{} requests were cut off at the end of the drain time", self->cores.size());
+    for (const auto& core : std::set(self->cores)) core->ClientGone();
+    for (const auto& session : self->sessions) session->stream.close();
+    self->io.stop();
+  });
+  EndIfDrained();
+}
+
+void HttpServer::State::EndIfDrained() {
+  if (draining && sessions.empty()) io.stop();
+}
+
+HttpServer::HttpServer(HttpOptions options, Handler handler)
+    : state_(std::make_shared<State>(std::move(options), std::move(handler))) {}
+
+HttpServer::~HttpServer() {
+  state_->workers.join();
+}
+
+Result<void> HttpServer::Listen() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+  State& s = *state_;
+  error_code ec;
+  const std::string& name = s.options.address;
+  const auto address = asio::ip::make_address(name == "localhost" ? "127.0.0.1" : name, ec);
+  if (ec) return Error{Cat("--host: expected an IP address or localhost but got '", name, "'")};
+  const tcp::endpoint endpoint(address, s.options.port);
+  s.acceptor.open(endpoint.protocol(), ec);
+  if (!ec) s.acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
+  if (!ec) s.acceptor.bind(endpoint, ec);
+  if (!ec) s.acceptor.listen(asio::socket_base::max_listen_connections, ec);
+  if (ec) return Error{Cat(name, ":", s.options.port, ": ", ec.message()), ErrorKind::kIo};
+  return Ok();
+}
+
+uint16_t HttpServer::port() const {
+  error_code ec;
+  return state_->acceptor.local_endpoint(ec).port();
+}
+
+void HttpServer::Run() {
+  State& s = *state_;
+  asio::signal_set signals(s.io);
+  if (s.options.handle_signals) {
+    signals.add(SIGINT);
+    signals.add(SIGTERM);
+    signals.async_wait([&s](const error_code& ec, int) {
+      if (!ec) s.BeginDrain();
+    });
+  }
+  asio::co_spawn(s.io, s.Accept(), asio::detached);
+  s.io.run();
+  s.workers.join();
+}
+
+void HttpServer::Drain() {
+  asio::post(state_->io, [state = state_] { state->BeginDrain(); });
+}
+
+bool HttpServer::draining() const { return state_->draining; }
+int HttpServer::connections() const { return state_->connections; }
+
+}  // namespace facet::serve

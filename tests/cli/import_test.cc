@@ -1,0 +1,314 @@
+// The commands of the store, as processes: what a person types, and what is on the disk afterwards.
+#include <sys/stat.h>
+
+#include <chrono>
+#include <thread>
+
+#include "formats/store.h"
+#include "tools/test_hub.h"
+
+namespace facet {
+namespace {
+
+namespace fs = std::filesystem;
+using json = nlohmann::json;
+
+struct Outcome {
+  int status = -1;  // exit code; -signal where a signal ended it
+  std::string out, err;
+};
+
+class ImportTest : public ::testing::Test {
+ protected:
+  static constexpr const char* kRepo = "org/tiny";
+
+  void SetUp() override {
+    reference_ = fs::path(FACET_TESTS_DIR) / "reference/tiny";
+    for (const auto& entry : fs::directory_iterator(reference_ / "checkpoint")) {
+      hub_.Add(kRepo, entry.path().filename().string(), TestHub::Read(entry.path()));
+    }
+    for (const auto& entry : fs::directory_iterator(reference_ / "gguf")) {
+      hub_.Add("org/tiny-gguf", entry.path().filename().string(), TestHub::Read(entry.path()));
+    }
+  }
+
+  pid_t Spawn(std::vector<std::string> words) {
+    words.insert(words.begin(), FACET_BINARY);
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    const pid_t child = fork();
+    if (child != 0) return child;
+    const auto set = [](const char* name, const std::string& value) {
+      setenv(name, value.c_str(), 1);
+    };
+    for (const char* name : {"HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN_PATH"})
+      unsetenv(name);
+    set("HF_ENDPOINT", "http://127.0.0.1:" + std::to_string(hub_.hub_port()));
+    set("HF_HOME", (hub_.root() / "hf").string());
+    set("XDG_DATA_HOME", (hub_.root() / "data").string());
+    set("XDG_CACHE_HOME", (hub_.root() / "xdg-cache").string());
+    set("HOME", (hub_.root() / "home").string());
+    for (const auto& [name, value] : environment_) set(name.c_str(), value);
+    const int null = open("/dev/null", O_RDONLY);
+    const int out = open((hub_.root() / "out").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    const int err = open((hub_.root() / "err").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    dup2(null, 0);
+    dup2(out, 1);
+    dup2(err, 2);
+    execv(argv[0], argv.data());
+    _exit(127);
+  }
+
+  static int Wait(pid_t child) {
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+  }
+
+  Outcome Facet(const std::vector<std::string>& words) {
+    const int status = Wait(Spawn(words));
+    return {status, TestHub::Read(hub_.root() / "out"), TestHub::Read(hub_.root() / "err")};
+  }
+
+  // Every name leads to files that are there and whole.
+  void ExpectNoHalfModel() {
+    const Store store(hub_.root() / "data/facet");
+    std::vector<Error> damaged;
+    for (const StoredModel& model : store.List(&damaged)) {
+      EXPECT_TRUE(model.Missing().empty()) << model.files.name;
+      for (const StoredModel::Source& source : model.sources) {
+        const fs::path snapshot =
+            hub_.cache() / RepoId::Parse(source.repo)->folder() / "snapshots" / source.commit;
+        for (const std::string& file : source.files) {
+          EXPECT_EQ(TestHub::Read(snapshot / file),
+                    TestHub::Read(hub_.root() / "root" / source.repo / file))
+              << file;
+        }
+      }
+    }
+    EXPECT_TRUE(damaged.empty());
+    for (const std::string& name : TestHub::Tree(store.folder() / "models"))
+      EXPECT_TRUE(name.ends_with(".json")) << name;
+  }
+
+  TestHub hub_;
+  fs::path reference_;
+  std::vector<std::pair<std::string, std::string>> environment_;
+};
+
+TEST_F(ImportTest, ImportsACheckpoint) {
+  hub_.Start();
+  const Outcome done = Facet({"import", "--from-huggingface-repo=org/tiny", "tiny", "--json"});
+  ASSERT_EQ(done.status, 0) << done.err;
+  const json model = json::parse(done.out);
+  EXPECT_EQ(model["name"], "tiny");
+  EXPECT_EQ(model["sources"][0]["commit"], TestHub::kCommit);
+  EXPECT_EQ(model["model"],
+            (hub_.cache() / "models--org--tiny/snapshots" / TestHub::kCommit).string());
+  ExpectNoHalfModel();
+
+  const json listed = json::parse(Facet({"list", "--json"}).out);
+  ASSERT_EQ(listed["models"].size(), 1u);
+  EXPECT_EQ(listed["models"][0]["complete"], true);
+  EXPECT_EQ(listed["models"][0]["format"], "safetensors");
+  EXPECT_EQ(json::parse(Facet({"show", "tiny", "--json"}).out)["architecture"], "gemma4_unified");
+  EXPECT_EQ(Facet({"list", "--names"}).out, "tiny\n");
+}
+
+TEST_F(ImportTest, ImportsAGgufWithItsCompanions) {
+  hub_.Start();
+  Outcome done = Facet({"import", "--from-huggingface-repo=org/tiny-gguf", "tiny"});
+  EXPECT_EQ(done.status, 1);
+  for (const char* choice : {"model-f32.gguf", "model-q4_0.gguf", "model-q8_0.gguf"}) {
+    EXPECT_NE(done.err.find(choice), std::string::npos) << done.err;
+  }
+  EXPECT_FALSE(fs::exists(hub_.root() / "data"));
+  done = Facet({"import", "--from-huggingface-repo=org/tiny-gguf", "q4_0", "tiny", "--json"});
+  ASSERT_EQ(done.status, 0) << done.err;
+  const json model = json::parse(done.out);
+  EXPECT_EQ(fs::path(model["model"].get<std::string>()).filename(), "model-q4_0.gguf");
+  EXPECT_EQ(fs::path(model["mmproj"].get<std::string>()).filename(), "mmproj-f32.gguf");
+  EXPECT_EQ(fs::path(model["drafter"].get<std::string>()).filename(), "assistant-f32.gguf");
+  ExpectNoHalfModel();
+}
+
+TEST_F(ImportTest, ImportsLocalFilesInPlace) {
+  hub_.Start();
+  ASSERT_EQ(Facet({"import", (reference_ / "checkpoint").string(), "a"}).status, 0);
+  ASSERT_EQ(Facet({"import", (reference_ / "gguf/model-q8_0.gguf").string()}).status, 0);
+  EXPECT_EQ(Facet({"list", "--names"}).out, "a\nmodel-q8_0\n");
+  EXPECT_TRUE(hub_.Requests().empty());
+  const Outcome taken = Facet({"import", (reference_ / "gguf/model-q4_0.gguf").string(), "a"});
+  EXPECT_EQ(taken.status, 1);
+  EXPECT_NE(taken.err.find("--replace"), std::string::npos) << taken.err;
+  EXPECT_EQ(
+      Facet({"import", (reference_ / "gguf/model-q4_0.gguf").string(), "a", "--replace"}).status,
+      0);
+  EXPECT_EQ(Facet({"rename", "a", "b"}).status, 0);
+  EXPECT_EQ(Facet({"rm", "b", "--json"}).status, 0);
+  EXPECT_TRUE(fs::exists(reference_ / "gguf/model-q4_0.gguf"));
+  EXPECT_EQ(Facet({"list", "--names"}).out, "model-q8_0\n");
+}
+
+TEST_F(ImportTest, RemovesTheNameAndOnRequestTheFiles) {
+  hub_.Start();
+  ASSERT_EQ(Facet({"import", "--from-huggingface-repo=org/tiny", "one"}).status, 0);
+  ASSERT_EQ(Facet({"import", "--from-huggingface-repo=org/tiny", "two"}).status, 0);
+  const size_t blobs = TestHub::Tree(hub_.cache() / "models--org--tiny/blobs").size();
+  // The other name uses the same files.
+  json removed = json::parse(Facet({"rm", "--purge", "one", "--json"}).out);
+  EXPECT_EQ(removed["freed_bytes"], 0);
+  EXPECT_EQ(TestHub::Tree(hub_.cache() / "models--org--tiny/blobs").size(), blobs);
+  ExpectNoHalfModel();
+  ASSERT_EQ(Facet({"import", "--from-huggingface-repo=org/tiny", "one"}).status, 0);
+  ASSERT_EQ(Facet({"rm", "two"}).status, 0);
+  removed = json::parse(Facet({"rm", "one", "--purge", "--json"}).out);
+  EXPECT_GT(removed["freed_bytes"], 3'000'000);
+  EXPECT_TRUE(TestHub::Tree(hub_.cache() / "models--org--tiny/blobs").empty());
+  EXPECT_TRUE(TestHub::Tree(hub_.cache() / "models--org--tiny/snapshots").empty());
+}
+
+TEST_F(ImportTest, QuantizesACheckpoint) {
+  hub_.Start();
+  const Outcome done = Facet(
+      {"import", "--from-huggingface-repo=org/tiny", "--quantize", "q8_0", "small", "--json"});
+  ASSERT_EQ(done.status, 0) << done.err;
+  const json model = json::parse(done.out);
+  EXPECT_EQ(model["quantized"], "q8_0");
+  const fs::path owned = model["owned"].get<std::string>();
+  EXPECT_EQ(TestHub::Tree(owned), (std::set<std::string>{"mmproj-bf16.gguf", "model-q8_0.gguf"}));
+  EXPECT_EQ(json::parse(Facet({"show", "small", "--json"}).out)["architecture"], "gemma4");
+  const json removed = json::parse(Facet({"rm", "small", "--json"}).out);
+  EXPECT_GT(removed["freed_bytes"], 100'000);
+  EXPECT_GT(removed["kept_in_cache_bytes"], 3'000'000);
+  EXPECT_FALSE(fs::exists(owned));
+}
+
+TEST_F(ImportTest, SurvivesKillsAtTenRandomMoments) {
+  hub_.Start({{"rate", 3'000'000}});
+  std::mt19937 random(5);
+  int killed = 0;
+  for (int i = 0; i < 10; ++i) {
+    const pid_t child = Spawn({"import", "--from-huggingface-repo=org/tiny", "tiny"});
+    std::this_thread::sleep_for(std::chrono::milliseconds(10 + random() % 90));
+    kill(child, SIGKILL);
+    killed += Wait(child) == -SIGKILL;
+    ExpectNoHalfModel();
+  }
+  EXPECT_GT(killed, 3);
+  const Outcome done = Facet({"import", "--from-huggingface-repo=org/tiny", "tiny"});
+  ASSERT_EQ(done.status, 0) << done.err;
+  EXPECT_EQ(Facet({"list", "--names"}).out, "tiny\n");
+  ExpectNoHalfModel();
+  for (const std::string& name : TestHub::Tree(hub_.cache()))
+    EXPECT_FALSE(name.ends_with(".incomplete")) << name;
+}
+
+TEST_F(ImportTest, SurvivesKillsWhileItQuantizes) {
+  hub_.Start();
+  ASSERT_EQ(Facet({"import", "--from-huggingface-repo=org/tiny", "full"}).status, 0);
+  std::mt19937 random(6);
+  for (int i = 0; i < 10; ++i) {
+    const pid_t child =
+        Spawn({"import", "--from-huggingface-repo=org/tiny", "--quantize", "q4_0", "small"});
+    std::this_thread::sleep_for(std::chrono::milliseconds(20 + random() % 100));
+    kill(child, SIGKILL);
+    Wait(child);
+    ExpectNoHalfModel();
+  }
+  ASSERT_EQ(
+      Facet({"import", "--from-huggingface-repo=org/tiny", "--quantize", "q4_0", "small"}).status,
+      0);
+  ExpectNoHalfModel();
+  // What the kills left is gone.
+  std::set<fs::path> folders;
+  for (const auto& entry : fs::directory_iterator(hub_.root() / "data/facet/files"))
+    folders.insert(entry.path());
+  EXPECT_EQ(folders.size(), 1u);
+}
+
+TEST_F(ImportTest, StopsAtCtrlC) {
+  hub_.Start({{"rate", 500'000}});
+  const pid_t child = Spawn({"import", "--from-huggingface-repo=org/tiny", "tiny"});
+  std::this_thread::sleep_for(std::chrono::milliseconds(700));
+  kill(child, SIGINT);
+  EXPECT_EQ(Wait(child), 130);
+  EXPECT_NE(TestHub::Read(hub_.root() / "err").find("the same command goes on from here"),
+            std::string::npos);
+  ExpectNoHalfModel();
+}
+
+TEST_F(ImportTest, SaysWhatIsWrong) {
+  hub_.Start({{"corrupt", {"model.safetensors"}}, {"token", "hf_right"}});
+  const auto error = [&](std::vector<std::string> words) {
+    const Outcome outcome = Facet(words);
+    EXPECT_EQ(outcome.status, 1) << outcome.out;
+    EXPECT_NE(outcome.err.find("facet: "), std::string::npos) << outcome.err;
+    return outcome.err;
+  };
+  const std::string repo = "--from-huggingface-repo=org/tiny";
+  EXPECT_NE(error({"import", repo, "x"}).find("HF_TOKEN or --token"), std::string::npos);
+  EXPECT_NE(error({"import", repo, "x", "--token", "hf_wrong"}).find("does not accept the token"),
+            std::string::npos);
+  EXPECT_NE(error({"import", repo, "x", "--token", "hf_right"}).find("expected sha256"),
+            std::string::npos);
+  EXPECT_NE(error({"import", repo, "x", "--token", "hf_right", "--revision", "v9"})
+                .find("revision 'v9' not found"),
+            std::string::npos);
+  EXPECT_NE(error({"import", repo, "../x", "--token", "hf_right"}).find("model name"),
+            std::string::npos);
+  EXPECT_NE(error({"import", "--from-huggingface-repo=../etc", "x"}).find("repository"),
+            std::string::npos);
+  EXPECT_NE(error({"import", "/nowhere", "x"}).find("no such file"), std::string::npos);
+  EXPECT_NE(error({"show", "x"}).find("no model is called 'x'"), std::string::npos);
+  EXPECT_NE(error({"rm", "x"}).find("no model is called 'x'"), std::string::npos);
+  EXPECT_NE(
+      error({"conform", "gemma4-12b", "/dev/null", "/dev/null"}).find("facet import gemma4-12b"),
+      std::string::npos);
+  EXPECT_EQ(Facet({"import", repo, "x", "--quantize", "q2"}).status, 2);
+  ExpectNoHalfModel();
+  EXPECT_TRUE(Facet({"list", "--names"}).out.empty());
+}
+
+TEST_F(ImportTest, ImportsOneRepositoryFromManyProcesses) {
+  hub_.Start({{"rate", 8'000'000}});
+  std::vector<pid_t> children;
+  for (int i = 0; i < 4; ++i) {
+    children.push_back(
+        Spawn({"import", "--from-huggingface-repo=org/tiny", "m" + std::to_string(i), "-q"}));
+  }
+  for (const pid_t child : children) EXPECT_EQ(Wait(child), 0);
+  EXPECT_EQ(Facet({"list", "--names"}).out, "m0\nm1\nm2\nm3\n");
+  ExpectNoHalfModel();
+}
+
+TEST_F(ImportTest, ListsDisposableCaches) {
+  hub_.Start();
+  TestHub::Write(hub_.root() / "xdg-cache/facet/abc-q4", std::string(5000, 'x'));
+  const json listed = json::parse(Facet({"list", "--json"}).out);
+  ASSERT_EQ(listed["caches"].size(), 1u);
+  EXPECT_EQ(listed["caches"][0]["bytes"], 5000);
+  EXPECT_NE(Facet({"list"}).out.find("Disposable caches, rebuilt when needed: 5.0 kB"),
+            std::string::npos);
+}
+
+TEST_F(ImportTest, CompletesInBash) {
+  hub_.Start();
+  ASSERT_EQ(Facet({"import", (reference_ / "checkpoint").string(), "alpha"}).status, 0);
+  const std::string script = (hub_.root() / "complete.sh").string();
+  TestHub::Write(
+      script,
+      Facet({"completion", "bash"}).out +
+          "COMP_WORDS=(facet imp); COMP_CWORD=1; _facet; echo \"${COMPREPLY[@]}\"\n"
+          "COMP_WORDS=(facet import --quan); COMP_CWORD=2; _facet; echo \"${COMPREPLY[@]}\"\n"
+          "COMP_WORDS=(facet show al); COMP_CWORD=2; _facet; echo \"${COMPREPLY[@]}\"\n");
+  const std::string command = "cd / && PATH=" + fs::path(FACET_BINARY).parent_path().string() +
+                              ":$PATH XDG_DATA_HOME=" + (hub_.root() / "data").string() + " bash " +
+                              script + " > " + (hub_.root() / "completed").string();
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  EXPECT_EQ(TestHub::Read(hub_.root() / "completed"), "import\n--quantize\nalpha\n");
+}
+
+}  // namespace
+}  // namespace facet

@@ -1,0 +1,193 @@
+// Random sizes against torchvision, every format against Pillow, PyAV and soundfile
+// (tests/tools/make_*_fixtures.py).
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "support.h"
+
+namespace facet::media {
+namespace {
+
+std::string Fixture(const std::string& name) {
+  return ReadAll(TestFile("media/fixtures/" + name));
+}
+nlohmann::json FixtureJson(const std::string& name) {
+  return nlohmann::json::parse(Fixture(name));
+}
+
+std::string Fnv1a(const std::vector<uint8_t>& data) {
+  uint64_t hash = 0xCBF29CE484222325;
+  for (uint8_t byte : data) hash = (hash ^ byte) * 0x100000001B3;
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
+
+uint8_t Noise(uint64_t seed, uint64_t i) {
+  uint64_t z = ((seed << 32) + i) * 0x9E3779B97F4A7C15;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+  return static_cast<uint8_t>((z ^ (z >> 31)) >> 56);
+}
+
+Picture MakePicture(const std::string& kind, int seed, int width, int height) {
+  Picture picture{width, height, std::vector<uint8_t>(size_t(width) * height * 3)};
+  const size_t last = std::max(size_t(width) * height - 1, size_t{1});
+  for (size_t i = 0; i < picture.rgb.size(); ++i) {
+    const uint8_t noise = Noise(seed, i);
+    picture.rgb[i] = kind == "noise"      ? noise
+                     : kind == "extremes" ? (noise > 127 ? 255 : 0)
+                                          : static_cast<uint8_t>(i / 3 * 255 / last);
+  }
+  return picture;
+}
+
+TEST(Resize, EqualsTorchvisionToTheByte) {
+  int cases = 0;
+  for (const auto& c : FixtureJson("resize.json")) {
+    const Picture picture = MakePicture(c["kind"], c["seed"], c["width"], c["height"]);
+    const Picture out = Resize(picture, {c["to_width"], c["to_height"]});
+    EXPECT_EQ(Fnv1a(out.rgb), c["hash"].get<std::string>()) << c;
+    ++cases;
+  }
+  EXPECT_EQ(cases, 120);
+}
+
+TEST(Pictures, EqualPillowToTheByte) {
+  const auto expected = FixtureJson("pictures.json");
+  EXPECT_GE(expected.size(), 50u);
+  for (const auto& [name, c] : expected.items()) {
+    SCOPED_TRACE(name);
+    const std::string file = Fixture(name);
+    EXPECT_EQ(Sniff(AsBytes(file)), Kind::kPicture);
+    const Result<Picture> picture = DecodePicture(AsBytes(file));
+    ASSERT_TRUE(picture.ok()) << picture.error().message;
+    EXPECT_EQ(picture->width, c["width"]);
+    EXPECT_EQ(picture->height, c["height"]);
+    EXPECT_EQ(Fnv1a(picture->rgb), c["hash"].get<std::string>());
+  }
+}
+
+std::array<double, 3> MeanColor(const Picture& picture) {
+  std::array<double, 3> mean{};
+  for (size_t i = 0; i < picture.rgb.size(); ++i) mean[i % 3] += picture.rgb[i];
+  for (double& m : mean) m /= picture.rgb.size() / 3.0;
+  return mean;
+}
+
+TEST(Films, AreSampledAndTurnedAsTheReferenceDoes) {
+  for (const auto& c : FixtureJson("films.json")) {
+    SCOPED_TRACE(c["name"].get<std::string>() + " at " + c["rate"].dump());
+    Limits limits;
+    limits.frames_per_second = c["rate"];
+    const std::string file = Fixture(c["name"]);
+    const Result<Film> film = DecodeFilm(AsBytes(file), limits);
+    ASSERT_TRUE(film.ok()) << film.error().message;
+    EXPECT_EQ(film->sound.has_value(), c["sound"].get<bool>());
+    if (film->sound) {
+      EXPECT_NEAR(film->sound->seconds(), 3.5, 0.1);
+    }
+    ASSERT_EQ(film->frames.size(), c["frames"].size());
+    for (size_t i = 0; i < film->frames.size(); ++i) {
+      const auto& expected = c["frames"][i];
+      const Frame& frame = film->frames[i];
+      EXPECT_EQ(frame.seconds, expected["label"]);
+      EXPECT_EQ(frame.picture.width, expected["width"]);
+      EXPECT_EQ(frame.picture.height, expected["height"]);
+      const std::array<double, 3> mean = MeanColor(frame.picture);
+      for (int k = 0; k < 3; ++k) EXPECT_NEAR(mean[k], expected["mean"][k].get<double>(), 1.0);
+      if (!expected["hash"].get<std::string>().empty()) {
+        EXPECT_EQ(Fnv1a(frame.picture.rgb), expected["hash"].get<std::string>());
+      }
+    }
+  }
+}
+
+TEST(Films, CanBeResizedAsTheyAreDecoded) {
+  const std::string file = Fixture("silent.mkv");
+  Limits limits;
+  const Result<Film> whole = DecodeFilm(AsBytes(file), limits);
+  limits.frame_budget = 140;
+  const Result<Film> resized = DecodeFilm(AsBytes(file), limits);
+  ASSERT_TRUE(whole.ok() && resized.ok());
+  ASSERT_EQ(whole->frames.size(), resized->frames.size());
+  for (size_t i = 0; i < whole->frames.size(); ++i) {
+    EXPECT_EQ(ToPatches(whole->frames[i].picture, 140)->pixels,
+              CutPatches(resized->frames[i].picture)->pixels);
+  }
+}
+
+TEST(Films, LeaveTheirSoundOutWhenAsked) {
+  const std::string file = Fixture("h264.mp4");
+  Limits limits;
+  limits.film_sound = false;
+  const Result<Film> film = DecodeFilm(AsBytes(file), limits);
+  ASSERT_TRUE(film.ok()) << film.error().message;
+  EXPECT_FALSE(film->sound.has_value());
+}
+
+double Decibels(const std::vector<float>& actual, const std::vector<float>& expected) {
+  double signal = 0, noise = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    signal += double{expected[i]} * expected[i];
+    noise += std::pow(double{expected[i]} - actual[i], 2);
+  }
+  return 10 * std::log10(signal / std::max(noise, 1e-30));
+}
+
+TEST(Sounds, AgreeWithSoundfileAndSoxr) {
+  struct Case {
+    const char* name;
+    double decibels;
+  };
+  for (const Case& c :
+       {Case{"chirp.wav", 110}, Case{"s24.wav", 110}, Case{"u8.wav", 110}, Case{"f32.wav", 110},
+        Case{"mulaw.wav", 110}, Case{"chirp.flac", 110}, Case{"chirp24.flac", 110},
+        Case{"chirp.mp3", 80}, Case{"vorbis.ogg", 80}, Case{"opus.ogg", 50}}) {
+    SCOPED_TRACE(c.name);
+    const std::string file = Fixture(c.name), stored = Fixture(std::string(c.name) + ".f32");
+    EXPECT_EQ(Sniff(AsBytes(file)), Kind::kSound);
+    const Result<Sound> sound = DecodeSound(AsBytes(file));
+    ASSERT_TRUE(sound.ok()) << sound.error().message;
+    const std::vector<float> expected = Stored{{}, stored}.As<float>();
+    ASSERT_EQ(sound->samples.size(), expected.size());
+    EXPECT_GT(Decibels(sound->samples, expected), c.decibels);
+  }
+}
+
+TEST(Sounds, ComeOutOfM4aAndFilmsToo) {
+  const Result<Sound> source = DecodeSound(AsBytes(Fixture("chirp.wav")));
+  for (const char* name : {"chirp.m4a", "h264.mp4", "vp9.webm"}) {
+    SCOPED_TRACE(name);
+    const std::string file = Fixture(name);
+    const Result<Sound> sound = DecodeSound(AsBytes(file));
+    ASSERT_TRUE(sound.ok()) << sound.error().message;
+    EXPECT_NEAR(sound->seconds(), name == std::string("chirp.m4a") ? source->seconds() : 3.5, 0.1);
+    double power = 0;
+    for (float s : sound->samples) power += s * s;
+    EXPECT_GT(power / sound->samples.size(), 1e-3);
+  }
+  EXPECT_EQ(Sniff(AsBytes(Fixture("chirp.m4a"))), Kind::kSound);
+}
+
+TEST(Decode, FollowsTheContentAndFillsOneMember) {
+  const Result<facet::media::Media> picture = Decode(AsBytes(Fixture("rgb.png")), Kind::kUnknown);
+  ASSERT_TRUE(picture.ok());
+  EXPECT_EQ(picture->kind, Kind::kPicture);
+  EXPECT_EQ(picture->picture.width, 37);
+  const Result<facet::media::Media> sound = Decode(AsBytes(Fixture("chirp.mp3")), Kind::kUnknown);
+  ASSERT_TRUE(sound.ok());
+  EXPECT_EQ(sound->kind, Kind::kSound);
+  const Result<facet::media::Media> film = Decode(AsBytes(Fixture("vp9.webm")), Kind::kUnknown);
+  ASSERT_TRUE(film.ok());
+  EXPECT_EQ(film->kind, Kind::kFilm);
+  EXPECT_EQ(film->film.frames.size(), 4u);
+  const Result<facet::media::Media> animation =
+      Decode(AsBytes(Fixture("animated.gif")), Kind::kFilm);
+  ASSERT_TRUE(animation.ok());
+  EXPECT_EQ(animation->film.frames.size(), 1u);
+}
+
+}  // namespace
+}  // namespace facet::media

@@ -1,0 +1,343 @@
+// Files that lie, end early, were damaged, or want other files opened: an error or a sane result
+// each, never a crash.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <random>
+
+#include "support.h"
+
+namespace facet::media {
+namespace {
+
+Limits SmallLimits() {
+  Limits limits;
+  limits.max_pixels = 1 << 20;
+  limits.max_frames = 50;
+  limits.max_film_pixels = 50 << 20;
+  limits.max_decoded_frames = 2000;
+  limits.max_audio_seconds = 60;
+  return limits;
+}
+
+void ExpectSane(const Picture& picture, const Limits& limits) {
+  ASSERT_GT(picture.width, 0);
+  ASSERT_GT(picture.height, 0);
+  ASSERT_LE(int64_t{picture.width} * picture.height, limits.max_pixels);
+  ASSERT_EQ(picture.rgb.size(), size_t(picture.width) * picture.height * 3);
+}
+
+// Decodes as all three kinds; whatever comes must be consistent or an error with a text.
+void TryAll(std::span<const std::byte> bytes) {
+  const Limits limits = SmallLimits();
+  for (const Kind kind : {Kind::kPicture, Kind::kSound, Kind::kFilm}) {
+    const Result<facet::media::Media> media = Decode(bytes, kind, limits);
+    if (!media.ok()) {
+      EXPECT_FALSE(media.error().message.empty());
+      continue;
+    }
+    if (kind == Kind::kPicture) ExpectSane(media->picture, limits);
+    for (const Frame& frame : media->film.frames) ExpectSane(frame.picture, limits);
+    EXPECT_LE(media->sound.seconds(), limits.max_audio_seconds + 1);
+  }
+}
+
+// A copy without spare room behind it, so that the sanitizer sees the first byte read too far.
+void TryExact(const std::string& text) {
+  const std::vector<std::byte> exact(AsBytes(text).begin(), AsBytes(text).end());
+  TryAll(exact);
+}
+
+// One small file of each format.
+const std::vector<std::string>& Samples() {
+  static const std::vector<std::string> names = {
+      "rgb.png",      "interlaced.gif", "subsampling2.jpg", "subsampling2-progressive.jpg",
+      "cmyk.jpg",     "lossy.webp",     "lossless.webp",    "animated.webp",
+      "palette.bmp",  "rgb565.bmp",     "tiff_lzw.tif",     "tiff_adobe_deflate.tif",
+      "packbits.tif", "palette.tif",    "png-grey16.png",   "orientation6.jpg",
+      "u8.wav",       "f32.wav",        "chirp.flac",       "chirp.mp3",
+      "vorbis.ogg",   "opus.ogg",       "chirp.m4a",        "animated.gif",
+      "h264.mp4",     "vp9.webm",       "silent.mkv",       "turned90.mov",
+      "av1.mp4"};
+  return names;
+}
+
+std::string Sample(const std::string& name) {
+  return ReadAll(TestFile("media/fixtures/" + name));
+}
+
+void Truncate(int places) {
+  for (const std::string& name : Samples()) {
+    SCOPED_TRACE(name);
+    const std::string file = Sample(name);
+    for (int i = 0; i < places; ++i) TryExact(file.substr(0, file.size() * i / places));
+  }
+}
+
+void FlipBits(int rounds, uint32_t seed) {
+  for (const std::string& name : Samples()) {
+    SCOPED_TRACE(name);
+    const std::string file = Sample(name);
+    std::mt19937 random(seed);
+    for (int round = 0; round < rounds; ++round) {
+      std::string damaged = file;
+      const int flips = 1 + static_cast<int>(random() % 8);
+      // Half of the rounds strike the headers.
+      const size_t reach = round % 2 == 0 ? std::min<size_t>(file.size(), 256) : file.size();
+      for (int i = 0; i < flips; ++i)
+        damaged[random() % reach] ^= static_cast<char>(1 << random() % 8);
+      TryExact(damaged);
+    }
+  }
+}
+
+TEST(Hostile, TruncatedFilesAreErrorsOrShort) {
+  Truncate(6);
+}
+TEST(Hostile, TruncatedFilesSlow) {
+  Truncate(64);
+}
+TEST(Hostile, FlippedBitsAreSurvived) {
+  FlipBits(8, 1);
+}
+TEST(Hostile, FlippedBitsSlow) {
+  FlipBits(500, 2);
+}
+
+TEST(Hostile, TheFirstBytesAlone) {
+  for (const std::string& name : Samples()) {
+    const std::string file = Sample(name);
+    for (size_t length = 0; length <= 40; ++length) TryExact(file.substr(0, length));
+  }
+  EXPECT_EQ(Decode({}, Kind::kUnknown).error().message, "the file is empty");
+  EXPECT_FALSE(DecodePicture({}).ok());
+  EXPECT_FALSE(DecodeSound({}).ok());
+  EXPECT_FALSE(DecodeFilm({}).ok());
+}
+
+TEST(Hostile, TruncatedPicturesAreErrors) {
+  for (const char* name :
+       {"rgb.png", "interlaced.gif", "subsampling2.jpg", "subsampling2-progressive.jpg",
+        "lossy.webp", "lossless.webp", "rgb.bmp"}) {
+    SCOPED_TRACE(name);
+    const std::string file = Sample(name);
+    EXPECT_TRUE(DecodePicture(AsBytes(file)).ok());
+    const std::string half = file.substr(0, file.size() / 2);
+    EXPECT_FALSE(DecodePicture(AsBytes(half)).ok());
+  }
+}
+
+std::string Big(uint32_t value) {
+  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16),
+          static_cast<char>(value >> 8), static_cast<char>(value)};
+}
+std::string Little(uint32_t value, int bytes) {
+  std::string text;
+  for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i));
+  return text;
+}
+
+uint32_t Crc(const std::string& text) {
+  uint32_t crc = ~0u;
+  for (unsigned char byte : text) {
+    crc ^= byte;
+    for (int i = 0; i < 8; ++i) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
+  }
+  return ~crc;
+}
+
+std::string PngOfSize(uint32_t width, uint32_t height) {
+  const auto chunk = [](const std::string& kind, const std::string& data) {
+    return Big(static_cast<uint32_t>(data.size())) + kind + data + Big(Crc(kind + data));
+  };
+  return "\x89PNG\r\n\x1a\n" +
+         chunk("IHDR", Big(width) + Big(height) + std::string("\x08\x02\0\0\0", 5)) +
+         chunk("IDAT", std::string(1000, 'x')) + chunk("IEND", "");
+}
+
+std::string Message(const Result<Picture>& result) {
+  return result.ok() ? "decoded" : result.error().message;
+}
+
+// The directory's ImageWidth and ImageLength, SHORT or LONG, replaced.
+std::string TiffOfSize(uint32_t side) {
+  std::string tiff = Sample("rgb.tif");
+  for (size_t at = 8; at + 12 < tiff.size(); at += 2) {
+    for (const int tag : {256, 257}) {
+      for (const int type : {3, 4}) {
+        if (tiff.compare(at, 4, Little(tag, 2) + Little(type, 2)) == 0) {
+          tiff.replace(at + 2, 10, Little(4, 2) + Little(1, 4) + Little(side, 4));
+        }
+      }
+    }
+  }
+  return tiff;
+}
+
+TEST(Hostile, ClaimedSizesAreRefusedWithBothNumbers) {
+  std::string jpeg = Sample("subsampling2.jpg");
+  const size_t frame = jpeg.find("\xFF\xC0");
+  ASSERT_NE(frame, std::string::npos);
+  jpeg.replace(frame + 5, 4, "\x75\x30\x75\x30");
+  std::string gif = Sample("palette.gif");
+  gif.replace(6, 4, Little(30000, 2) + Little(30000, 2));
+  std::string bmp = Sample("rgb.bmp");
+  bmp.replace(18, 8, Little(30000, 4) + Little(30000, 4));
+  const std::string tiff = TiffOfSize(30000);
+  for (const std::string& file : {PngOfSize(30000, 30000), jpeg, gif, bmp, tiff}) {
+    const std::string message = Message(DecodePicture(AsBytes(file)));
+    EXPECT_NE(message.find("at most 100000000 pixels"), std::string::npos) << message;
+    EXPECT_NE(message.find("30000x30000 = 900000000"), std::string::npos) << message;
+  }
+  for (const auto& [width, height] :
+       {std::pair{9000u, 9000u}, {1u, 2000000u}, {0u, 5u}, {0xFFFFFFFFu, 1u}}) {
+    EXPECT_FALSE(DecodePicture(AsBytes(PngOfSize(width, height))).ok()) << width;
+  }
+  EXPECT_NE(Message(DecodePicture(AsBytes(TiffOfSize(0xFFFFFFFF)))).find("4294967295x4294967295"),
+            std::string::npos);
+}
+
+std::string Wav(int channels, uint32_t rate, int bits, uint32_t claimed, const std::string& data) {
+  const int block = channels * bits / 8;
+  return "RIFF" + Little(claimed, 4) + "WAVEfmt " + Little(16, 4) + Little(1, 2) +
+         Little(channels, 2) + Little(rate, 4) + Little(rate * block, 4) + Little(block, 2) +
+         Little(bits, 2) + "data" + Little(claimed, 4) + data;
+}
+
+TEST(Hostile, WavHeadersThatLie) {
+  const std::string data(3200, 'a');
+  const auto message = [](const std::string& file) {
+    const Result<Sound> sound = DecodeSound(AsBytes(file));
+    return sound.ok() ? "decoded" : sound.error().message;
+  };
+  EXPECT_EQ(message(Wav(1, 16000, 16, 3200, data)), "decoded");
+  EXPECT_NE(message(Wav(1, 1000000000, 16, 3200, data)).find("1000000000 Hz"), std::string::npos);
+  EXPECT_NE(message(Wav(0, 16000, 16, 3200, data)), "decoded");
+  EXPECT_NE(message(Wav(65535, 16000, 16, 3200, data)), "decoded");
+  EXPECT_NE(message(Wav(1, 0, 16, 3200, data)), "decoded");
+  EXPECT_NE(message(Wav(1, 16000, 0, 3200, data)), "decoded");
+  EXPECT_NE(message(Wav(1, 16000, 16, 0, "")), "decoded");
+  // A length of all ones means "until the end", as players take it.
+  const std::string endless = Wav(1, 16000, 16, 0xFFFFFFFF, data);
+  const Result<Sound> sound = DecodeSound(AsBytes(endless));
+  ASSERT_TRUE(sound.ok()) << sound.error().message;
+  EXPECT_EQ(sound->samples.size(), 1600u);
+  std::string nan = Sample("f32.wav");
+  nan.replace(nan.size() - 4, 4, "\xFF\xFF\xFF\x7F");
+  EXPECT_NE(message(nan).find("finite"), std::string::npos);
+}
+
+TEST(Hostile, NothingThatAFileNamesIsOpened) {
+  // A playlist that names a good file must fail: only then would the other one have been left
+  // alone.
+  const std::string good = TestFile("media/fixtures/chirp.mp3").string();
+  const std::vector<std::string> files = {
+      "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile://" + good + "\n#EXT-X-ENDLIST\n",
+      "#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n",
+      "ffconcat version 1.0\nfile '" + good + "'\n",
+      "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
+      "<?xml version=\"1.0\"?><MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\"><BaseURL>file://" +
+          good + "</BaseURL></MPD>",
+      "<svg xmlns=\"http://www.w3.org/2000/svg\"><script/><image "
+      "href=\"file:///etc/passwd\"/></svg>",
+      "<!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]><x>&e;</x>",
+      "RIFF\x10\0\0\0AVI LIST"};
+  for (const std::string& file : files) {
+    for (const Kind kind : {Kind::kUnknown, Kind::kPicture, Kind::kSound, Kind::kFilm}) {
+      EXPECT_FALSE(Decode(AsBytes(file), kind).ok()) << file;
+    }
+  }
+  // Hidden behind a tag that makes it look like MP3, or inside a RIFF that claims to be WAVE.
+  const std::string tag("ID3\4\0\0\0\0\0\0", 10);
+  EXPECT_FALSE(DecodeSound(AsBytes(tag + files[0])).ok());
+  EXPECT_FALSE(DecodeSound(AsBytes("RIFF" + Little(100, 4) + "WAVE" + files[0])).ok());
+}
+
+TEST(Hostile, TheWrongKindIsNamed) {
+  const std::string png = Sample("rgb.png"), wav = Sample("u8.wav"), m4a = Sample("chirp.m4a");
+  EXPECT_NE(DecodeSound(AsBytes(png)).error().message.find("but got PNG"), std::string::npos);
+  EXPECT_NE(DecodeFilm(AsBytes(png)).error().message.find("but got PNG"), std::string::npos);
+  EXPECT_NE(DecodePicture(AsBytes(wav)).error().message.find("but got WAV"), std::string::npos);
+  EXPECT_EQ(DecodeFilm(AsBytes(m4a)).error().message, "the M4A file has no moving picture");
+  EXPECT_FALSE(DecodeSound(AsBytes(Sample("silent.mkv"))).ok());
+  EXPECT_EQ(DecodePicture(AsBytes(std::string("plain text"))).error().kind,
+            ErrorKind::kUnsupported);
+}
+
+TEST(Hostile, LimitsAreErrorsThatGiveBothNumbers) {
+  const std::string film = Sample("h264.mp4"), sound = Sample("chirp.wav"),
+                    picture = Sample("rgb.png");
+  Limits limits;
+  limits.max_frames = 2;
+  EXPECT_NE(DecodeFilm(AsBytes(film), limits).error().message.find("at most 2 sampled frames"),
+            std::string::npos);
+  limits = {};
+  limits.max_film_pixels = 64 * 48 * 2;
+  EXPECT_NE(DecodeFilm(AsBytes(film), limits)
+                .error()
+                .message.find("6144 pixels in all sampled frames but got 9216"),
+            std::string::npos);
+  limits = {};
+  limits.max_decoded_frames = 10;
+  EXPECT_NE(DecodeFilm(AsBytes(film), limits).error().message.find("at most 10 frames"),
+            std::string::npos);
+  limits = {};
+  limits.max_audio_seconds = 0.1;
+  EXPECT_NE(
+      DecodeSound(AsBytes(sound), limits).error().message.find("at most 0.1 s of sound but got"),
+      std::string::npos);
+  EXPECT_FALSE(DecodeFilm(AsBytes(film), limits).ok());
+  limits = {};
+  limits.max_bytes = 100;
+  for (const Kind kind : {Kind::kPicture, Kind::kSound, Kind::kFilm}) {
+    EXPECT_NE(
+        Decode(AsBytes(film), kind, limits).error().message.find("at most 100 bytes but got 23"),
+        std::string::npos);
+  }
+  limits = {};
+  limits.max_pixels = 800;
+  EXPECT_NE(DecodePicture(AsBytes(picture), limits).error().message.find("37x23 = 851"),
+            std::string::npos);
+  EXPECT_FALSE(DecodeFilm(AsBytes(film), limits).ok());
+  for (const double rate : {0.0, -1.0, std::nan(""), HUGE_VAL}) {
+    limits = {};
+    limits.frames_per_second = rate;
+    EXPECT_FALSE(DecodeFilm(AsBytes(film), limits).ok()) << rate;
+  }
+}
+
+TEST(Hostile, AnAnimationOfManyFramesIsBounded) {
+  const std::string file = Sample("animated.gif");
+  const size_t first =
+      file.find("\x21\xF9");  // the first frame with its control block, and the rest
+  const size_t second = file.find("\x21\xF9", first + 8);
+  ASSERT_NE(second, std::string::npos);
+  std::string bomb = file.substr(0, first);
+  for (int i = 0; i < 20000; ++i) bomb += file.substr(first, second - first);
+  bomb += ';';
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_TRUE(DecodePicture(AsBytes(bomb)).ok());
+  Limits limits;
+  limits.max_frames = 100;
+  EXPECT_FALSE(DecodeFilm(AsBytes(bomb), limits).ok());
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+TEST(Hostile, AnIndexOfFourBillionSamplesIsRefused) {
+  std::string file = Sample("h264.mp4");
+  for (size_t at = file.find("stsz"); at != std::string::npos; at = file.find("stsz", at + 4)) {
+    file.replace(at + 8, 8,
+                 Big(0) + Big(0xFFFFFFF0));  // a size for each sample, which the file does not have
+  }
+  TryExact(file);
+  file = Sample("h264.mp4");
+  for (size_t at = file.find("stsz"); at != std::string::npos; at = file.find("stsz", at + 4)) {
+    file.replace(at + 8, 8, Big(1) + Big(0x7FFFFFF0));  // all of one size
+  }
+  TryExact(file);
+}
+
+}  // namespace
+}  // namespace facet::media

@@ -1,0 +1,177 @@
+//! A chat template as the hub's Python renders it: Jinja2 with trimmed blocks, loop controls and a few functions.
+
+use crate::python;
+use minijinja::value::{Rest, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja_contrib::pycompat::unknown_method_callback;
+use std::collections::BTreeMap;
+
+pub const NAME: &str = "chat template";
+
+/// Marks the error of `raise_exception`, whose text is the template's own.
+#[derive(Debug)]
+pub struct Raised(pub String);
+
+impl std::fmt::Display for Raised {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Raised {}
+
+fn raise_exception(message: Value) -> Result<Value, Error> {
+    let text = python::to_str(&message)?;
+    Err(Error::new(ErrorKind::InvalidOperation, text.clone()).with_source(Raised(text)))
+}
+
+/// `datetime.now().strftime(format)`.
+fn strftime_now(format: &str) -> Result<Value, Error> {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let format = format.replace("%f", &format!("{:06}", now.subsec_micros()));
+    let bad = || Error::new(ErrorKind::InvalidOperation, "strftime_now: bad format");
+    let format = std::ffi::CString::new(format).map_err(|_| bad())?;
+    let seconds = now.as_secs() as libc::time_t;
+    let mut buffer = [0u8; 1024];
+    let written = unsafe {
+        let mut parts: libc::tm = std::mem::zeroed();
+        if libc::localtime_r(&seconds, &mut parts).is_null() {
+            return Err(bad());
+        }
+        libc::strftime(buffer.as_mut_ptr().cast(), buffer.len(), format.as_ptr(), &parts)
+    };
+    Ok(Value::from(String::from_utf8_lossy(&buffer[..written]).into_owned()))
+}
+
+fn method(state: &State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    if let (Some(text), [affix]) = (value.as_str(), args) {
+        let affix = affix.as_str().unwrap_or_default();
+        match name {
+            "removeprefix" => return Ok(Value::from(text.strip_prefix(affix).unwrap_or(text))),
+            "removesuffix" => return Ok(Value::from(text.strip_suffix(affix).unwrap_or(text))),
+            _ => {}
+        }
+    }
+    unknown_method_callback(state, value, name, args)
+}
+
+fn join(values: &Value, separator: Option<&str>) -> Result<Value, Error> {
+    let mut out = String::new();
+    if values.is_undefined() || values.is_none() {
+        return Ok(Value::from(out));
+    }
+    for (i, value) in values.try_iter()?.enumerate() {
+        if i > 0 {
+            out.push_str(separator.unwrap_or_default());
+        }
+        out.push_str(&python::to_str(&value)?);
+    }
+    Ok(Value::from(out))
+}
+
+/// In Python, strings and mappings have a length and items too.
+fn is_sequence(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String)
+}
+
+fn is_iterable(value: &Value) -> bool {
+    is_sequence(value) || value.kind() == ValueKind::Iterable
+}
+
+fn is_number(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Number | ValueKind::Bool)
+}
+
+/// `{% generation %}` marks assistant text for training masks; rendering only needs its content.
+fn without_generation_tags(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(start) = rest.find("{%") {
+        let Some(length) = rest[start..].find("%}") else { break };
+        let inner = &rest[start + 2..start + length];
+        let sign = |c: char| c == '-' || c == '+';
+        let opening: String = inner.chars().take_while(|c| sign(*c)).take(1).collect();
+        let closing = if inner.len() > opening.len() && inner.ends_with(sign) {
+            &inner[inner.len() - 1..]
+        } else {
+            ""
+        };
+        let name = inner[opening.len()..inner.len() - closing.len()].trim();
+        let replacement = match name {
+            "generation" => Some("if true"),
+            "endgeneration" => Some("endif"),
+            _ => None,
+        };
+        out.push_str(&rest[..start]);
+        match replacement {
+            Some(tag) => {
+                out.push_str(&format!("{{%{opening} {tag} {closing}%}}"));
+                rest = &rest[start + length + 2..];
+            }
+            None => {
+                out.push_str("{%");
+                rest = &rest[start + 2..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Compiles the template; it sees nothing but its context.
+pub fn compile(source: &str) -> Result<Environment<'static>, Error> {
+    let mut environment = Environment::new();
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_unknown_method_callback(method);
+    environment.set_formatter(|out, _, value| {
+        match value.as_str() {
+            Some(text) => out.write_str(text)?,
+            None => out.write_str(&python::to_str(value)?)?,
+        }
+        Ok(())
+    });
+    environment.add_function("raise_exception", raise_exception);
+    environment.add_function("strftime_now", strftime_now);
+    environment.add_filter("tojson", python::tojson);
+    environment.add_filter("string", |value: &Value| python::to_str(value));
+    environment.add_filter("join", |values: &Value, separator: Option<&str>, _: Rest<Value>| {
+        join(values, separator)
+    });
+    environment.add_test("sequence", is_sequence);
+    environment.add_test("iterable", is_iterable);
+    environment.add_test("number", is_number);
+    environment.remove_global("debug");
+    environment.add_template_owned(NAME, without_generation_tags(source))?;
+    Ok(environment)
+}
+
+/// Renders with a context given as a JSON object.
+pub fn render(
+    environment: &Environment<'static>,
+    context: &str,
+    fuel: u64,
+) -> Result<String, Error> {
+    let context: BTreeMap<String, Value> = serde_json::from_str(context).map_err(|error| {
+        Error::new(ErrorKind::BadSerialization, format!("context: {error}"))
+    })?;
+    let mut environment = environment.clone();
+    environment.set_fuel(Some(fuel));
+    environment.get_template(NAME)?.render(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_generation_tags;
+
+    #[test]
+    fn generation_tags_keep_their_trimming() {
+        assert_eq!(
+            without_generation_tags("a {%- generation -%} b {% endgeneration +%} {% if x %}{%"),
+            "a {%- if true -%} b {% endif +%} {% if x %}{%"
+        );
+    }
+}
