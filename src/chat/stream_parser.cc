@@ -91,8 +91,10 @@ void ArgumentsWriter::Text(std::string_view text, std::string& json) {
 
 void ArgumentsWriter::Quote(std::string& json) {
   if (levels_.empty()) return;
-  if (string_ == String::kJson) {
-    for (const char c : kQuote) StringChar(c, json);
+  if (string_ == String::kJson) {  // a character of that string, as far as JSON is concerned
+    if (escaped_ || !unicode_.empty()) StringChar(' ', json);
+    const bool key = levels_.back().expect == Expect::kKey;
+    for (const char c : kQuote) key ? bare_.push_back(c) : Escape(c, json);
     return;
   }
   Level& level = levels_.back();
@@ -109,8 +111,10 @@ void ArgumentsWriter::Quote(std::string& json) {
     bare_.clear();
     return;
   }
-  if (level.expect == Expect::kValue && !Trim(bare_).empty()) EndBare(json);
-  bare_.clear();
+  if (level.expect == Expect::kValue) {
+    if (!Trim(bare_).empty()) EndBare(json);
+    bare_.clear();
+  }
   if (level.expect == Expect::kNext) {  // a missing comma between values
     if (level.close == '}') {
       level.expect = Expect::kKey;

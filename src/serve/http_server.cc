@@ -128,14 +128,17 @@ class Core : public std::enable_shared_from_this<Core> {
 
   enum class Mode { kWaiting, kWhole, kStream };
   struct Work {
-    Mode mode = Mode::kWaiting;
     bool ended = false, closed = false;
     std::string bytes;
   };
+  Mode mode() const {
+    const std::lock_guard lock(mutex_);
+    return mode_;
+  }
   // What there is to do now; takes the bytes.
   Work Take() {
     const std::lock_guard lock(mutex_);
-    Work work{mode_, ended_, closed_, {}};
+    Work work{ended_, closed_, {}};
     work.bytes.swap(outgoing_);
     in_flight_ = work.bytes.size();
     return work;
@@ -418,14 +421,14 @@ awaitable<bool> HttpServer::State::Reply(Session& session, std::shared_ptr<Core>
   const bool http11 = parser.get().version() >= 11;
   const bool head_only = parser.get().method() == http::verb::head;
   for (;;) {
-    const Core::Work work = core->Take();
-    if (work.closed) co_return false;
+    if (core->Closed()) co_return false;
+    const Core::Mode mode = core->mode();
     const bool keep = parser.get().keep_alive() && !draining;
-    if (work.mode == Core::Mode::kWhole) {
+    if (mode == Core::Mode::kWhole) {
       const HttpResponse response = core->TakeResponse();
       co_return co_await Answer(session, response, extra, HeadOptions{.keep = keep}, head_only);
     }
-    if (work.mode == Core::Mode::kStream) {
+    if (mode == Core::Mode::kStream) {
       const HeadOptions head{.keep = keep && http11, .stream = true, .chunked = http11};
       co_return co_await Stream(session, core, extra, head);
     }

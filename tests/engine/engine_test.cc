@@ -1,0 +1,227 @@
+// The scheduler on the reference's tiny model: what is cached, batched, cut or evicted never changes an answer.
+#include "engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <random>
+
+#include "engine/model_executor.h"
+
+namespace facet {
+namespace {
+
+class Collector : public GenerationListener {
+ public:
+  Decision OnToken(const Sampled& token) override {
+    const std::lock_guard lock(mutex_);
+    ids_.push_back(token.id);
+    return {};
+  }
+  void OnDone(const Outcome& outcome) override {
+    const std::lock_guard lock(mutex_);
+    outcome_ = outcome;
+    done_.notify_all();
+  }
+  Outcome Wait() {
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [&] { return outcome_.has_value(); });
+    return *outcome_;
+  }
+  std::vector<TokenId> ids() {
+    const std::lock_guard lock(mutex_);
+    return ids_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable done_;
+  std::vector<TokenId> ids_;
+  std::optional<Outcome> outcome_;
+};
+
+class EngineTest : public testing::Test {
+ protected:
+  std::unique_ptr<Model> Load(size_t budget = 0) {
+    LoadOptions options;
+    options.model = std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny/checkpoint";
+    options.precision = Precision::kPlain;
+    options.cache = CacheType::kF32;
+    options.cache_budget = budget;
+    auto model = Model::Load(options, pool_);
+    EXPECT_TRUE(model.ok()) << model.error().message;
+    return std::move(*model);
+  }
+  static std::shared_ptr<Collector> Submit(Engine& engine, std::shared_ptr<const Prompt> prompt, int max_tokens,
+                                           const std::string& scope = "") {
+    auto collector = std::make_shared<Collector>();
+    GenerationRequest request;
+    request.prompt = std::move(prompt);
+    request.sampling.temperature = 0;
+    request.max_tokens = max_tokens;
+    request.scope = request.tenant = scope;
+    const auto id = engine.Submit(std::move(request), collector);
+    EXPECT_TRUE(id.ok());
+    return collector;
+  }
+  static std::shared_ptr<Prompt> Text(std::vector<TokenId> ids) {
+    auto prompt = std::make_shared<Prompt>();
+    prompt->ids = std::move(ids);
+    return prompt;
+  }
+  // A picture of 5 x 4 patches behind `begin` tokens.
+  void AddPicture(Prompt& prompt, int begin, int seed) {
+    auto item = std::make_shared<SoftItem>();
+    item->begin = begin;
+    item->count = 20;
+    item->hash = 1000 + seed;
+    item->patches.columns = 5;
+    item->patches.rows = 4;
+    item->patches.pixels.resize(20 * media::kPatchValues);
+    std::mt19937 random(seed);
+    for (auto& value : item->patches.pixels) value = random() & 255;
+    prompt.ids.insert(prompt.ids.begin() + begin, 20, 5);
+    prompt.items.push_back(std::move(item));
+  }
+  std::vector<std::shared_ptr<Prompt>> Conversations() {
+    std::mt19937 random(5);
+    std::vector<std::shared_ptr<Prompt>> prompts;
+    for (int i = 0; i < 24; ++i) {
+      std::vector<TokenId> ids;
+      // Three families that share beginnings of different length.
+      std::mt19937 family(i % 3);
+      const int shared = 40 + static_cast<int>(random() % 200), own = 1 + static_cast<int>(random() % 60);
+      for (int k = 0; k < shared; ++k) ids.push_back(20 + family() % 200);
+      for (int k = 0; k < own; ++k) ids.push_back(20 + random() % 200);
+      auto prompt = Text(std::move(ids));
+      if (i % 4 == 1) AddPicture(*prompt, 30, i % 8);
+      prompts.push_back(std::move(prompt));
+    }
+    return prompts;
+  }
+  std::vector<std::vector<TokenId>> Answers(Engine& engine, bool together) {
+    std::vector<std::shared_ptr<Collector>> collectors;
+    std::vector<std::vector<TokenId>> out;
+    for (const auto& prompt : Conversations()) {
+      collectors.push_back(Submit(engine, prompt, 12));
+      if (!together) collectors.back()->Wait();
+    }
+    for (const auto& collector : collectors) {
+      EXPECT_EQ(collector->Wait().reason, Outcome::Reason::kLength) << collector->Wait().error.message;
+      out.push_back(collector->ids());
+    }
+    return out;
+  }
+  ThreadPool pool_{1};
+};
+
+TEST_F(EngineTest, CacheBatchAndEvictionChangeNothing) {
+  const auto plain_model = Load();
+  EngineOptions plain;
+  plain.max_sequences = 1;
+  plain.prefix_cache = false;
+  std::vector<std::vector<TokenId>> want;
+  {
+    Engine engine(MakeModelExecutor(*plain_model), plain);
+    want = Answers(engine, false);
+    EXPECT_EQ(engine.Stats().cached_tokens, 0u);
+  }
+  const auto model = Load();
+  {
+    Engine engine(MakeModelExecutor(*model));
+    EXPECT_EQ(Answers(engine, false), want);  // each finds what came before
+    EXPECT_GT(engine.Stats().cached_tokens, 1000u);
+    EXPECT_EQ(Answers(engine, true), want);  // all at once, all cached
+  }
+  EXPECT_EQ(model->cache().bytes_in_use(), 0u);
+  {
+    EngineOptions odd;
+    odd.chunk = 37;
+    odd.max_sequences = 7;
+    Engine engine(MakeModelExecutor(*model), odd);
+    EXPECT_EQ(Answers(engine, true), want);
+  }
+  // Room for few sequences: snapshots are evicted, sequences give way.
+  const auto small = Load(size_t{700} << 10);
+  {
+    Engine engine(MakeModelExecutor(*small));
+    EXPECT_EQ(Answers(engine, true), want);
+    EXPECT_EQ(Answers(engine, true), want);
+    EXPECT_GT(engine.Stats().evictions, 0u);
+  }
+}
+
+TEST_F(EngineTest, ABranchComputesAtMost64KnownTokensAgain) {
+  const auto model = Load();
+  Engine engine(MakeModelExecutor(*model));
+  std::vector<TokenId> ids;
+  std::mt19937 random(1);
+  for (int i = 0; i < 900; ++i) ids.push_back(20 + random() % 200);
+  Submit(engine, Text(ids), 3)->Wait();
+  for (int common : {880, 700, 333, 129, 64, 70}) {
+    auto branch = ids;
+    branch.resize(common);
+    branch.resize(common + 40, 19);
+    const Outcome outcome = Submit(engine, Text(branch), 2)->Wait();
+    EXPECT_GE(outcome.stats.cached, common - 64) << common;
+    EXPECT_LE(outcome.stats.cached, common);
+  }
+  EXPECT_EQ(Submit(engine, Text(ids), 2, "other")->Wait().stats.cached, 0);
+}
+
+TEST_F(EngineTest, RequestsThatComeTogetherShareOnePrefill) {
+  const auto model = Load();
+  Engine engine(MakeModelExecutor(*model));
+  std::vector<TokenId> ids;
+  for (int i = 0; i < 800; ++i) ids.push_back(20 + i % 177);
+  const auto prompt = Text(ids);
+  std::vector<std::shared_ptr<Collector>> all;
+  for (int i = 0; i < 4; ++i) all.push_back(Submit(engine, prompt, 4));
+  int cached = 0;
+  for (const auto& one : all) cached += one->Wait().stats.cached;
+  EXPECT_EQ(cached, 3 * 799);
+}
+
+TEST_F(EngineTest, OtherPicturesAreOtherPrompts) {
+  const auto model = Load();
+  Engine engine(MakeModelExecutor(*model));
+  std::vector<TokenId> ids(120, 33);
+  auto one = Text(ids), same = Text(ids), other = Text(ids);
+  AddPicture(*one, 50, 1);
+  AddPicture(*same, 50, 1);
+  AddPicture(*other, 50, 2);
+  Submit(engine, one, 2)->Wait();
+  EXPECT_EQ(Submit(engine, same, 2)->Wait().stats.cached, 139);
+  EXPECT_LE(Submit(engine, other, 2)->Wait().stats.cached, 50);
+}
+
+TEST_F(EngineTest, RefusesAndCancels) {
+  const auto model = Load();
+  EngineOptions options;
+  options.max_sequences = 1;
+  options.max_queue = 1;
+  Engine engine(MakeModelExecutor(*model, 256), options);
+  const auto submit = [&](std::vector<TokenId> ids, std::shared_ptr<Collector> collector = std::make_shared<Collector>()) {
+    GenerationRequest request;
+    request.prompt = Text(std::move(ids));
+    request.max_tokens = 200;
+    return engine.Submit(std::move(request), collector);
+  };
+  EXPECT_FALSE(submit({}).ok());
+  EXPECT_FALSE(submit(std::vector<TokenId>(256, 20)).ok());
+  const auto full = Submit(engine, Text(std::vector<TokenId>(250, 20)), 1000);
+  EXPECT_EQ(full->Wait().reason, Outcome::Reason::kLength);
+  EXPECT_EQ(full->ids().size(), 6u);
+  const auto cancelled = std::make_shared<Collector>();
+  const auto id = submit({20, 21}, cancelled);
+  ASSERT_TRUE(id.ok());
+  engine.Cancel(*id);
+  EXPECT_EQ(cancelled->Wait().reason, Outcome::Reason::kCancelled);
+  engine.Stop();
+  EXPECT_FALSE(submit({20, 21}).ok());
+}
+
+}  // namespace
+}  // namespace facet

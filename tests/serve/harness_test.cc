@@ -1,0 +1,92 @@
+// Replays what OpenCode, Continue, Aider, OpenClaw and Hermes sent.
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+
+#include "serve/client.h"
+
+namespace facet::serve {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+class HarnessTest : public ServerTest {
+ protected:
+  static std::optional<fs::path> Recordings() {
+    for (fs::path up = fs::path(FACET_TESTS_DIR); up.has_relative_path(); up = up.parent_path()) {
+      if (fs::exists(up / "shared/reference/harness")) return up / "shared/reference/harness";
+    }
+    return std::nullopt;
+  }
+  static std::vector<TokenId> Tokens(const LoadedModel& model, const json& body, bool responses) {
+    std::shared_ptr<Prompt> prompt;
+    if (responses) {
+      ResponsesRequest request;
+      EXPECT_FALSE(ReadResponses(body, {}, request));
+      EXPECT_FALSE(BuildChatPrompt(model, request.chat, "input", prompt));
+    } else {
+      ChatRequest request;
+      const auto error = ReadChat(body, {}, request);
+      EXPECT_FALSE(error) << error->message;
+      const auto built = BuildChatPrompt(model, request, "messages", prompt);
+      EXPECT_FALSE(built) << built->message;
+    }
+    return prompt == nullptr ? std::vector<TokenId>() : prompt->ids;
+  }
+};
+
+TEST_F(HarnessTest, RecordedRequestsAreAcceptedAndPrefillOnlyWhatIsNew) {
+  const auto folder = Recordings();
+  if (!folder) GTEST_SKIP() << "no recordings: shared/reference/harness is not beside the checkout";
+  options_.model.cache_budget = size_t{1} << 30;
+  StartServer({{{"emit", "<|channel>thought\nHm.\n<channel|>The answer."}}});
+  const auto model = server_->models().Loaded("gemma-4-12b");
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(*folder)) {
+    if (entry.path().extension() == ".json") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  ASSERT_GT(files.size(), 90u);
+  std::vector<std::vector<TokenId>> earlier;
+  int generated = 0;
+  for (const fs::path& file : files) {
+    const json request = json::parse(std::ifstream(file));
+    const std::string path = request["path"];
+    const bool responses = path == "/v1/responses", post = request["method"] == "POST";
+    const HttpAnswer answer = Request(request["method"], path, post ? request["body"].dump() : "");
+    if (path != "/v1/chat/completions" && !responses) {
+      const bool known = path == "/v1/models" || path == "/v1/models/gemma-4-12b";
+      EXPECT_EQ(answer.status, known ? 200 : 404) << path;
+      EXPECT_TRUE(json::accept(answer.body));
+      continue;
+    }
+    ASSERT_EQ(answer.status, 200) << file << answer.body;
+    ++generated;
+    int prompt = 0, cached = 0;
+    const bool stream = request["body"].value("stream", false);
+    const json last = stream ? answer.Events().back() : answer.Json();
+    if (responses) {
+      prompt = last["response"]["usage"]["input_tokens"];
+      cached = last["response"]["usage"]["input_tokens_details"]["cached_tokens"];
+    } else {
+      const json timings = last.contains("timings") ? last["timings"] : json();
+      ASSERT_TRUE(timings.is_object()) << file;
+      cached = timings["cache_n"];
+      prompt = cached + timings["prompt_n"].get<int>();
+    }
+    const std::vector<TokenId> ids = Tokens(*model, request["body"], responses);
+    ASSERT_EQ(static_cast<int>(ids.size()), prompt) << file;
+    int common = 0;
+    for (const auto& other : earlier) {
+      const auto differ = std::mismatch(ids.begin(), ids.end(), other.begin(), other.end());
+      common = std::max(common, static_cast<int>(differ.first - ids.begin()));
+    }
+    EXPECT_LE(prompt - cached, prompt - common + 64) << file;
+    earlier.push_back(ids);
+  }
+  std::cout << generated << " generating requests replayed\n";
+}
+
+}  // namespace
+}  // namespace facet::serve
