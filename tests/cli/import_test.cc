@@ -263,9 +263,10 @@ TEST_F(ImportTest, SaysWhatIsWrong) {
   EXPECT_NE(error({"import", "/nowhere", "x"}).find("no such file"), std::string::npos);
   EXPECT_NE(error({"show", "x"}).find("no model is called 'x'"), std::string::npos);
   EXPECT_NE(error({"rm", "x"}).find("no model is called 'x'"), std::string::npos);
-  EXPECT_NE(
-      error({"conform", "gemma4-12b", "/dev/null", "/dev/null"}).find("facet import gemma4-12b"),
-      std::string::npos);
+  EXPECT_NE(error({"conform", "gemma4-12b", (reference_ / "cases/text-short.json").string(),
+                   (hub_.root() / "o").string()})
+                .find("facet import gemma4-12b"),
+            std::string::npos);
   EXPECT_EQ(Facet({"import", repo, "x", "--quantize", "q2"}).status, 2);
   ExpectNoHalfModel();
   EXPECT_TRUE(Facet({"list", "--names"}).out.empty());
