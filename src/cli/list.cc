@@ -279,7 +279,7 @@ Result<void> RunRm(const RmOptions& options) {
     std::cout << HumanBytes(kept)
               << " stay in the Hugging Face cache, for the next import and for other programs; "
               << "facet rm --purge deletes them along with a name.\n";
-  } else if (model.ok() && model->sources.empty()) {
+  } else if (model.ok() && model->sources.empty() && model->owned.empty()) {
     std::cout << "The files stay where they are: " << model->files.model.string() << "\n";
   }
   return Ok();

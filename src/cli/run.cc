@@ -196,7 +196,8 @@ void AddRun(CLI::App& app, int& exit_code) {
       "  facet run gemma4-12b \"What is in this picture?\" --image photo.jpg --image-budget 560\n"
       "  facet run ./model.gguf --audio talk.mp3 \"Write down what is said.\"\n"
       "  git diff | facet run gemma4-12b --system \"Write a commit message.\"");
-  command->callback([options, command, prompt, &exit_code] {
+  // `files` is what those options write into: it must live as long as the command.
+  command->callback([options, files, command, prompt, &exit_code] {
     options->has_prompt = prompt->count() > 0;
     options->media = PartsInOrder(*command);
     exit_code = Report(Run(*options));
