@@ -48,6 +48,28 @@ __attribute__((target("avx512f,avx512vnni"))) void DotLoop(int64_t rounds) {
   for (int i = 1; i < 12; ++i) sums[0] = _mm512_add_epi32(sums[0], sums[i]);
   sink += static_cast<uint64_t>(_mm512_cvtsi512_si32(sums[0]));
 }
+
+__attribute__((target("avx512f"))) void FmaLoop(int64_t rounds) {
+  __m512 sums[12];
+  for (int i = 0; i < 12; ++i) sums[i] = _mm512_set1_ps(i);
+  const __m512 a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(0.25f);
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; ++i) sums[i] = _mm512_fmadd_ps(sums[i], a, b);
+  }
+  for (int i = 1; i < 12; ++i) sums[0] = _mm512_add_ps(sums[0], sums[i]);
+  sink += static_cast<uint64_t>(_mm512_cvtss_f32(sums[0]));
+}
+
+// Operations a second of `parts` calls of loop(rounds), each of 12 instructions a round.
+template <typename Loop>
+double Rate(ThreadPool& pool, double operations, Loop loop) {
+  constexpr int64_t kRounds = 20000;
+  const int64_t parts = 16 * pool.threads();
+  const double begin = Seconds();
+  pool.ParallelFor(parts, [&](int64_t) { loop(kRounds); });
+  return parts * kRounds * 12 * operations / (Seconds() - begin);
+}
 #else
 void ReadPart(const std::byte* p, size_t bytes) {
   uint64_t sum = 0, word;
@@ -85,15 +107,16 @@ double ReadBandwidth(ThreadPool& pool) {
 
 double Int8Peak(ThreadPool& pool) {
 #if defined(__x86_64__)
-  if (!IsaSupported(Isa::kAvx512)) return 0;
-  constexpr int64_t kRounds = 20000;
-  const int64_t parts = 16 * pool.threads();
-  const double begin = Seconds();
-  pool.ParallelFor(parts, [](int64_t) { DotLoop(kRounds); });
-  return parts * kRounds * 12 * 128.0 / (Seconds() - begin);
-#else
-  return pool.threads() * 0.0;
+  if (IsaSupported(Isa::kAvx512)) return Rate(pool, 128, DotLoop);
 #endif
+  return pool.threads() * 0.0;
+}
+
+double FloatPeak(ThreadPool& pool) {
+#if defined(__x86_64__)
+  if (IsaSupported(Isa::kAvx512)) return Rate(pool, 32, FmaLoop);
+#endif
+  return pool.threads() * 0.0;
 }
 
 }  // namespace facet::bench

@@ -32,4 +32,8 @@ double ReadBandwidth(ThreadPool& pool);
 // AVX-512 VNNI.
 double Int8Peak(ThreadPool& pool);
 
+// float32 operations (two for a fused multiply-add) a second of all threads, from registers; 0
+// without AVX-512.
+double FloatPeak(ThreadPool& pool);
+
 }  // namespace facet::bench

@@ -111,8 +111,10 @@ void ArgumentsWriter::Quote(std::string& json) {
     bare_.clear();
     return;
   }
-  if (level.expect == Expect::kValue && !Trim(bare_).empty()) EndBare(json);
-  bare_.clear();
+  if (level.expect == Expect::kValue) {
+    if (!Trim(bare_).empty()) EndBare(json);
+    bare_.clear();
+  }
   if (level.expect == Expect::kNext) {  // a missing comma between values
     if (level.close == '}') {
       level.expect = Expect::kKey;

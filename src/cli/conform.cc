@@ -293,16 +293,23 @@ void AddConform(CLI::App& app, int& exit_code) {
   command->add_option("model", options->model, "Model: a name, a checkpoint folder or a GGUF")->required();
   command->add_option("case", options->case_file, "Case: {\"messages\": ...} or {\"text\": ...}")->required();
   command->add_option("out", options->out, "safetensors file to write")->required();
-  command->add_option("--media", options->media, "Folder that the case's paths start from");
+  command->add_option("--media", options->media, "Folder that the case's paths start from")->capture_default_str();
   command->add_option("--mmproj", options->mmproj, "Projector file of a GGUF model");
   command->add_option("--draft", options->draft, "Drafter: also write draft_logits");
   command->add_option("--top", options->top, "Write the K best logits and the log-sum-exp only")->check(CLI::Range(1, 4096));
-  command->add_option("--max-new", options->max_new, "Greedy tokens after the prompt")->check(CLI::Range(0, 100000));
+  command->add_option("--max-new", options->max_new, "Greedy tokens after the prompt")->check(CLI::Range(0, 100000))->capture_default_str();
   command->add_option("--chunk", options->chunk, "Prompt tokens a step")->check(CLI::Range(1, 1 << 20));
   command->add_option("--threads", options->threads, "Threads; 0 = all cores")->check(CLI::Range(0, 1024));
-  command->add_option("--cache", options->cache, "Cache type: f32, f16 or q8_0")->check(CLI::IsMember({"f32", "f16", "q8_0"}));
+  command->add_option("--cache", options->cache, "Cache type: f32, f16 or q8_0")->check(CLI::IsMember({"f32", "f16", "q8_0"}))->capture_default_str();
   command->add_flag("--compact", options->compact, "Compact cache of full layers");
   command->add_flag("--fast", options->fast, "The fast kernels instead of float32");
+  command->footer(
+      "OUT holds input_ids, the processor's tensors, embeddings, prompt_logits, and step_logits and generated_ids of greedy\n"
+      "decoding that ignores stop tokens; with --top, top_ids, top_logits and logsumexp instead of prompt_logits.\n"
+      "Examples:\n"
+      "  facet conform checkpoint case.json out.safetensors --media pictures\n"
+      "  echo '{\"text\": \"<bos>Once upon a time\"}' > case.json\n"
+      "  facet conform model.gguf case.json out.safetensors --top 32 --max-new 8");
   command->callback([options, &exit_code] { exit_code = Report(Conform(*options)); });
 }
 

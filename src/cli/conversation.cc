@@ -94,7 +94,7 @@ bool HasMedia(const json& messages) {
 
 Result<Prompt> MakePrompt(const serve::LoadedModel& model, const json& messages, const TurnOptions& options) {
   if (model.chat_template == nullptr) {
-    if (!model.template_error.empty()) return Error{model.template_error};
+    if (model.template_damaged) return Error{model.template_error};
     if (HasMedia(messages)) return Error{"a model without a chat template takes text alone", ErrorKind::kUnsupported};
     return PlainPrompt(model, messages);
   }

@@ -64,8 +64,8 @@ void AddEstimate(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("estimate", "Say what a model takes in memory, without loading it");
   command->add_option("model", options->model, "A name, a checkpoint folder or a GGUF")->required();
-  command->add_option("--ctx,--ctx-size,-c", options->context, "Length of the conversation in tokens")->check(CLI::Range(1, 1 << 24));
-  command->add_option("--cache-type", options->cache, "Keys and values: f32, f16 or q8_0")->check(CLI::IsMember({"f32", "f16", "q8_0"}));
+  command->add_option("--ctx,--ctx-size,-c", options->context, "Length of the conversation in tokens")->check(CLI::Range(1, 1 << 24))->capture_default_str();
+  command->add_option("--cache-type", options->cache, "Keys and values: f32, f16 or q8_0")->check(CLI::IsMember({"f32", "f16", "q8_0"}))->capture_default_str();
   command->add_flag("--json", options->as_json, "As JSON, in bytes");
   command->footer("Example:\n  facet estimate gemma4-12b --ctx 32768 --cache-type q8_0");
   command->callback([options, &exit_code] { exit_code = Report(Estimate(*options)); });

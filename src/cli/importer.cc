@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 
+#include "base/mapped_file.h"
 #include "cli/progress.h"
 #include "formats/hub.h"
 #include "formats/hub_select.h"
@@ -68,6 +70,30 @@ int64_t TreeBytes(const fs::path& path) {
       bytes += static_cast<int64_t>(it->file_size(ignored));
   }
   return bytes;
+}
+
+// Every file that a checkpoint's index names is there. A cache that is read offline may hold a part
+// of a repository.
+Result<void> CheckShards(const fs::path& folder) {
+  const fs::path index = folder / "model.safetensors.index.json";
+  std::error_code code;
+  if (!fs::exists(index, code)) return Ok();
+  FACET_ASSIGN(const std::string text, ReadFile(index));
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
+    return Error{Cat(index.string(), ": no 'weight_map'"), ErrorKind::kInvalid};
+  }
+  for (const auto& [tensor, file] : json["weight_map"].items()) {
+    if (!file.is_string())
+      return Error{Cat(index.string(), ": no file for ", tensor), ErrorKind::kInvalid};
+    FACET_ASSIGN(const PathUnder name,
+                 PathUnder::Parse(file.get_ref<const std::string&>(), index.string()));
+    if (!fs::exists(name.In(folder), code)) {
+      return Error{Cat(name.In(folder).string(), ": named by the index, but not there"),
+                   ErrorKind::kNotFound};
+    }
+  }
+  return Ok();
 }
 
 // google/gemma-4-12B-it -> gemma-4-12B-it
@@ -206,7 +232,9 @@ class Importer {
   Result<void> CheckContent() const {
     for (const auto& path :
          {std::optional(model_.files.model), model_.files.mmproj, model_.files.drafter}) {
-      if (path) FACET_TRY(RecogniseModel(*path));
+      if (!path) continue;
+      FACET_TRY(RecogniseModel(*path));
+      FACET_TRY(CheckShards(*path));
     }
     return Ok();
   }

@@ -279,7 +279,7 @@ Result<void> RunRm(const RmOptions& options) {
     std::cout << HumanBytes(kept)
               << " stay in the Hugging Face cache, for the next import and for other programs; "
               << "facet rm --purge deletes them along with a name.\n";
-  } else if (model.ok() && model->sources.empty()) {
+  } else if (model.ok() && model->sources.empty() && model->owned.empty()) {
     std::cout << "The files stay where they are: " << model->files.model.string() << "\n";
   }
   return Ok();
@@ -295,6 +295,7 @@ void AddStoreCommands(CLI::App& app, int& exit_code) {
   command->add_flag("--available", list->available, "The short names that can be imported");
   command->add_flag("--names", list->names, "Names alone, one a line");
   command->add_flag("--json", list->json, "Print JSON");
+  command->footer("Examples:\n  facet list\n  facet list --available");
   command->callback([list, &exit_code] { exit_code = Report(RunList(*list)); });
 
   auto show = std::make_shared<RmOptions>();
@@ -302,6 +303,7 @@ void AddStoreCommands(CLI::App& app, int& exit_code) {
       app.add_subcommand("show", "What a model is, where its files lie and where they came from");
   command->add_option("NAME", show->name, "Name of the model")->required();
   command->add_flag("--json", show->json, "Print JSON");
+  command->footer("Example: facet show gemma4-12b");
   command->callback([show, &exit_code] { exit_code = Report(RunShow(show->name, show->json)); });
 
   auto rename = std::make_shared<std::pair<std::string, std::string>>();
@@ -309,6 +311,7 @@ void AddStoreCommands(CLI::App& app, int& exit_code) {
   command = app.add_subcommand("rename", "Give a model another name");
   command->add_option("OLD", rename->first, "Name of the model")->required();
   command->add_option("NEW", rename->second, "Its new name")->required();
+  command->footer("Example: facet rename gemma4-12b gemma");
   command->add_flag("--json", *rename_json, "Print JSON");
   command->callback([rename, rename_json, &exit_code] {
     exit_code = Report(RunRename(rename->first, rename->second, *rename_json));
@@ -320,6 +323,9 @@ void AddStoreCommands(CLI::App& app, int& exit_code) {
   command->add_option("NAME", rm->name, "Name of the model")->required();
   command->add_flag("--purge", rm->purge, "Delete what no other model and no other snapshot uses");
   command->add_flag("--json", rm->json, "Print JSON");
+  command->footer(
+      "Files in the Hugging Face cache stay without --purge, and those of a local model always.\n"
+      "Example: facet rm gemma4-12b --purge");
   command->callback([rm, &exit_code] { exit_code = Report(RunRm(*rm)); });
 }
 

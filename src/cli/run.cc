@@ -175,17 +175,17 @@ void AddRun(CLI::App& app, int& exit_code) {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->group("Media");
   }
-  command->add_option("--image-budget", options->image_budget, "Soft tokens of a picture")
-      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))->group("Media");
-  command->add_option("--video-budget", options->video_budget, "Soft tokens of a film's frame")
-      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))->group("Media");
-  command->add_option("--fps", options->fps, "Frames of a film that are seen a second")->check(CLI::Range(0.01, 60.0))->group("Media");
+  command->add_option("--image-budget", options->image_budget, "Soft tokens of a picture at most")
+      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))->capture_default_str()->group("Media");
+  command->add_option("--video-budget", options->video_budget, "Soft tokens of a film's frame at most")
+      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))->capture_default_str()->group("Media");
+  command->add_option("--fps", options->fps, "Frames of a film that are seen a second")->check(CLI::Range(0.01, 60.0))->capture_default_str()->group("Media");
   command->add_option("--system", options->system, "System prompt");
   CLI::Option* think = command->add_flag("--think", options->think, "Let the model think first");
   command->add_flag("--no-think", options->no_think, "Keep the model from thinking")->excludes(think);
   command->add_option("--max-tokens", options->max_tokens, "Longest answer")->check(CLI::Range(1, 1 << 24));
   command->add_option("--ctx,--ctx-size,-c", options->context, "Longest conversation in tokens; 0 = the model's")->check(CLI::Range(0, 1 << 24));
-  command->add_option("--cache-type", options->cache, "Keys and values: f32, f16 or q8_0")->check(CLI::IsMember({"f32", "f16", "q8_0"}));
+  command->add_option("--cache-type", options->cache, "Keys and values: f32, f16 or q8_0")->check(CLI::IsMember({"f32", "f16", "q8_0"}))->capture_default_str();
   command->add_option("--threads,-t", options->threads, "Threads; 0 = all cores")->check(CLI::Range(0, 1024));
   command->add_flag("--stats,--verbose", options->stats, "Tokens and speeds after each answer");
   command->add_flag("--json", options->as_json, "The answer as JSON, with usage and timings");
@@ -196,7 +196,8 @@ void AddRun(CLI::App& app, int& exit_code) {
       "  facet run gemma4-12b \"What is in this picture?\" --image photo.jpg --image-budget 560\n"
       "  facet run ./model.gguf --audio talk.mp3 \"Write down what is said.\"\n"
       "  git diff | facet run gemma4-12b --system \"Write a commit message.\"");
-  command->callback([options, command, prompt, &exit_code] {
+  // `files` is what those options write into: it must live as long as the command.
+  command->callback([options, files, command, prompt, &exit_code] {
     options->has_prompt = prompt->count() > 0;
     options->media = PartsInOrder(*command);
     exit_code = Report(Run(*options));

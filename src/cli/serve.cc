@@ -87,7 +87,7 @@ void AddServe(CLI::App& app, int& exit_code) {
   command->add_option("--api-key-file", flags->key_files, "File with one key or digest a line");
   command->add_option("--cors-origin,--cors-origins", o.http.access.origins, "Origin of web pages that may call");
   command->add_option("--allowed-host", o.http.access.hosts, "Host name under which clients may call");
-  command->add_option("-c,--ctx-size,--max-model-len", o.model.context, "Context in tokens (0: the model's)")
+  command->add_option("-c,--ctx,--ctx-size,--max-model-len", o.model.context, "Context in tokens (0: the model's)")
       ->check(CLI::Range(0, 1 << 24));
   command->add_option("-t,--threads", o.model.threads, "Threads (0: all cores)")->check(CLI::Range(0, 1024));
   command->add_option("--cache-mb", flags->cache_mb, "MiB for keys, values and prefixes")
@@ -104,6 +104,12 @@ void AddServe(CLI::App& app, int& exit_code) {
   command->add_option("--drain-seconds", flags->drain, "For running requests after SIGTERM")
       ->check(CLI::Range(0.0, 86400.0))->capture_default_str();
   command->add_flag("--no-prefix-cache", flags->no_prefix_cache, "Read every prompt from its beginning");
+  command->footer(
+      "Examples:\n"
+      "  facet serve gemma4-12b\n"
+      "  facet serve gemma4-12b ./small.gguf --alias gemma,small --ctx 32768\n"
+      "  facet serve gemma4-12b --host 0.0.0.0 --api-key-file keys\n"
+      "Clients: base URL http://127.0.0.1:9379/v1, any key where none is asked for. SIGTERM drains.");
   command->callback([flags, port, &exit_code] {
     const auto served = Serve(*flags, port->count() > 0);
     if (served) return;

@@ -143,6 +143,7 @@ void AddTokenize(CLI::App& app, int& exit_code) {
   command->add_option("model", detokenize->model, kModelHelp)->required();
   command->add_option("ids", detokenize->ids, "Token ids; from stdin where there are none");
   command->add_flag("--skip-special", detokenize->skip_special, "Leave special tokens out");
+  command->footer("Example: facet detokenize gemma4-12b 9259 1902");
   command->callback([detokenize, &exit_code] { exit_code = Report(Detokenize(*detokenize)); });
 
   auto render = std::make_shared<RenderCommandOptions>();
@@ -152,6 +153,11 @@ void AddTokenize(CLI::App& app, int& exit_code) {
       ->add_option("conversation", render->conversation,
                    "JSON file: messages, tools, enable_thinking, add_generation_prompt")
       ->required();
+  command->footer(
+      "Example:\n"
+      "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}' > "
+      "conversation.json\n"
+      "  facet render gemma4-12b conversation.json");
   command->callback([render, &exit_code] { exit_code = Report(Render(*render)); });
 }
 

@@ -69,7 +69,7 @@ void AttendAndProject(const BlockContext& context, int layer, const LayerWeights
     }
   }
   if (keys.place.compact) order.Queries(q, keys.k_norm, attended), std::swap(q, attended);
-  AttentionPlain(keys.place.shape, c.heads, q, ranges, attended, context.pool);
+  Attention(keys.place.shape, c.heads, q, ranges, attended, context.pool);
   if (keys.place.compact) order.Values(attended, q), std::swap(q, attended);
   context.projector.Run(attended, w.o, buffers.y.Resize(q.rows(), w.o.rows()));
 }

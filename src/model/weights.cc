@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "formats/gguf.h"
+#include "formats/recognise.h"
 #include "formats/safetensors.h"
 #include "model/tensor_names.h"
 #include "ops/quant/quant.h"
@@ -327,13 +328,15 @@ bool IsGgufFile(const std::filesystem::path& path) {
 
 Result<Checkpoint> LoadCheckpoint(const std::filesystem::path& model,
                                   const std::optional<std::filesystem::path>& mmproj) {
-  std::error_code code;
-  if (!std::filesystem::exists(model, code)) {
-    return Error{Cat(model.string(), ": no such file or folder"), ErrorKind::kNotFound};
-  }
-  if (std::filesystem::is_directory(model, code)) {
-    if (mmproj) return Error{Cat(mmproj->string(), ": a projector file goes with a GGUF model; this model is a folder")};
-    return LoadFolder(model);
+  // Files of other kinds are refused with what works instead.
+  FACET_ASSIGN(const ModelFormat format, RecogniseModel(model));
+  if (format == ModelFormat::kSafetensors) {
+    if (mmproj) {
+      return Error{Cat(mmproj->string(), ": a projector file goes with a GGUF model; this model is a folder")};
+    }
+    std::error_code code;
+    if (std::filesystem::is_directory(model, code)) return LoadFolder(model);
+    return Error{Cat(model.string(), ": name the folder that holds this file together with config.json")};
   }
   return LoadGguf(model, mmproj);
 }

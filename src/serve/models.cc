@@ -29,6 +29,7 @@ void AddTemplate(LoadedModel& model, const fs::path& path) {
   auto made = LoadChatTemplate(path, *model.tokenizer);
   if (!made) {
     model.template_error = made.error().message;
+    model.template_damaged = true;
   } else if (*made) {
     model.chat_template = std::make_unique<ChatTemplate>(std::move(**made));
   } else {

@@ -26,6 +26,7 @@ struct LoadedModel {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;  // null: a base model without one
   std::string template_error;                   // why there is none
+  bool template_damaged = false;                // there is one, but it does not compile
   std::vector<TokenId> eos;
   std::optional<TokenId> call_open;  // <|tool_call>
   SamplingParams sampling;           // the checkpoint's defaults

@@ -133,6 +133,29 @@ TEST_F(ImportTest, ImportsAGgufWithItsCompanions) {
   ExpectNoHalfModel();
 }
 
+TEST_F(ImportTest, ImportsOfflineOnlyWhatIsWhole) {
+  hub_.Add("org/sharded", "config.json", "{}");
+  hub_.Add("org/sharded", "model-00001-of-00002.safetensors", TestHub::Noise(1000, 1));
+  hub_.Add("org/sharded", "model-00002-of-00002.safetensors", TestHub::Noise(1000, 2));
+  hub_.Add(
+      "org/sharded", "model.safetensors.index.json",
+      R"({"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}})");
+  hub_.Start();
+  ASSERT_EQ(Facet({"import", "--from-huggingface-repo=org/sharded", "s"}).status, 0);
+  hub_.Stop();
+  environment_ = {{"HF_HUB_OFFLINE", "1"}};
+  Outcome done = Facet({"import", "--from-huggingface-repo=org/sharded", "t"});
+  EXPECT_EQ(done.status, 0) << done.err;
+  const fs::path snapshot = hub_.cache() / "models--org--sharded/snapshots" / TestHub::kCommit;
+  fs::remove(snapshot / "model-00002-of-00002.safetensors");
+  done = Facet({"import", "--from-huggingface-repo=org/sharded", "u"});
+  EXPECT_EQ(done.status, 1);
+  EXPECT_NE(done.err.find("model-00002-of-00002.safetensors: named by the index, but not there"),
+            std::string::npos)
+      << done.err;
+  EXPECT_EQ(Facet({"list", "--names"}).out, "s\nt\n");
+}
+
 TEST_F(ImportTest, ImportsLocalFilesInPlace) {
   hub_.Start();
   ASSERT_EQ(Facet({"import", (reference_ / "checkpoint").string(), "a"}).status, 0);
@@ -263,9 +286,10 @@ TEST_F(ImportTest, SaysWhatIsWrong) {
   EXPECT_NE(error({"import", "/nowhere", "x"}).find("no such file"), std::string::npos);
   EXPECT_NE(error({"show", "x"}).find("no model is called 'x'"), std::string::npos);
   EXPECT_NE(error({"rm", "x"}).find("no model is called 'x'"), std::string::npos);
-  EXPECT_NE(
-      error({"conform", "gemma4-12b", "/dev/null", "/dev/null"}).find("facet import gemma4-12b"),
-      std::string::npos);
+  EXPECT_NE(error({"conform", "gemma4-12b", (reference_ / "cases/text-short.json").string(),
+                   (hub_.root() / "o").string()})
+                .find("facet import gemma4-12b"),
+            std::string::npos);
   EXPECT_EQ(Facet({"import", repo, "x", "--quantize", "q2"}).status, 2);
   ExpectNoHalfModel();
   EXPECT_TRUE(Facet({"list", "--names"}).out.empty());

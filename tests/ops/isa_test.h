@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "ops/cpu.h"
 
@@ -19,6 +20,12 @@ void ForEachIsa(const Body& body) {
     body();
   }
   SetActiveIsa(before);
+}
+
+// Thread counts worth testing: the plain loops are slow, and split by the same code.
+inline std::vector<int> ThreadCounts() {
+  if (ActiveIsa() == Isa::kGeneric) return {2};
+  return {1, 2, 3, 4, 5, 6, 7, 8};
 }
 
 }  // namespace facet

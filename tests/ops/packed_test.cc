@@ -143,7 +143,7 @@ TEST(MatMulPacked, TakesTheExtremesOfEveryCode) {
 TEST(MatMulPacked, EveryBatchThreadCountAndInstructionSetGivesTheSameBits) {
   ThreadPool one(1);
   for (DType type : kWeightTypes) {
-    const Shape s = IsQuantized(type) ? Shape{83, 768} : Shape{83, 131};
+    const Shape s = IsQuantized(type) ? Shape{51, 512} : Shape{51, 131};
     SCOPED_TRACE(std::string(Traits(type).name));
     const RandomWeights w(type, s.rows, s.cols, 14);
     const Packed packed(w.view());
@@ -156,9 +156,10 @@ TEST(MatMulPacked, EveryBatchThreadCountAndInstructionSetGivesTheSameBits) {
       MatMulPacked(packed.matrix(), input, want.view().rows_at(t, 1), one);
     }
     ForEachIsa([&] {
-      for (int threads : {1, 2, 3, 4, 8}) {
+      for (int threads : ThreadCounts()) {
         ThreadPool pool(threads);
         for (int64_t tokens : {1, 2, 3, 4, 5, 7, 8, 11, 15, 16, 17, 31, 41}) {
+          if (threads != 2 && tokens != 1 && tokens != 41) continue;
           const int64_t first = (kTokens - tokens) / 2;
           Buffer y(tokens, s.rows);
           input.Assign(x.view().rows_at(first, tokens));

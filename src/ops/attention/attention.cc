@@ -77,7 +77,7 @@ struct Scratch {
 
   static Scratch& Get(const KvShape& shape, int vectors) {
     thread_local Scratch s;
-    s.records.resize(kTile * shape.record_dim());
+    s.records.resize(kTile * RecordStride(shape.record_dim()));
     s.scores.resize(vectors * kTile);
     s.decay.resize(vectors);
     s.part.resize(StateFloats(shape, vectors));

@@ -20,6 +20,12 @@ struct AttentionState {
   float* value;  // (vectors, value_dim) weighted values
 };
 
+// Floats from one record of the scratch to the next: a power of two would put all records of a tile
+// into a few sets of the cache.
+constexpr int RecordStride(int record_dim) {
+  return record_dim + 16;
+}
+
 // A stretch of positions within one segment, seen by `tokens` rows of one sequence. Query vector t
 // * group + g is head g of the group in row t.
 struct AttentionTask {
@@ -30,7 +36,7 @@ struct AttentionTask {
   int64_t q_stride;
   int32_t begin, end;
   AttentionState state;
-  float* records;  // scratch (kTile, record_dim)
+  float* records;  // scratch (kTile, RecordStride(record_dim))
   float* scores;   // scratch (vectors, kTile)
   float* decay;    // scratch (vectors)
 
@@ -61,8 +67,7 @@ float Weight(float from, float to) {
   return lanes[0];
 }
 
-// --- Tiles to float32
-// -------------------------------------------------------------------------------------------------------
+// --- Tiles to float32 ---
 
 inline float HalfAt(const std::byte* p) {
   uint16_t half;
@@ -84,36 +89,48 @@ void ReadQ8(const std::byte* codes, const std::byte* scales, int n, float* x) {
   }
 }
 
-// Records [begin, end) of one head of a tile; float32 ones are used where they lie.
+// Records of one head of a tile in float32, `stride` floats apart.
+struct Records {
+  const float* data;
+  int stride;
+};
+
+// Slots [begin, end) of tile `t`; float32 ones are used where they lie. Meanwhile the next tile of
+// the task is fetched: tiles lie anywhere, so that the processor cannot guess it.
 template <typename V>
-const float* ReadTile(const AttentionTask& task, const std::byte* tile, int begin, int end) {
+Records ReadTile(const AttentionTask& task, int32_t t, int begin, int end) {
   const KvShape& shape = *task.shape;
   const int n = shape.record_dim();
-  const std::byte* part = tile + task.head * shape.head_bytes();
-  if (shape.type == CacheType::kF32) return reinterpret_cast<const float*>(part);
+  const std::byte* const* tiles = task.rows[0].tiles;
+  const size_t head_at = task.head * shape.head_bytes(), share = shape.head_bytes() / kTile;
+  const std::byte* part = tiles[t] + head_at;
+  const std::byte* next = (t + 1) * kTile < task.end ? tiles[t + 1] + head_at : part;
+  if (shape.type == CacheType::kF32) {
+    return {reinterpret_cast<const float*>(part), n};
+  }
   for (int slot = begin; slot < end; ++slot) {
-    float* record = task.records + slot * n;
+    for (size_t i = 0; i < share; i += 64) __builtin_prefetch(next + slot * share + i, 0, 2);
+    float* record = task.records + slot * RecordStride(n);
     if (shape.type == CacheType::kF16) {
       ReadHalfs<V>(part + slot * n * 2, n, record);
     } else {
       ReadQ8<V>(part + slot * n, part + kTile * n + slot * shape.record_scales() * 2, n, record);
     }
   }
-  return task.records;
+  return {task.records, RecordStride(n)};
 }
 
-// --- Scores
-// -----------------------------------------------------------------------------------------------------------------
+// --- Scores ---
 
 // Scores of vectors [v, v + R) and slots [slot, slot + 16 / R): one chain of 16 lanes along the
 // dimensions each.
 template <typename V, int R>
-void ScoreBlock(const AttentionTask& task, const float* records, int v, int slot) {
+void ScoreBlock(const AttentionTask& task, const Records& records, int v, int slot) {
   constexpr int K = 16 / R;
-  const int stride = task.shape->record_dim(), n = task.shape->key_dim;
+  const int stride = records.stride, n = task.shape->key_dim;
   const float* q[R];
   for (int r = 0; r < R; ++r) q[r] = task.query(v + r);
-  const float* k = records + slot * stride;
+  const float* k = records.data + slot * stride;
   typename V::F sums[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) sums[i] = V::Set(0.0f);
@@ -138,7 +155,7 @@ void ScoreBlock(const AttentionTask& task, const float* records, int v, int slot
 // Scores of every vector for the slots [begin, end), rounded out to whole blocks where all of the
 // tile can be read.
 template <typename V>
-void Scores(const AttentionTask& task, const float* records, int begin, int end) {
+void Scores(const AttentionTask& task, const Records& records, int begin, int end) {
   const int n = task.vectors(), fours = n / 4 * 4;
   for (int slot = begin / 4 * 4; slot < end; slot += 4) {
     for (int v = 0; v < fours; v += 4) ScoreBlock<V, 4>(task, records, v, slot);
@@ -183,13 +200,14 @@ void Softmax(const AttentionTask& task, int32_t tile_begin) {
   }
 }
 
-// --- Values
-// -----------------------------------------------------------------------------------------------------------------
+// --- Values ---
 
 // Adds slots [begin, end) to dimensions [d, d + 16 * D) of vectors [v, v + R).
 template <typename V, int R, int D>
-void ValueBlock(const AttentionTask& task, const float* values, int v, int d, int begin, int end) {
-  const int stride = task.shape->record_dim(), dim = task.shape->value_dim;
+void ValueBlock(const AttentionTask& task, const Records& records, int v, int d, int begin,
+                int end) {
+  const int dim = task.shape->value_dim;
+  const float* x_at = records.data + task.shape->value_offset + d;
   const float* weights = task.scores + v * kTile;
   float* out = task.state.value + v * dim + d;
   typename V::F sums[R][D];
@@ -202,7 +220,7 @@ void ValueBlock(const AttentionTask& task, const float* values, int v, int d, in
   for (int slot = begin; slot < end; ++slot) {
     typename V::F x[D];
 #pragma GCC unroll 4
-    for (int i = 0; i < D; ++i) x[i] = V::Load(values + slot * stride + d + 16 * i);
+    for (int i = 0; i < D; ++i) x[i] = V::Load(x_at + slot * records.stride + 16 * i);
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
       const auto weight = V::Set(weights[r * kTile + slot]);
@@ -218,18 +236,19 @@ void ValueBlock(const AttentionTask& task, const float* values, int v, int d, in
 }
 
 template <typename V, int D>
-void ValueColumns(const AttentionTask& task, const float* values, int d, int begin, int end) {
+void ValueColumns(const AttentionTask& task, const Records& records, int d, int begin, int end) {
   const int n = task.vectors();
   int v = 0;
-  for (; v + 4 <= n; v += 4) ValueBlock<V, 4, D>(task, values, v, d, begin, end);
-  for (; v < n; ++v) ValueBlock<V, 1, D>(task, values, v, d, begin, end);
+  for (; v + 4 <= n; v += 4) ValueBlock<V, 4, D>(task, records, v, d, begin, end);
+  for (; v + 2 <= n; v += 2) ValueBlock<V, 2, D>(task, records, v, d, begin, end);
+  for (; v < n; ++v) ValueBlock<V, 1, D>(task, records, v, d, begin, end);
 }
 
 template <typename V>
-void Values(const AttentionTask& task, const float* values, int begin, int end) {
+void Values(const AttentionTask& task, const Records& records, int begin, int end) {
   int d = 0;
-  for (; d + 64 <= task.shape->value_dim; d += 64) ValueColumns<V, 4>(task, values, d, begin, end);
-  for (; d < task.shape->value_dim; d += 16) ValueColumns<V, 1>(task, values, d, begin, end);
+  for (; d + 64 <= task.shape->value_dim; d += 64) ValueColumns<V, 4>(task, records, d, begin, end);
+  for (; d < task.shape->value_dim; d += 16) ValueColumns<V, 1>(task, records, d, begin, end);
 }
 
 template <typename V>
@@ -237,10 +256,10 @@ void Add(const AttentionTask& task) {
   for (int32_t tile = task.begin / kTile; tile * kTile < task.end; ++tile) {
     const int32_t base = tile * kTile;
     const int begin = std::max(task.begin - base, 0), end = std::min(task.end - base, kTile);
-    const float* records = ReadTile<V>(task, task.rows[0].tiles[tile], begin, end);
+    const Records records = ReadTile<V>(task, tile, begin, end);
     Scores<V>(task, records, begin, end);
     Softmax<V>(task, base);
-    Values<V>(task, records + task.shape->value_offset, begin, end);
+    Values<V>(task, records, begin, end);
   }
 }
 

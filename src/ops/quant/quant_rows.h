@@ -299,58 +299,92 @@ struct Affine {
   float scale = 0, minimum = 0;
 };
 
+// Eight numbers at once; compilers lower it to what the instruction set has, with the same bits.
+using Lanes = float __attribute__((vector_size(32)));
+using IntLanes = int32_t __attribute__((vector_size(32)));
+constexpr int kLanes = 8, kLaneBlocks = kSmall / kLanes;
+
+inline float SumLanes(const Lanes& v) {
+  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
+
+// 32 elements with the weights of their errors and what every trial needs of them.
+struct AffineBlock {
+  Lanes x[kLaneBlocks], weight[kLaneBlocks];
+  float low, high, sum_w, sum_x;
+};
+
+// One trial: elements rounded to a grid of `levels` steps from low to high, and the line that fits
+// them best.
+struct AffineTrial {
+  Affine fit;
+  float error = -1;  // negative: no fit
+};
+
+AffineTrial TryAffine(const AffineBlock& block, float levels, int top) {
+  const float inverse = levels / (block.high - block.low);
+  const Lanes last = Lanes{} + static_cast<float>(top);
+  Lanes q[kLaneBlocks], sum_q{}, sum_qq{}, sum_xq{};
+  for (int i = 0; i < kLaneBlocks; ++i) {
+    // Not negative, so adding a half and cutting off rounds.
+    const Lanes level = inverse * (block.x[i] - block.low) + 0.5f;
+    q[i] = __builtin_convertvector(__builtin_convertvector(level, IntLanes), Lanes);
+    q[i] = q[i] < last ? q[i] : last;
+    const Lanes weighted = block.weight[i] * q[i];
+    sum_q += weighted;
+    sum_qq += weighted * q[i];
+    sum_xq += weighted * block.x[i];
+  }
+  const float sq = SumLanes(sum_q), sqq = SumLanes(sum_qq), sxq = SumLanes(sum_xq);
+  const float determinant = block.sum_w * sqq - sq * sq;
+  if (determinant <= 0) return {};
+  float scale = (block.sum_w * sxq - block.sum_x * sq) / determinant;
+  float offset = (sqq * block.sum_x - sq * sxq) / determinant;
+  if (offset > 0) {
+    offset = 0;
+    scale = sxq / sqq;
+  }
+  if (scale <= 0) return {};
+  Lanes error{};
+  for (int i = 0; i < kLaneBlocks; ++i) {
+    const Lanes off = scale * q[i] + offset - block.x[i];
+    error += block.weight[i] * off * off;
+  }
+  return {{scale, -offset}, SumLanes(error)};
+}
+
 // The affine fit of 32 elements with the least weighted squared error over trial scales.
 Affine FitAffine(const float* x, int top) {
-  float low = 0, high = x[0], square = 0;
+  AffineBlock block{{}, {}, 0, x[0], 0, 0};
+  float square = 0;
   for (int j = 0; j < kSmall; ++j) {
-    low = std::min(low, x[j]);
-    high = std::max(high, x[j]);
+    block.low = std::min(block.low, x[j]);
+    block.high = std::max(block.high, x[j]);
     square += x[j] * x[j];
   }
-  if (high - low <= kTiny) return {0, -low};
+  if (block.high - block.low <= kTiny) return {0, -block.low};
   // Large elements count more, none counts nothing.
   const float typical = std::sqrt(square / kSmall);
-  float weight[kSmall], sum_w = 0, sum_x = 0;
-  for (int j = 0; j < kSmall; ++j) {
-    weight[j] = typical + std::fabs(x[j]);
-    sum_w += weight[j];
-    sum_x += weight[j] * x[j];
+  Lanes sum_w{}, sum_x{};
+  for (int i = 0; i < kLaneBlocks; ++i) {
+    std::memcpy(&block.x[i], x + kLanes * i, sizeof(Lanes));
+    const Lanes negative = -block.x[i];
+    block.weight[i] = typical + (block.x[i] > negative ? block.x[i] : negative);
+    sum_w += block.weight[i];
+    sum_x += block.weight[i] * block.x[i];
   }
-  Affine best{(high - low) / static_cast<float>(top), -low};
-  float least = -1;
-  constexpr int kTrials = 21;
-  for (int trial = -1; trial < kTrials; ++trial) {
-    // Trial -1 is the plain fit from low to high; the others stretch the grid by up to one level
-    // either way.
-    const float levels =
-        static_cast<float>(top) + (trial < 0 ? 0.0f : -1.0f + 0.1f * static_cast<float>(trial));
-    const float inverse = levels / (high - low);
-    float q[kSmall], sum_q = 0, sum_qq = 0, sum_xq = 0;
-    for (int j = 0; j < kSmall; ++j) {
-      q[j] = static_cast<float>(std::clamp(Round(inverse * (x[j] - low)), 0, top));
-      sum_q += weight[j] * q[j];
-      sum_qq += weight[j] * q[j] * q[j];
-      sum_xq += weight[j] * x[j] * q[j];
-    }
-    const float determinant = sum_w * sum_qq - sum_q * sum_q;
-    if (determinant <= 0) continue;
-    float scale = (sum_w * sum_xq - sum_x * sum_q) / determinant;
-    float offset = (sum_qq * sum_x - sum_q * sum_xq) / determinant;
-    if (offset > 0) {
-      offset = 0;
-      scale = sum_xq / sum_qq;
-    }
-    float error = 0;
-    for (int j = 0; j < kSmall; ++j) {
-      const float off = scale * q[j] + offset - x[j];
-      error += weight[j] * off * off;
-    }
-    if (scale > 0 && (least < 0 || error < least)) {
-      least = error;
-      best = {scale, -offset};
-    }
+  block.sum_w = SumLanes(sum_w);
+  block.sum_x = SumLanes(sum_x);
+  const float levels = static_cast<float>(top);
+  AffineTrial best = TryAffine(block, levels, top);
+  if (best.error < 0) best.fit = {(block.high - block.low) / levels, -block.low};
+  // The others stretch or shrink the grid by up to one level.
+  for (int step = -10; step <= 10; ++step) {
+    if (step == 0) continue;
+    const AffineTrial trial = TryAffine(block, levels + 0.1f * static_cast<float>(step), top);
+    if (trial.error >= 0 && (best.error < 0 || trial.error < best.error)) best = trial;
   }
-  return best;
+  return best.fit;
 }
 
 // Scales, minima and elements of a super-block of 4 or 5 bits; writes the 16 bytes of header and
@@ -419,16 +453,25 @@ float FitSymmetric(const float* x) {
   }
   // Below this a half cannot hold the scale.
   if (std::fabs(extreme) < 1e-15f) return 0;
+  Lanes value[2];
+  std::memcpy(value, x, sizeof(value));
+  const Lanes least = Lanes{} - 32.0f, most = Lanes{} + 31.0f;
   float best_scale = 0, best_gain = 0;
   for (int trial = -9; trial <= 9; ++trial) {
     const float inverse = -(32.0f + 0.1f * static_cast<float>(trial)) / extreme;
-    float sum_xq = 0, sum_qq = 0;
-    for (int j = 0; j < 16; ++j) {
-      const float q = static_cast<float>(std::clamp(Round(inverse * x[j]), -32, 31));
-      const float weight = x[j] * x[j];
-      sum_xq += weight * x[j] * q;
-      sum_qq += weight * q * q;
+    Lanes xq{}, qq{};
+    for (const Lanes& v : value) {
+      Lanes level = inverse * v;
+      level = level > least ? level : least;
+      level = level < most ? level : most;
+      // Rounded by cutting off a number that is not negative.
+      const Lanes q =
+          __builtin_convertvector(__builtin_convertvector(level + 32.5f, IntLanes) - 32, Lanes);
+      const Lanes weighted = v * v * q;
+      xq += weighted * v;
+      qq += weighted * q;
     }
+    const float sum_xq = SumLanes(xq), sum_qq = SumLanes(qq);
     // The error falls by this much when the scale is the best one for these q.
     if (sum_qq > 0 && sum_xq * sum_xq > best_gain * sum_qq) {
       best_gain = sum_xq * sum_xq / sum_qq;

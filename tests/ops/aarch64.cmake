@@ -1,0 +1,12 @@
+# Builds base, ops and their tests for aarch64 and runs them: cmake -DSOURCE= -DBUILD= -DQEMU= -P aarch64.cmake
+function(run)
+  execute_process(COMMAND ${ARGV} RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "failed: ${ARGV}")
+  endif()
+endfunction()
+
+run(${CMAKE_COMMAND} -S ${SOURCE} -B ${BUILD} -G Ninja -DCMAKE_BUILD_TYPE=Release -DFACET_OPS_ONLY=ON
+    -DFACET_BUILD_BENCH=OFF -DCMAKE_TOOLCHAIN_FILE=${SOURCE}/cmake/aarch64.cmake)
+run(${CMAKE_COMMAND} --build ${BUILD} --target ops_test)
+run(${QEMU} ${BUILD}/ops_test)
