@@ -393,7 +393,7 @@ Result<std::string> AnswerGrammar(const AnswerForm& form, const Tokenizer& token
   Builder b(tokenizer);
   std::string body;
   if (!form.schema.is_null()) {
-    json schema = form.schema;
+    nlohmann::ordered_json schema = form.schema;
     if (!schema.is_object()) return Error{"expected a schema"};
     schema["x-guidance"] = {{"whitespace_pattern", kWhitespace}};
     body = b.Rule("%json " + schema.dump());

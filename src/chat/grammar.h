@@ -15,8 +15,8 @@ struct AnswerForm {
   // How the answer may begin: without thoughts, with a thinking channel of its own, or inside one that the prompt opened.
   enum class Thinking { kNone, kMay, kOpen } thinking = Thinking::kNone;
 
-  // JSON that fits this schema; null: not asked for.
-  nlohmann::json schema;
+  // JSON that fits this schema, members in its order; null: not asked for.
+  nlohmann::ordered_json schema;
 
   // Tools in the chat API's shape; null: not asked for.
   nlohmann::json tools;

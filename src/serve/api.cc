@@ -124,7 +124,7 @@ std::optional<AnswerForm> FormOf(const ChatRequest& chat, bool open_thinking, st
     form.calls = AnswerForm::Calls::kMust;
   } else if (chat.format.kind != ResponseFormat::Kind::kText) {
     param = "response_format";
-    form.schema = chat.format.kind == ResponseFormat::Kind::kJsonObject ? Json{{"type", "object"}} : chat.format.schema;
+    form.schema = chat.format.kind == ResponseFormat::Kind::kJsonObject ? OrderedJson{{"type", "object"}} : chat.format.schema;
   } else if (tools && HasStrictTool(chat.tools)) {
     param = "tools";
   } else {
@@ -191,6 +191,7 @@ std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat, st
 void Api::Chat(Call& call) {
   ChatRequest chat;
   if (const auto error = ReadChat(call.body, limits_, chat)) return SendError(*call.exchange, *error);
+  RestoreOrder(call.request->body, chat);
   call.body = nullptr;  // pictures are large
   const auto model = ModelFor(call, chat.common.model);
   if (model == nullptr) return;
@@ -258,6 +259,7 @@ void Api::Responses(Call& call) {
   ResponsesJobInput input{.request = {}, .tenant = call.request->tenant, .store = &responses_};
   ResponsesRequest& r = input.request;
   if (const auto error = ReadResponses(call.body, limits_, r)) return SendError(*call.exchange, *error);
+  RestoreOrder(call.request->body, r.chat);
   call.body = nullptr;
   const auto model = ModelFor(call, r.chat.common.model);
   if (model == nullptr) return;

@@ -478,6 +478,19 @@ void OnlyValue(Fields& fields, const char* name, const Json& value) {
   }
 }
 
+void RestoreOrder(const std::string& body, ChatRequest& out) {
+  if (out.format.kind != ResponseFormat::Kind::kJsonSchema) return;
+  const auto ordered = OrderedJson::parse(body, nullptr, false);
+  for (const char* path : {"/response_format/json_schema/schema", "/response_format/schema", "/text/format/schema",
+                           "/text/format/json_schema/schema"}) {
+    const OrderedJson::json_pointer pointer(path);
+    if (ordered.contains(pointer) && ordered[pointer].is_object()) {
+      out.format.schema = ordered[pointer];
+      return;
+    }
+  }
+}
+
 void ReadFormat(const Json& format, Fields& fields, const char* name, ChatRequest& out) {
   Fields inner(format, fields.Path(name));
   inner.Require("type");

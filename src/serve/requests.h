@@ -49,7 +49,7 @@ struct ToolChoice {
 
 struct ResponseFormat {
   enum class Kind { kText, kJsonObject, kJsonSchema } kind = Kind::kText;
-  Json schema;
+  OrderedJson schema;
 };
 
 // A conversation as the chat template wants it, with the bytes of its media set aside: a media part is {"type": "image" |
@@ -92,6 +92,8 @@ std::optional<ApiError> ReadMessage(const Json& message, const std::string& path
 std::optional<ApiError> ReadTools(Fields& fields, const ApiLimits& limits, ChatRequest& out);
 // {"type": "text" | "json_object" | "json_schema", ...}; schemas stand in "json_schema", or beside the type.
 void ReadFormat(const Json& format, Fields& fields, const char* name, ChatRequest& out);
+// The schema with its members in the order of the body, which parsing has lost.
+void RestoreOrder(const std::string& body, ChatRequest& out);
 // What only one value of can be served.
 void OnlyValue(Fields& fields, const char* name, const Json& value);
 // reasoning_effort, reasoning, thinking, thinking_budget, chat_template_kwargs.

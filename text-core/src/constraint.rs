@@ -129,7 +129,16 @@ pub unsafe extern "C" fn tc_constraint_mask(
 #[no_mangle]
 pub unsafe extern "C" fn tc_constraint_accept(constraint: *mut Constraint, token: u32, error: *mut Text) -> i32 {
     let matcher = &mut (*constraint).matcher;
-    report(guarded(|| matcher.consume_token(token).map_err(failed)), error, |()| ())
+    let outcome = guarded(|| {
+        // A complete grammar takes nothing but the end of the answer.
+        if matcher.is_stopped() && matcher.get_error().is_none() {
+            let stops = matcher.compute_mask_or_eos().map_err(failed)?;
+            let ends = stops.is_allowed(token);
+            return if ends { Ok(()) } else { Err((ERROR, format!("token {token} behind a complete answer"))) };
+        }
+        matcher.consume_token(token).map_err(failed)
+    });
+    report(outcome, error, |()| ())
 }
 
 /// # Safety
