@@ -347,7 +347,7 @@ bool Engine::Scheduler::MakeRoom(int prefilled) {
   const size_t before = executor_.cache_bytes();
   while (executor_.cache_bytes() >= before && cache_.EvictOne()) ++stats_.evictions;
   if (executor_.cache_bytes() < before) return true;
-  if (prefilled > kTile) {
+  if (prefilled > kTile && chunk_ > kTile) {
     chunk_ = std::max(kTile, std::min(chunk_, prefilled) / 2);
     return true;
   }
