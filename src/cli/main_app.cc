@@ -11,7 +11,7 @@ int Main(int argc, char** argv) {
   app.footer(
       "Examples:\n"
       "  facet list --available                     short names that can be imported\n"
-      "  facet run gemma4-12b \"Hello\"              one answer; offers to import what is missing\n"
+      "  facet run gemma4-12b \"Hello\"               one answer; offers to import what is missing\n"
       "  facet run gemma4-12b                       a chat\n"
       "  facet serve gemma4-12b                     the OpenAI API at http://127.0.0.1:9379/v1\n"
       "facet COMMAND --help has more. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
