@@ -1,11 +1,15 @@
 // facet serve: the OpenAI API on this machine.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdlib>
+#include <ctime>
 
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/resolve.h"
+#include "cli/servers.h"
 #include "serve/server.h"
 
 namespace facet::cli {
@@ -69,7 +73,9 @@ Result<void> Serve(ServeFlags& flags, bool port_given) {
   const std::string address = o.http.address;
   FACET_ASSIGN(const auto server, serve::Server::Create(std::move(o)));
   const bool six = address.find(':') != std::string::npos;
-  spdlog::info("http://{}{}{}:{}/v1", six ? "[" : "", address, six ? "]" : "", server->port());
+  const std::string url = Cat("http://", six ? "[" : "", address, six ? "]" : "", ":", server->port(), "/v1");
+  spdlog::info("{}", url);
+  const ServerNote note({getpid(), url, server->models().ids(), static_cast<int64_t>(std::time(nullptr))});
   return server->Run();
 }
 

@@ -121,7 +121,7 @@ class Engine::Scheduler {
   std::vector<Work> Plan();
   int PrefillLimit(bool decodes) const;
   void Execute(std::vector<Work> work);
-  bool MakeRoom();
+  bool MakeRoom(int prefilled);
   void Advance(Sequence& sequence, int rows);
   void Emit(Sequence& sequence, std::span<float> logits);
   Result<Sampled> Choose(Sequence& sequence, std::span<float> logits);
@@ -141,6 +141,8 @@ class Engine::Scheduler {
   EngineStats stats_;
   Buffer logits_;
   double rows_per_ms_ = 0;  // measured speed of prefill
+  int chunk_ = options_.chunk;    // prompt tokens in a step; smaller while the cache is short of room
+  bool crowded_ = false;          // a sequence gave way: nobody starts before another one has ended
   std::thread thread_;
 };
 
@@ -190,7 +192,7 @@ void Engine::Scheduler::Sweep() {
   for (const auto& s : waiting_) {
     if (s->cancelled && !s->done) Finish(*s, Outcome::Reason::kCancelled);
   }
-  std::erase_if(running_, [](const auto& s) { return s->done; });
+  if (std::erase_if(running_, [](const auto& s) { return s->done; }) > 0) crowded_ = false;
   std::erase_if(waiting_, [](const auto& s) { return s->done; });
 }
 
@@ -233,7 +235,8 @@ std::unique_ptr<Engine::Sequence> Engine::Scheduler::NextWaiting() {
 }
 
 void Engine::Scheduler::Admit() {
-  while (static_cast<int>(running_.size()) < options_.max_sequences) {
+  if (running_.empty()) crowded_ = false;
+  while (!crowded_ && static_cast<int>(running_.size()) < options_.max_sequences) {
     std::unique_ptr<Sequence> next = NextWaiting();
     if (next == nullptr) return;
     Start(*next);
@@ -271,8 +274,8 @@ void Engine::Scheduler::Start(Sequence& s) {
 // --- one step -------------------------------------------------------------------------------------------------------
 
 int Engine::Scheduler::PrefillLimit(bool decodes) const {
-  if (!decodes || rows_per_ms_ <= 0) return options_.chunk;
-  return std::clamp(static_cast<int>(rows_per_ms_ * options_.step_ms), 32, options_.chunk);
+  if (!decodes || rows_per_ms_ <= 0) return chunk_;
+  return std::clamp(static_cast<int>(rows_per_ms_ * options_.step_ms), std::min(32, chunk_), chunk_);
 }
 
 // Every sequence that can go on: all decodes, and prompts that share the step's tokens evenly.
@@ -315,11 +318,12 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
   }
   const auto begin = Clock::now();
   if (auto step = executor_.Step(pieces, logits_); !step) {
-    if (step.error().kind == ErrorKind::kResource && MakeRoom()) return;
+    if (step.error().kind == ErrorKind::kResource && MakeRoom(prefilled)) return;
     for (const auto& item : work) Finish(*item.sequence, Outcome::Reason::kError, step.error());
     return;
   }
   const double ms = Milliseconds(Clock::now() - begin);
+  chunk_ = std::min(options_.chunk, chunk_ * 2);
   if (prefilled >= 32 && ms > 0) {
     rows_per_ms_ = rows_per_ms_ <= 0 ? prefilled / ms : 0.7 * rows_per_ms_ + 0.3 * prefilled / ms;
   }
@@ -337,11 +341,16 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
   }
 }
 
-// The cache is full: snapshots go first, then the sequence that came last. False where neither helps.
-bool Engine::Scheduler::MakeRoom() {
+// The cache is full: snapshots go first, then steps become smaller, then the sequence that came last gives way. False where
+// nothing helps.
+bool Engine::Scheduler::MakeRoom(int prefilled) {
   const size_t before = executor_.cache_bytes();
   while (executor_.cache_bytes() >= before && cache_.EvictOne()) ++stats_.evictions;
   if (executor_.cache_bytes() < before) return true;
+  if (prefilled > kTile) {
+    chunk_ = std::max(kTile, std::min(chunk_, prefilled) / 2);
+    return true;
+  }
   if (running_.size() < 2) return false;
   Sequence* last = nullptr;
   for (const auto& s : running_) {
@@ -355,6 +364,7 @@ bool Engine::Scheduler::MakeRoom() {
 // Gives up what it has computed and waits for its turn again; what it has said stays said.
 void Engine::Scheduler::Preempt(Sequence& s) {
   ++stats_.preemptions;
+  crowded_ = true;
   const auto it = std::find_if(running_.begin(), running_.end(), [&](const auto& p) { return p.get() == &s; });
   s.state.reset();
   waiting_.push_front(std::move(*it));

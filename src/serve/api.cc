@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "chat/grammar.h"
 
 namespace facet::serve {
 
@@ -95,24 +96,6 @@ std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequ
 
 namespace {
 
-std::optional<ApiError> RefuseConstraints(const ChatRequest& chat) {
-  const auto refuse = [](const char* param, std::string what) {
-    return ApiError{400, Cat(param, ": ", what, " needs constrained decoding, which this build does not have"),
-                    "unsupported", param};
-  };
-  if (chat.format.kind != ResponseFormat::Kind::kText) return refuse("response_format", "a JSON format");
-  if (chat.tool_choice.kind == ToolChoice::Kind::kRequired || chat.tool_choice.kind == ToolChoice::Kind::kNamed) {
-    return refuse("tool_choice", "a forced tool call");
-  }
-  if (!chat.tools.is_array()) return std::nullopt;
-  for (size_t i = 0; i < chat.tools.size(); ++i) {
-    if (!chat.tools[i]["function"].contains("strict")) continue;
-    const std::string param = Cat("tools[", i, "].function.strict");
-    return refuse(param.c_str(), "a strict tool");
-  }
-  return std::nullopt;
-}
-
 // The prompt ends inside a thinking channel that it opened itself.
 bool EndsThinking(const Tokenizer& tokenizer, const Prompt& prompt) {
   const auto open = tokenizer.Find("<|channel>"), close = tokenizer.Find("<channel|>"), turn = tokenizer.Find("<|turn>");
@@ -123,22 +106,85 @@ bool EndsThinking(const Tokenizer& tokenizer, const Prompt& prompt) {
   return false;
 }
 
+// Tokens of thoughts at most in front of an answer that must have a form.
+constexpr int kThinkingInForm = 8192;
+
+bool HasStrictTool(const Json& tools) {
+  return std::any_of(tools.begin(), tools.end(), [](const Json& tool) { return tool["function"].value("strict", false); });
+}
+
+// The form that the answer must have; nothing where any will do. `param` is the field that asks for it.
+std::optional<AnswerForm> FormOf(const ChatRequest& chat, bool open_thinking, std::string& param) {
+  using Kind = ToolChoice::Kind;
+  AnswerForm form;
+  const bool must = chat.tool_choice.kind == Kind::kRequired || chat.tool_choice.kind == Kind::kNamed;
+  const bool tools = chat.tools.is_array() && chat.tool_choice.kind != Kind::kNone;
+  if (must) {
+    param = "tool_choice";
+    form.calls = AnswerForm::Calls::kMust;
+  } else if (chat.format.kind != ResponseFormat::Kind::kText) {
+    param = "response_format";
+    form.schema = chat.format.kind == ResponseFormat::Kind::kJsonObject ? Json{{"type", "object"}} : chat.format.schema;
+  } else if (tools && HasStrictTool(chat.tools)) {
+    param = "tools";
+  } else {
+    return std::nullopt;
+  }
+  if (tools) form.tools = chat.tools;
+  if (chat.tool_choice.kind == Kind::kNamed) form.only = chat.tool_choice.name;
+  form.parallel = chat.parallel_calls;
+  using Thinking = AnswerForm::Thinking;
+  // Where text is free anyway, a model that thinks unasked is let think.
+  const bool free = form.schema.is_null() && form.calls == AnswerForm::Calls::kMay;
+  form.thinking = open_thinking ? Thinking::kOpen : chat.thinking.value_or(free) ? Thinking::kMay : Thinking::kNone;
+  return form;
+}
+
+std::optional<ApiError> Constrain(LoadedModel& model, const AnswerForm& form, const std::string& param,
+                                  std::vector<Job::Run>& runs) {
+  const auto refuse = [&](const Error& error) {
+    return ApiError{400, Cat(param, ": ", error.message), "unsupported_schema", param};
+  };
+  const auto grammar = AnswerGrammar(form, *model.tokenizer);
+  if (!grammar) return refuse(grammar.error());
+  const auto vocabulary = model.Constraints();
+  if (!vocabulary) return refuse(vocabulary.error());
+  for (Job::Run& run : runs) {
+    auto constraint = (*vocabulary)->Compile(*grammar);
+    if (!constraint) return refuse(constraint.error());
+    run.request.constraint = std::move(*constraint);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
-std::optional<ApiError> ChatRuns(const LoadedModel& model, const ChatRequest& chat, std::shared_ptr<const Prompt> prompt,
+std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat, std::shared_ptr<const Prompt> prompt,
                                  const std::string& tenant, std::vector<Job::Run>& out) {
-  if (auto error = RefuseConstraints(chat)) return error;
+  const bool open_thinking = EndsThinking(*model.tokenizer, *prompt);
+  std::string param;
+  const auto form = FormOf(chat, open_thinking, param);
+  std::vector<Job::Run> runs;
   const bool calls = chat.tools.is_array() && chat.tool_choice.kind != ToolChoice::Kind::kNone;
   for (int choice = 0; choice < chat.common.choices; ++choice) {
     Job::Run run;
     run.request = MakeGeneration(model, prompt, chat.common, tenant, choice);
     if (!calls && model.call_open) run.request.sampling.suppress.push_back(*model.call_open);
-    run.answer.thinking = EndsThinking(*model.tokenizer, *prompt);
+    run.answer.thinking = open_thinking;
     run.answer.thinking_budget = chat.thinking_budget;
     run.answer.one_call = !chat.parallel_calls;
     run.answer.stop = chat.common.stop;
-    out.push_back(std::move(run));
+    runs.push_back(std::move(run));
   }
+  if (form) {
+    if (auto error = Constrain(model, *form, param, runs)) return error;
+    // Thoughts without an end would leave no room for the form.
+    const int room = chat.common.max_tokens.value_or(kThinkingInForm * 2) / 2;
+    for (Job::Run& run : runs) {
+      run.answer.thinking_budget = std::min({run.answer.thinking_budget.value_or(kThinkingInForm), room, kThinkingInForm});
+    }
+  }
+  std::move(runs.begin(), runs.end(), std::back_inserter(out));
   return std::nullopt;
 }
 

@@ -63,8 +63,8 @@ void SendJson(Exchange& exchange, const OrderedJson& body);
 // Renders, decodes media, tokenises. Errors name the part.
 std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequest& chat, const std::string& param,
                                         std::shared_ptr<Prompt>& out);
-// Runs for all choices of a chat; refuses what cannot be enforced.
-std::optional<ApiError> ChatRuns(const LoadedModel& model, const ChatRequest& chat, std::shared_ptr<const Prompt> prompt,
+// Runs for all choices of a chat, constrained where a form is asked for; refuses what cannot be enforced.
+std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat, std::shared_ptr<const Prompt> prompt,
                                  const std::string& tenant, std::vector<Job::Run>& out);
 
 // Jobs by API.

@@ -250,6 +250,8 @@ bool PeerClosed(int fd) {
   return poll(&entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
+std::optional<ApiError> Late() { return ApiError{408, "the request did not arrive in time", "request_timeout", {}}; }
+
 std::optional<ApiError> ParseError(const error_code& ec, const HttpOptions& options) {
   if (ec == http::error::end_of_stream || ec == asio::error::operation_aborted || ec == asio::error::eof ||
       ec == asio::error::connection_reset) {
@@ -261,9 +263,6 @@ std::optional<ApiError> ParseError(const error_code& ec, const HttpOptions& opti
   if (ec == http::error::body_limit) {
     return ApiError{413, Cat("the body is longer than ", options.max_body, " bytes"), "body_too_large", {}};
   }
-  if (ec == beast::error::timeout) {
-    return ApiError{408, "the request did not arrive in time", "request_timeout", {}};
-  }
   if (ec == http::error::partial_message) return std::nullopt;
   return ApiError{400, Cat("malformed HTTP request: ", ec.message()), "bad_request", {}};
 }
@@ -272,10 +271,12 @@ std::optional<ApiError> ParseError(const error_code& ec, const HttpOptions& opti
 
 // One client connection.
 struct Session {
-  explicit Session(tcp::socket socket) : stream(std::move(socket)) {}
+  explicit Session(tcp::socket socket) : stream(std::move(socket)), deadline(stream.get_executor()) {}
   beast::tcp_stream stream;
   beast::flat_buffer buffer;
   bool busy = false;  // inside an exchange
+  bool late = false;  // its time to send a request is over
+  asio::steady_timer deadline;
 };
 
 struct HttpServer::State : std::enable_shared_from_this<State> {
@@ -302,6 +303,8 @@ struct HttpServer::State : std::enable_shared_from_this<State> {
   awaitable<bool> Stream(Session& session, std::shared_ptr<Core> core, const Headers& extra, HeadOptions head);
   awaitable<void> Watch(std::shared_ptr<Session> session, std::shared_ptr<Core> core);
   awaitable<bool> WriteAll(Session& session, std::string_view bytes);
+  // Cancels the session's reading then, unless it is called again before. Zero: no limit.
+  void Within(const std::shared_ptr<Session>& session, std::chrono::milliseconds time);
   void BeginDrain();
   void EndIfDrained();
 };
@@ -440,7 +443,7 @@ awaitable<bool> HttpServer::State::Reply(Session& session, std::shared_ptr<Core>
 awaitable<bool> HttpServer::State::Exchange(Session& session, std::shared_ptr<Session> keep) {
   error_code ec;
   if (session.buffer.size() == 0) {
-    session.stream.expires_after(options.idle_timeout);
+    Within(keep, options.idle_timeout);
     const size_t n = co_await session.stream.async_read_some(session.buffer.prepare(4096),
                                                              asio::redirect_error(use_awaitable, ec));
     if (ec) co_return false;
@@ -450,11 +453,11 @@ awaitable<bool> HttpServer::State::Exchange(Session& session, std::shared_ptr<Se
   Parser parser;
   parser.header_limit(options.max_header);
   parser.body_limit(options.max_body);
-  session.stream.expires_after(options.header_timeout);
+  Within(keep, options.header_timeout);
   co_await http::async_read_header(session.stream, session.buffer, parser, asio::redirect_error(use_awaitable, ec));
   Headers extra;
   if (ec) {
-    const auto error = ParseError(ec, options);
+    const auto error = session.late ? Late() : ParseError(ec, options);
     if (error) co_await Refuse(session, *error, extra);
     co_return false;
   }
@@ -468,14 +471,15 @@ awaitable<bool> HttpServer::State::Exchange(Session& session, std::shared_ptr<Se
   if (request->Header("expect") == "100-continue") {
     if (!co_await WriteAll(session, "HTTP/1.1 100 Continue\r\n\r\n")) co_return false;
   }
-  session.stream.expires_after(options.body_timeout);
+  Within(keep, options.body_timeout);
   co_await http::async_read(session.stream, session.buffer, parser, asio::redirect_error(use_awaitable, ec));
+  const bool late = session.late;
+  Within(keep, {});
   if (ec) {
-    error = ParseError(ec, options);
+    error = late ? Late() : ParseError(ec, options);
     if (error) co_await Refuse(session, *error, extra);
     co_return false;
   }
-  session.stream.expires_never();
   request->body = std::move(parser.get().body());
   if (IsPreflight(*request)) {
     const HttpResponse response = Preflight();
@@ -510,6 +514,7 @@ awaitable<void> HttpServer::State::Serve(std::shared_ptr<Session> session) {
     session->busy = false;
     if (!again) break;
   }
+  session->deadline.cancel();
   session->stream.socket().shutdown(tcp::socket::shutdown_both, ec);
   session->stream.close();
   sessions.erase(session);
@@ -533,6 +538,19 @@ awaitable<void> HttpServer::State::Accept() {
     session->buffer.max_size(options.max_header + (size_t{1} << 20));
     asio::co_spawn(io, Serve(session), asio::detached);
   }
+}
+
+void HttpServer::State::Within(const std::shared_ptr<Session>& session, std::chrono::milliseconds time) {
+  session->deadline.cancel();
+  session->late = false;
+  if (time == std::chrono::milliseconds()) return;
+  session->deadline.expires_after(time);
+  session->deadline.async_wait([weak = std::weak_ptr(session)](const error_code& ec) {
+    const auto session = weak.lock();
+    if (ec || session == nullptr || session->deadline.expiry() > std::chrono::steady_clock::now()) return;
+    session->late = true;
+    session->stream.cancel();
+  });
 }
 
 void HttpServer::State::BeginDrain() {

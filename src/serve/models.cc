@@ -107,6 +107,14 @@ std::vector<std::string> LoadedModel::Modalities() const {
   return out;
 }
 
+Result<std::shared_ptr<const ConstraintVocabulary>> LoadedModel::Constraints() {
+  const std::lock_guard lock(constraints_mutex_);
+  if (constraints_ == nullptr) {
+    FACET_ASSIGN(constraints_, ConstraintVocabulary::Create(*tokenizer, eos));
+  }
+  return constraints_;
+}
+
 Result<std::shared_ptr<LoadedModel>> LoadModel(const ModelSpec& spec, const ModelOptions& options) {
   auto model = std::make_shared<LoadedModel>();
   model->id = spec.id;

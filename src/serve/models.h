@@ -11,6 +11,7 @@
 
 #include "chat/chat_template.h"
 #include "engine/engine.h"
+#include "engine/grammar_constraint.h"
 #include "formats/model_files.h"
 #include "formats/tokenizer.h"
 #include "model/model.h"
@@ -34,6 +35,12 @@ struct LoadedModel {
   std::unique_ptr<Engine> engine;
 
   std::vector<std::string> Modalities() const;
+  // Built when it is asked for first.
+  Result<std::shared_ptr<const ConstraintVocabulary>> Constraints();
+
+ private:
+  std::mutex constraints_mutex_;
+  std::shared_ptr<const ConstraintVocabulary> constraints_;
 };
 
 struct ModelSpec {

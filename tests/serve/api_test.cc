@@ -171,7 +171,7 @@ TEST_F(ApiTest, ThinkingHasABudget) {
 TEST_F(ApiTest, SwitchesThinking) {
   StartServer({{{"match", "<\\|think\\|>"}, {"emit", "on"}}, {{"emit", "off"}}});
   const auto said = [&](json more) { return Chat(std::move(more)).Json()["choices"][0]["message"]["content"]; };
-  EXPECT_EQ(said({}), "off");
+  EXPECT_EQ(said(json::object()), "off");
   EXPECT_EQ(said({{"reasoning_effort", "high"}}), "on");
   EXPECT_EQ(said({{"reasoning_effort", "none"}}), "off");
   EXPECT_EQ(said({{"chat_template_kwargs", {{"enable_thinking", true}}}}), "on");
@@ -230,7 +230,7 @@ TEST_F(ApiTest, SaysWhenTheContextIsTooSmall) {
   StartServer({{{"emit", "ok"}}});
   std::string text;
   for (int i = 0; i < 100; ++i) text += "word ";
-  const HttpAnswer answer = Chat({}, text);
+  const HttpAnswer answer = Chat(json::object(), text);
   EXPECT_EQ(answer.status, 400);
   EXPECT_EQ(answer.Json()["error"]["code"], "context_length_exceeded");
   EXPECT_NE(answer.Json()["error"]["message"].get<std::string>().find("maximum context length is 64 tokens"), std::string::npos);
@@ -309,9 +309,9 @@ TEST_F(ApiTest, SaltsAndKeysDoNotShareACache) {
     return Request("POST", "/v1/chat/completions", body.dump(), "Content-Type: application/json\r\nX-Api-Key: " + key + "\r\n")
         .Json()["usage"]["prompt_tokens_details"]["cached_tokens"].get<int>();
   };
-  EXPECT_EQ(cached("a", {}), 0);
-  EXPECT_EQ(cached("b", {}), 0);
-  EXPECT_EQ(cached("a", {}), 13);
+  EXPECT_EQ(cached("a", json::object()), 0);
+  EXPECT_EQ(cached("b", json::object()), 0);
+  EXPECT_EQ(cached("a", json::object()), 13);
   EXPECT_EQ(cached("a", {{"cache_salt", "x"}}), 0);
   EXPECT_EQ(cached("a", {{"cache_salt", "x"}}), 13);
   EXPECT_EQ(cached("a", {{"cache_prompt", false}}), 0);

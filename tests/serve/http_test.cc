@@ -203,7 +203,7 @@ TEST_F(HttpTest, SlowReadersPauseAndOthersGoOn) {
     slow.push_back(std::make_unique<Connection>(server_->port()));
     slow.back()->Send(raw);
   }
-  EXPECT_EQ(Chat({}, "short").Json()["choices"][0]["message"]["content"], "ok");
+  EXPECT_EQ(Chat(json::object(), "short").Json()["choices"][0]["message"]["content"], "ok");
   // They still get everything.
   HttpAnswer answer = slow[0]->Read();
   std::string whole;

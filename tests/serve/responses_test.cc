@@ -94,7 +94,7 @@ TEST_F(ResponsesTest, Transcribes) {
   };
   EXPECT_EQ(post(field("model", "gemma-4-12b"), *wav).Json()["text"], "hello world");
   EXPECT_EQ(post(field("response_format", "text"), *wav).body, "hello world\n");
-  EXPECT_EQ(post(field("response_format", "srt"), *wav).body.substr(0, 34), "1\n00:00:00,000 --> 00:00:02,993\nhe");
+  EXPECT_EQ(post(field("response_format", "srt"), *wav).body.substr(0, 34), "1\n00:00:00,000 --> 00:00:02,992\nhe");
   EXPECT_TRUE(post(field("response_format", "vtt"), *wav).body.starts_with("WEBVTT\n\n00:00:00.000 --> "));
   const json verbose = post(field("response_format", "verbose_json"), *wav).Json();
   EXPECT_EQ(verbose["segments"].size(), 1u);

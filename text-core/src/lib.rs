@@ -1,8 +1,9 @@
-//! Chat templates for facet behind the C interface of include/text_core.h. Nothing here opens a file, reads the
+//! Chat templates and constraints for facet behind the C interface of include/text_core.h. Nothing here opens a file, reads the
 //! environment or the network, and no panic crosses the boundary.
 
 #![feature(alloc_error_hook)]
 
+mod constraint;
 mod memory;
 mod python;
 mod template;

@@ -1,0 +1,416 @@
+#include "chat/grammar.h"
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <set>
+
+namespace facet {
+namespace {
+
+using nlohmann::json;
+
+// White space between JSON tokens is bounded, so that no answer can consist of it.
+constexpr const char* kWhitespace = R"([ \n\r\t]{0,8})";
+constexpr int kMaxDepth = 64;
+constexpr size_t kMaxRules = 20000;
+
+std::string Literal(std::string_view text) {
+  return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string RegexLiteral(std::string_view pattern) {
+  std::string out = "/";
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] == '\\' && i + 1 < pattern.size()) {
+      out.append({'\\', pattern[++i]});
+    } else if (pattern[i] == '/') {
+      out += "\\/";
+    } else if (pattern[i] == '\n') {
+      out += "\\n";
+    } else {
+      out.push_back(pattern[i]);
+    }
+  }
+  return out + "/";
+}
+
+// A pattern of JSON Schema matches anywhere unless it is anchored.
+std::string WholePattern(std::string pattern) {
+  const bool begin = pattern.starts_with('^'), end = pattern.ends_with('$') && !pattern.ends_with("\\$");
+  if (begin) pattern.erase(0, 1);
+  if (end) pattern.pop_back();
+  return Cat(begin ? "" : "(?s:.*)", "(", pattern, ")", end ? "" : "(?s:.*)");
+}
+
+const std::set<std::string, std::less<>> kAnnotations = {
+    "title",   "description", "default",  "examples", "example",          "$schema",         "$id",    "$comment",
+    "$defs",   "definitions", "format",   "deprecated", "readOnly",       "writeOnly",       "x-order", "$anchor",
+    "contentEncoding", "contentMediaType", "nullable", "strict"};
+
+// Rules of one grammar.
+class Builder {
+ public:
+  explicit Builder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  Result<std::string> Special(const char* token) const {
+    const auto id = tokenizer_.Find(token);
+    if (!id) return Error{Cat("this model's vocabulary has no ", token), ErrorKind::kUnsupported};
+    return Cat("<[", *id, "]>");
+  }
+  std::string Rule(const std::string& body) {
+    const std::string name = Cat("r", rules_.size());
+    rules_.emplace_back(name, body);
+    return name;
+  }
+  std::string Terminal(const std::string& body) {
+    const auto [it, fresh] = terminals_.try_emplace(body, Cat("T", terminals_.size()));
+    return it->second;
+  }
+  std::string Text() { return Terminal("/(?s:.+)/"); }
+
+  std::string Finish(const std::string& start) const {
+    std::string out = Cat("start: ", start, "\n");
+    for (const auto& [name, body] : rules_) out += Cat(name, ": ", body, "\n");
+    for (const auto& [body, name] : terminals_) out += Cat(name, ": ", body, "\n");
+    return out;
+  }
+  size_t size() const { return rules_.size(); }
+  void Shrink(size_t size) { rules_.resize(size); }
+  // Reserves a name that refers to itself while its body is built.
+  size_t Reserve() {
+    rules_.emplace_back(Cat("r", rules_.size()), "");
+    return rules_.size() - 1;
+  }
+  std::string Set(size_t place, const std::string& body) {
+    rules_[place].second = body;
+    return rules_[place].first;
+  }
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::vector<std::pair<std::string, std::string>> rules_;
+  std::map<std::string, std::string> terminals_;
+};
+
+// Values in the tool notation that fit a JSON schema.
+class NotationGrammar {
+ public:
+  NotationGrammar(Builder& builder, std::string quote) : b_(builder), quote_(std::move(quote)) {}
+
+  Result<std::string> Arguments(const json& schema) {
+    root_ = schema;
+    refs_.clear();
+    return Value(root_, "parameters", 0);
+  }
+  // Any object.
+  std::string AnyObject() {
+    if (any_object_.empty()) MakeAny();
+    return any_object_;
+  }
+
+ private:
+  static Error Cannot(std::string_view keyword, const std::string& where) {
+    return {Cat(where, ": '", keyword, "' cannot be enforced"), ErrorKind::kUnsupported};
+  }
+
+  std::string Quoted(const std::string& inside) { return Cat(quote_, " ", inside, " ", quote_); }
+  std::string AnyString() { return Quoted(b_.Text() + "?"); }
+  // A bare name, as the notation writes keys.
+  static bool IsBare(const std::string& key) {
+    return !key.empty() && std::all_of(key.begin(), key.end(), [](unsigned char c) {
+      return std::isalnum(c) || c == '_' || c == '-' || c == '$' || c == '.';
+    });
+  }
+  std::string Key(const std::string& key) { return IsBare(key) ? Literal(key + ":") : Cat(Quoted(Literal(key)), " \":\""); }
+  std::string FreeKey() { return b_.Terminal("/[A-Za-z_$][A-Za-z0-9_.$-]{0,63}/"); }
+  std::string Json(const json& schema) { return b_.Rule(Cat("%json ", schema.dump())); }
+
+  void MakeAny() {
+    const size_t any = b_.Reserve();
+    const std::string self = Cat("r", any);
+    any_object_ = b_.Rule(Cat("\"{\" (", FreeKey(), " \":\" ", self, " (\",\" ", FreeKey(), " \":\" ", self, ")*)? \"}\""));
+    const std::string array = b_.Rule(Cat("\"[\" (", self, " (\",\" ", self, ")*)? \"]\""));
+    any_ = b_.Set(any, Cat(AnyString(), " | ", Json({{"type", "number"}}), " | \"true\" | \"false\" | \"null\" | ", array, " | ",
+                           any_object_));
+  }
+  std::string Any() {
+    if (any_.empty()) MakeAny();
+    return any_;
+  }
+
+  Result<std::string> Value(const json& schema, const std::string& where, int depth) {
+    if (depth > kMaxDepth || b_.size() > kMaxRules) return Error{Cat(where, ": the schema is too large"), ErrorKind::kUnsupported};
+    if (schema.is_boolean()) return schema.get<bool>() ? Result<std::string>(Any()) : Cannot("false", where);
+    if (!schema.is_object()) return Error{Cat(where, ": expected a schema")};
+    if (schema.contains("$ref")) return Reference(schema, where, depth);
+    FACET_ASSIGN(std::string body, Alternatives(schema, where, depth));
+    if (schema.value("nullable", json(false)) == true) body += " | \"null\"";
+    return b_.Rule(body);
+  }
+
+  Result<std::string> Reference(const json& schema, const std::string& where, int depth) {
+    if (!schema["$ref"].is_string()) return Error{Cat(where, ".$ref: expected a string")};
+    const auto ref = schema["$ref"].get<std::string>();
+    if (const auto known = refs_.find(ref); known != refs_.end()) return known->second;
+    if (!ref.starts_with("#")) return Cannot("$ref", where);
+    json target;
+    try {
+      target = root_.at(json::json_pointer(ref.substr(1)));
+    } catch (const json::exception&) {
+      return Error{Cat(where, ".$ref: there is no ", ref)};
+    }
+    const size_t place = b_.Reserve();
+    refs_[ref] = Cat("r", place);
+    FACET_ASSIGN(const std::string body, Value(target, where, depth + 1));
+    return b_.Set(place, body);
+  }
+
+  Result<std::string> Alternatives(const json& schema, const std::string& where, int depth) {
+    if (schema.contains("const")) return Constant(schema["const"], where);
+    if (schema.contains("enum")) return Enumeration(schema, where);
+    for (const char* name : {"anyOf", "oneOf", "allOf"}) {
+      if (!schema.contains(name)) continue;
+      const json& list = schema[name];
+      if (!list.is_array() || list.empty()) return Error{Cat(where, ".", name, ": expected schemas")};
+      // A schema beside the alternatives would have to hold as well.
+      for (const auto& [key, value] : schema.items()) {
+        if (key != name && key != "type" && !kAnnotations.contains(key)) return Cannot(key, where);
+      }
+      if (std::string_view(name) == "allOf" && list.size() > 1) return Cannot("allOf", where);
+      std::string body;
+      for (size_t i = 0; i < list.size(); ++i) {
+        FACET_ASSIGN(const std::string one, Value(list[i], Cat(where, ".", name, "[", i, "]"), depth + 1));
+        body += (body.empty() ? "" : " | ") + one;
+      }
+      return body;
+    }
+    if (!schema.contains("type")) return Untyped(schema, where, depth);
+    const json types = schema["type"].is_array() ? schema["type"] : json::array({schema["type"]});
+    std::string body;
+    for (const json& type : types) {
+      if (!type.is_string()) return Error{Cat(where, ".type: expected a name")};
+      FACET_ASSIGN(const std::string one, Typed(type.get<std::string>(), schema, types.size() > 1, where, depth));
+      body += (body.empty() ? "" : " | ") + one;
+    }
+    return body;
+  }
+
+  Result<std::string> Untyped(const json& schema, const std::string& where, int depth) {
+    if (schema.contains("properties")) return Typed("object", schema, false, where, depth);
+    if (schema.contains("items")) return Typed("array", schema, false, where, depth);
+    for (const auto& [key, value] : schema.items()) {
+      if (!kAnnotations.contains(key)) return Cannot(key, where);
+    }
+    return Any();
+  }
+
+  // Every keyword must be known for the type; with several types, those of the others are allowed.
+  Result<void> Check(const json& schema, const std::set<std::string, std::less<>>& known, bool several, const std::string& where) {
+    static const std::set<std::string, std::less<>> kAll = {
+        "type", "properties", "required", "additionalProperties", "patternProperties", "items", "minItems", "maxItems", "uniqueItems",
+        "minLength", "maxLength", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"};
+    for (const auto& [key, value] : schema.items()) {
+      if (key == "type" || kAnnotations.contains(key) || known.contains(key) || (several && kAll.contains(key))) continue;
+      return Cannot(key, where);
+    }
+    return Ok();
+  }
+
+  Result<std::string> Typed(const std::string& type, const json& schema, bool several, const std::string& where, int depth) {
+    if (type == "null") return std::string("\"null\"");
+    if (type == "boolean") return std::string("\"true\" | \"false\"");
+    if (type == "string") return StringOf(schema, several, where);
+    if (type == "integer" || type == "number") {
+      const std::set<std::string, std::less<>> known = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"};
+      FACET_TRY(Check(schema, known, several, where));
+      json number = {{"type", type}};
+      for (const std::string& key : known) {
+        if (schema.contains(key)) number[key] = schema[key];
+      }
+      return Json(number);
+    }
+    if (type == "array") return ArrayOf(schema, several, where, depth);
+    if (type == "object") return ObjectOf(schema, several, where, depth);
+    return Error{Cat(where, ".type: unknown type '", type, "'")};
+  }
+
+  static Result<int> Count(const json& schema, const char* key, int fallback, const std::string& where) {
+    if (!schema.contains(key)) return fallback;
+    if (!schema[key].is_number_unsigned() || schema[key].get<uint64_t>() > 100000) {
+      return Expected("an integer from 0 to 100000", schema[key].dump(), Cat(where, ".", key));
+    }
+    return schema[key].get<int>();
+  }
+
+  Result<std::string> StringOf(const json& schema, bool several, const std::string& where) {
+    FACET_TRY(Check(schema, {"minLength", "maxLength", "pattern"}, several, where));
+    FACET_ASSIGN(const int least, Count(schema, "minLength", 0, where));
+    FACET_ASSIGN(const int most, Count(schema, "maxLength", -1, where));
+    if (most >= 0 && most < least) return Error{Cat(where, ": maxLength is below minLength")};
+    if (most == 0) return Quoted("");
+    std::string terminal;
+    bool may_be_empty = least == 0;
+    if (schema.contains("pattern")) {
+      if (!schema["pattern"].is_string()) return Error{Cat(where, ".pattern: expected a string")};
+      terminal = RegexLiteral(WholePattern(schema["pattern"].get<std::string>()));
+      may_be_empty = false;
+    }
+    if (least > 0 || most >= 0) {
+      const std::string length = Cat("/(?s:.{", std::max(1, least), ",", most < 0 ? "" : std::to_string(most), "})/");
+      terminal += (terminal.empty() ? "" : " & ") + length;
+    }
+    if (terminal.empty()) return AnyString();
+    return Quoted(b_.Terminal(terminal) + (may_be_empty ? "?" : ""));
+  }
+
+  Result<std::string> ArrayOf(const json& schema, bool several, const std::string& where, int depth) {
+    FACET_TRY(Check(schema, {"items", "minItems", "maxItems"}, several, where));
+    FACET_ASSIGN(const int least, Count(schema, "minItems", 0, where));
+    FACET_ASSIGN(const int most, Count(schema, "maxItems", -1, where));
+    if (most >= 0 && most < least) return Error{Cat(where, ": maxItems is below minItems")};
+    if (most == 0) return std::string("\"[\" \"]\"");
+    std::string item = Any();
+    if (schema.contains("items")) {
+      FACET_ASSIGN(item, Value(schema["items"], where + ".items", depth + 1));
+    }
+    const std::string more = Cat("(\",\" ", item, "){", std::max(0, least - 1), ",", most < 0 ? "" : std::to_string(most - 1), "}");
+    const std::string some = Cat(item, " ", more);
+    return Cat("\"[\" ", least > 0 ? some : "(" + some + ")?", " \"]\"");
+  }
+
+  Result<std::string> ObjectOf(const json& schema, bool several, const std::string& where, int depth) {
+    FACET_TRY(Check(schema, {"properties", "required", "additionalProperties", "patternProperties"}, several, where));
+    const json properties = schema.value("properties", json::object());
+    if (!properties.is_object()) return Error{Cat(where, ".properties: expected an object")};
+    std::set<std::string> required;
+    for (const json& name : schema.value("required", json::array())) {
+      if (!name.is_string()) return Error{Cat(where, ".required: expected names")};
+      if (!properties.contains(name.get<std::string>())) {
+        return Error{Cat(where, ".required: '", name.get<std::string>(), "' is no property"), ErrorKind::kUnsupported};
+      }
+      required.insert(name.get<std::string>());
+    }
+    if (properties.empty()) return Map(schema, where, depth);
+    // In the order in which the chat template writes them; further properties are left out, which every schema allows.
+    std::vector<std::pair<std::string, bool>> members;
+    for (const auto& [name, value] : properties.items()) {
+      FACET_ASSIGN(const std::string rule, Value(value, Cat(where, ".properties.", name), depth + 1));
+      members.emplace_back(Cat(Key(name), " ", rule), required.contains(name));
+    }
+    std::string tail, head;
+    for (size_t i = members.size(); i-- > 0;) {
+      const auto& [member, must] = members[i];
+      const std::string after = tail.empty() ? "" : " " + tail;
+      const bool last_head = i + 1 == members.size();
+      const std::string with = member + after;
+      head = must ? b_.Rule(with) : b_.Rule(last_head ? Cat("(", with, ")?") : Cat(with, " | ", head));
+      tail = b_.Rule(must ? Cat("\",\" ", member, after) : Cat("(\",\" ", member, ")?", after));
+    }
+    return Cat("\"{\" ", head, " \"}\"");
+  }
+
+  // An object without named properties.
+  Result<std::string> Map(const json& schema, const std::string& where, int depth) {
+    std::string value = Any(), key = FreeKey();
+    if (schema.contains("patternProperties") && !schema["patternProperties"].empty()) {
+      const json& patterns = schema["patternProperties"];
+      if (!patterns.is_object() || patterns.size() != 1) return Cannot("patternProperties", where);
+      const std::string pattern = patterns.begin().key();
+      if (pattern != "^.*$" && pattern != ".*" && pattern != "^.+$") {
+        key = b_.Terminal(Cat(RegexLiteral(WholePattern(pattern)), " & /[A-Za-z0-9_.$-]{1,64}/"));
+      }
+      FACET_ASSIGN(value, Value(patterns.begin().value(), where + ".patternProperties", depth + 1));
+    } else if (schema.contains("additionalProperties")) {
+      if (schema["additionalProperties"] == false) return std::string("\"{\" \"}\"");
+      FACET_ASSIGN(value, Value(schema["additionalProperties"], where + ".additionalProperties", depth + 1));
+    }
+    const std::string pair = b_.Rule(Cat(key, " \":\" ", value));
+    return Cat("\"{\" (", pair, " (\",\" ", pair, ")*)? \"}\"");
+  }
+
+  Result<std::string> Constant(const json& value, const std::string& where) {
+    if (value.is_string()) {
+      const auto& text = value.get_ref<const std::string&>();
+      return Quoted(text.empty() ? "" : Literal(text));
+    }
+    if (value.is_primitive()) return Literal(value.dump());
+    return Cannot("const", where);
+  }
+  Result<std::string> Enumeration(const json& schema, const std::string& where) {
+    for (const auto& [key, value] : schema.items()) {
+      if (key != "enum" && key != "type" && !kAnnotations.contains(key)) return Cannot(key, where);
+    }
+    const json& values = schema["enum"];
+    if (!values.is_array() || values.empty()) return Error{Cat(where, ".enum: expected values")};
+    std::string body;
+    for (const json& value : values) {
+      FACET_ASSIGN(const std::string one, Constant(value, where + ".enum"));
+      body += (body.empty() ? "" : " | ") + one;
+    }
+    return body;
+  }
+
+  Builder& b_;
+  std::string quote_, any_, any_object_;
+  json root_;
+  std::map<std::string, std::string> refs_;
+};
+
+Result<std::string> Calls(const AnswerForm& form, Builder& b) {
+  FACET_ASSIGN(const std::string open, b.Special("<|tool_call>"));
+  FACET_ASSIGN(const std::string close, b.Special("<tool_call|>"));
+  FACET_ASSIGN(const std::string quote, b.Special("<|\"|>"));
+  NotationGrammar notation(b, quote);
+  std::string calls;
+  for (size_t i = 0; i < form.tools.size(); ++i) {
+    const json& function = form.tools[i]["function"];
+    const auto name = function["name"].get<std::string>();
+    if (form.only && *form.only != name) continue;
+    const size_t before = b.size();
+    auto arguments = notation.Arguments(function.value("parameters", json::object({{"type", "object"}})));
+    if (!arguments && function.value("strict", false)) return arguments.error().In(Cat("tools[", i, "].function"));
+    std::string rule;
+    if (arguments) {
+      rule = *arguments;
+    } else {
+      (void)before;
+      rule = notation.AnyObject();
+    }
+    const std::string call = b.Rule(Cat(open, " ", Literal("call:" + name), " ", rule, " ", close));
+    calls += (calls.empty() ? "" : " | ") + call;
+  }
+  const std::string call = b.Rule(calls);
+  if (form.calls == AnswerForm::Calls::kMust) return call + (form.parallel ? "+" : "");
+  const std::string text = b.Text();
+  if (!form.parallel) return Cat(text, "? ", call, "?");
+  return b.Rule(Cat("(", text, " | ", call, ")*"));
+}
+
+}  // namespace
+
+Result<std::string> AnswerGrammar(const AnswerForm& form, const Tokenizer& tokenizer) {
+  Builder b(tokenizer);
+  std::string body;
+  if (!form.schema.is_null()) {
+    json schema = form.schema;
+    if (!schema.is_object()) return Error{"expected a schema"};
+    schema["x-guidance"] = {{"whitespace_pattern", kWhitespace}};
+    body = b.Rule("%json " + schema.dump());
+    if (form.tools.is_array() && form.calls == AnswerForm::Calls::kMay) {
+      FACET_ASSIGN(const std::string calls, Calls({.schema = {}, .tools = form.tools, .calls = AnswerForm::Calls::kMust, .only = form.only,
+                                                   .parallel = form.parallel}, b));
+      body = b.Rule(Cat(body, " | ", calls));
+    }
+  } else {
+    FACET_ASSIGN(body, Calls(form, b));
+  }
+  if (form.thinking == AnswerForm::Thinking::kNone) return b.Finish(body);
+  FACET_ASSIGN(const std::string open, b.Special("<|channel>"));
+  FACET_ASSIGN(const std::string close, b.Special("<channel|>"));
+  const std::string thought = Cat(b.Text(), "? ", close);
+  if (form.thinking == AnswerForm::Thinking::kOpen) return b.Finish(Cat(thought, " ", body));
+  return b.Finish(Cat("(", open, " ", thought, ")? ", body));
+}
+
+}  // namespace facet

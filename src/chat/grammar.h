@@ -1,0 +1,32 @@
+// Grammars, in llguidance's Lark syntax, of answers that must have a form: a JSON schema, or tool calls in Gemma 4's notation
+// with arguments that fit the tools' schemas.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "formats/tokenizer.h"
+
+namespace facet {
+
+struct AnswerForm {
+  // How the answer may begin: without thoughts, with a thinking channel of its own, or inside one that the prompt opened.
+  enum class Thinking { kNone, kMay, kOpen } thinking = Thinking::kNone;
+
+  // JSON that fits this schema; null: not asked for.
+  nlohmann::json schema;
+
+  // Tools in the chat API's shape; null: not asked for.
+  nlohmann::json tools;
+  enum class Calls { kMay, kMust } calls = Calls::kMay;  // kMay: text and calls in any order
+  std::optional<std::string> only;                       // this tool
+  bool parallel = true;                                  // false: one call at most
+};
+
+// Errors name the keyword that cannot be enforced and where it stands. Arguments of tools that are not strict are held to the
+// schema where it can be expressed, else to the notation.
+Result<std::string> AnswerGrammar(const AnswerForm& form, const Tokenizer& tokenizer);
+
+}  // namespace facet

@@ -1,0 +1,142 @@
+//! What may be generated next, by llguidance: a grammar over the tokens of one vocabulary.
+
+use crate::{contained, report, text_of, Outcome, Text, ERROR};
+use llguidance::api::TopLevelGrammar;
+use llguidance::{Matcher, ParserFactory};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+use toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie};
+
+/// Bytes that compiling one grammar may hold.
+const MEMORY: usize = 1 << 30;
+
+pub struct Vocabulary {
+    factory: ParserFactory,
+}
+
+pub struct Constraint {
+    matcher: Matcher,
+}
+
+fn failed(error: anyhow::Error) -> (i32, String) {
+    (ERROR, format!("{error:#}"))
+}
+
+/// A panic of the engine is an error of this constraint.
+fn guarded<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err((ERROR, "the constraint engine failed".to_string())))
+}
+
+fn vocabulary(words: &[Vec<u8>], stops: &[u32]) -> Outcome<Vocabulary> {
+    let Some(&eos) = stops.first() else {
+        return Err((ERROR, "the vocabulary has no token that ends an answer".to_string()));
+    };
+    let info = TokRxInfo::new(words.len() as u32, eos);
+    let trie = TokTrie::from(&info, words).with_eos_tokens(stops);
+    let environment: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
+    let mut factory = ParserFactory::new(
+        &environment,
+        InferenceCapabilities::default(),
+        &llguidance::earley::SlicedBiasComputer::general_slices(),
+    )
+    .map_err(failed)?;
+    factory.quiet();
+    factory.limits_mut().verbose_errors = false;
+    Ok(Vocabulary { factory })
+}
+
+/// # Safety
+/// As include/text_core.h says.
+#[no_mangle]
+pub unsafe extern "C" fn tc_vocabulary_new(
+    bytes: *const u8,
+    ends: *const usize,
+    special: *const u8,
+    count: usize,
+    stops: *const u32,
+    stop_count: usize,
+    out: *mut *mut Vocabulary,
+    error: *mut Text,
+) -> i32 {
+    let ends = std::slice::from_raw_parts(ends, count);
+    let special = std::slice::from_raw_parts(special, count);
+    let stops = std::slice::from_raw_parts(stops, stop_count);
+    let mut words = Vec::with_capacity(count);
+    let mut begin = 0;
+    for (end, special) in ends.iter().zip(special) {
+        let mut word = Vec::with_capacity(end - begin + 1);
+        if *special != 0 {
+            word.push(TokTrie::SPECIAL_TOKEN_MARKER);
+        }
+        word.extend_from_slice(std::slice::from_raw_parts(bytes.add(begin), end - begin));
+        words.push(word);
+        begin = *end;
+    }
+    report(guarded(|| vocabulary(&words, stops)), error, |made| *out = Box::into_raw(Box::new(made)))
+}
+
+/// # Safety
+/// As include/text_core.h says.
+#[no_mangle]
+pub unsafe extern "C" fn tc_vocabulary_free(vocabulary: *mut Vocabulary) {
+    if !vocabulary.is_null() {
+        drop(Box::from_raw(vocabulary));
+    }
+}
+
+/// # Safety
+/// As include/text_core.h says.
+#[no_mangle]
+pub unsafe extern "C" fn tc_constraint_new(
+    vocabulary: *const Vocabulary,
+    grammar: *const u8,
+    size: usize,
+    out: *mut *mut Constraint,
+    error: *mut Text,
+) -> i32 {
+    let factory = &(*vocabulary).factory;
+    let outcome = text_of(grammar, size).and_then(|grammar| {
+        contained(MEMORY, || {
+            let parser = factory.create_parser(TopLevelGrammar::from_lark(grammar.to_string()));
+            Ok(Constraint { matcher: Matcher::new(Ok(parser.map_err(failed)?)) })
+        })
+    });
+    report(outcome, error, |made| *out = Box::into_raw(Box::new(made)))
+}
+
+/// # Safety
+/// As include/text_core.h says.
+#[no_mangle]
+pub unsafe extern "C" fn tc_constraint_mask(
+    constraint: *mut Constraint,
+    mask: *mut u32,
+    words: usize,
+    error: *mut Text,
+) -> i32 {
+    let mask = std::slice::from_raw_parts_mut(mask, words);
+    let matcher = &mut (*constraint).matcher;
+    report(guarded(|| matcher.compute_mask_or_eos().map_err(failed)), error, |allowed| {
+        let allowed = allowed.as_slice();
+        let shared = allowed.len().min(mask.len());
+        mask[..shared].copy_from_slice(&allowed[..shared]);
+        mask[shared..].fill(0);
+    })
+}
+
+/// # Safety
+/// As include/text_core.h says.
+#[no_mangle]
+pub unsafe extern "C" fn tc_constraint_accept(constraint: *mut Constraint, token: u32, error: *mut Text) -> i32 {
+    let matcher = &mut (*constraint).matcher;
+    report(guarded(|| matcher.consume_token(token).map_err(failed)), error, |()| ())
+}
+
+/// # Safety
+/// As include/text_core.h says.
+#[no_mangle]
+pub unsafe extern "C" fn tc_constraint_free(constraint: *mut Constraint) {
+    if !constraint.is_null() {
+        drop(Box::from_raw(constraint));
+    }
+}
