@@ -26,6 +26,7 @@ class ThreadPool {
   struct State;
   void Work();
   int threads_;
+  uint64_t round_ = 0;
   std::unique_ptr<State> state_;
 };
 
