@@ -23,14 +23,14 @@ void Pause() {
 #endif
 }
 
-// Spins this often before sleeping: longer than the serial work between two loops of a small model's decode, shorter
-// than what a person would notice on the battery.
+// Spins this often before sleeping: longer than the serial work between two loops of a small
+// model's decode, shorter than what a person would notice on the battery.
 constexpr int kSpins = 20000;
 
 }  // namespace
 
-// A loop and how far it is handed out, in one word, so that a thread that comes late can tell a loop that is over from the
-// one that has begun since: [round : 16][count : 24][next index : 24].
+// A loop and how far it is handed out, in one word, so that a thread that comes late can tell a
+// loop that is over from the one that has begun since: [round : 16][count : 24][next index : 24].
 struct Ticket {
   static constexpr int kBits = 24;
   static constexpr int64_t kMask = (int64_t{1} << kBits) - 1;
@@ -49,8 +49,8 @@ struct ThreadPool::State {
   std::atomic<const std::function<void(int64_t)>*> body{nullptr};
   std::atomic<bool> stop{false};
 
-  // Takes indices and runs them until none is left. Nobody waits for a thread that holds no index: a worker that was
-  // scheduled away delays nothing.
+  // Takes indices and runs them until none is left. Nobody waits for a thread that holds no index:
+  // a worker that was scheduled away delays nothing.
   void Drain() {
     uint64_t seen = ticket.load(std::memory_order_acquire);
     while (Ticket::Open(seen)) {
