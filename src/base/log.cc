@@ -5,7 +5,8 @@
 namespace facet {
 
 void InitLog(bool verbose) {
-  auto logger = std::make_shared<spdlog::logger>("facet", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>(
+      "facet", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   logger->set_pattern("%^%l%$: %v");
   logger->set_level(verbose ? spdlog::level::debug : spdlog::level::info);
   spdlog::set_default_logger(logger);

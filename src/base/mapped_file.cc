@@ -51,7 +51,7 @@ MappedFile::~MappedFile() {
 Result<MappedFile> MappedFile::Open(const std::filesystem::path& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return SystemError(path, errno);
-  struct stat info{};
+  struct stat info {};
   if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     close(fd);
     return Error{Cat(path.string(), ": not a regular file"), ErrorKind::kInvalid};
@@ -73,8 +73,12 @@ Result<MappedFile> MappedFile::Open(const std::filesystem::path& path) {
   return file;
 }
 
-void MappedFile::Drop(std::span<const std::byte> part) const { Advise(part, MADV_DONTNEED); }
-void MappedFile::WillNeed(std::span<const std::byte> part) const { Advise(part, MADV_WILLNEED); }
+void MappedFile::Drop(std::span<const std::byte> part) const {
+  Advise(part, MADV_DONTNEED);
+}
+void MappedFile::WillNeed(std::span<const std::byte> part) const {
+  Advise(part, MADV_WILLNEED);
+}
 
 Result<std::string> ReadFile(const std::filesystem::path& path) {
   std::error_code code;

@@ -16,13 +16,15 @@ class MappedFile {
   MappedFile& operator=(MappedFile&& other) noexcept;
   ~MappedFile();
 
-  // Errors: not found, not a regular file, permission, out of address space. An empty file maps to an empty span.
+  // Errors: not found, not a regular file, permission, out of address space. An empty file maps to
+  // an empty span.
   static Result<MappedFile> Open(const std::filesystem::path& path);
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::filesystem::path& path() const { return path_; }
 
-  // Tells the kernel that these bytes will not be read again soon, so that their pages stop counting.
+  // Tells the kernel that these bytes will not be read again soon, so that their pages stop
+  // counting.
   void Drop(std::span<const std::byte> part) const;
   // Tells the kernel to read these bytes ahead.
   void WillNeed(std::span<const std::byte> part) const;
@@ -36,7 +38,8 @@ class MappedFile {
 // A whole file as a string. Errors name the path.
 Result<std::string> ReadFile(const std::filesystem::path& path);
 
-// Writes through a temporary file in the same folder and renames it, so that nobody sees half a file.
+// Writes through a temporary file in the same folder and renames it, so that nobody sees half a
+// file.
 Result<void> WriteFile(const std::filesystem::path& path, std::string_view content);
 
 }  // namespace facet

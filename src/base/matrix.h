@@ -20,8 +20,7 @@ class MatrixView {
       : data_(data), rows_(rows), cols_(cols), stride_(stride) {}
   // A view of const elements from one of mutable ones.
   template <typename U>
-    requires std::is_same_v<const U, T>
-  MatrixView(const MatrixView<U>& other)
+  requires std::is_same_v<const U, T> MatrixView(const MatrixView<U>& other)
       : MatrixView(other.data(), other.rows(), other.cols(), other.stride()) {}
 
   T* data() const { return data_; }

@@ -1,4 +1,5 @@
-// Errors that a user, a file or a request can cause travel as values; assert() is for programmer errors only.
+// Errors that a user, a file or a request can cause travel as values; assert() is for programmer
+// errors only.
 #pragma once
 
 #include <cassert>
@@ -27,9 +28,7 @@ struct Error {
   ErrorKind kind = ErrorKind::kInvalid;
 
   // The same error with the place in front: `place: message`.
-  Error In(std::string_view place) const {
-    return {std::string(place) + ": " + message, kind};
-  }
+  Error In(std::string_view place) const { return {std::string(place) + ": " + message, kind}; }
 };
 
 // Joins its arguments as a stream would.
@@ -100,23 +99,25 @@ class [[nodiscard]] Result<void> {
   std::optional<Error> error_;
 };
 
-inline Result<void> Ok() { return {}; }
+inline Result<void> Ok() {
+  return {};
+}
 
 #define FACET_CONCAT_(a, b) a##b
 #define FACET_CONCAT(a, b) FACET_CONCAT_(a, b)
 
 // Returns the error of `expr` (a Result) from the enclosing function, if there is one.
-#define FACET_TRY(expr)                                  \
-  do {                                                   \
-    if (auto facet_try_ = (expr); !facet_try_.ok()) {    \
-      return facet_try_.error();                         \
-    }                                                    \
+#define FACET_TRY(expr)                               \
+  do {                                                \
+    if (auto facet_try_ = (expr); !facet_try_.ok()) { \
+      return facet_try_.error();                      \
+    }                                                 \
   } while (0)
 
 // `FACET_ASSIGN(auto x, F());` declares x from F's value, or returns F's error.
 #define FACET_ASSIGN(lhs, expr) FACET_ASSIGN_(FACET_CONCAT(facet_result_, __LINE__), lhs, expr)
-#define FACET_ASSIGN_(result, lhs, expr)  \
-  auto result = (expr);                   \
+#define FACET_ASSIGN_(result, lhs, expr)   \
+  auto result = (expr);                    \
   if (!result.ok()) return result.error(); \
   lhs = std::move(result).value()
 

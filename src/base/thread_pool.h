@@ -1,5 +1,5 @@
-// A fixed group of threads that run one loop together. Work is split by index alone: which thread runs which index
-// never changes a result.
+// A fixed group of threads that run one loop together. Work is split by index alone: which thread
+// runs which index never changes a result.
 #pragma once
 
 #include <cstdint>
@@ -18,14 +18,15 @@ class ThreadPool {
 
   int threads() const { return threads_; }
 
-  // Calls body(i) once for every i in [0, count), from all threads, and returns when all calls have returned.
-  // Not reentrant: body must not call ParallelFor of the same pool.
+  // Calls body(i) once for every i in [0, count), from all threads, and returns when all calls have
+  // returned. Not reentrant: body must not call ParallelFor of the same pool.
   void ParallelFor(int64_t count, const std::function<void(int64_t)>& body);
 
  private:
   struct State;
   void Work();
   int threads_;
+  uint64_t round_ = 0;
   std::unique_ptr<State> state_;
 };
 

@@ -37,16 +37,18 @@ std::string RegexLiteral(std::string_view pattern) {
 
 // A pattern of JSON Schema matches anywhere unless it is anchored.
 std::string WholePattern(std::string pattern) {
-  const bool begin = pattern.starts_with('^'), end = pattern.ends_with('$') && !pattern.ends_with("\\$");
+  const bool begin = pattern.starts_with('^'),
+             end = pattern.ends_with('$') && !pattern.ends_with("\\$");
   if (begin) pattern.erase(0, 1);
   if (end) pattern.pop_back();
   return Cat(begin ? "" : "(?s:.*)", "(", pattern, ")", end ? "" : "(?s:.*)");
 }
 
 const std::set<std::string, std::less<>> kAnnotations = {
-    "title",   "description", "default",  "examples", "example",          "$schema",         "$id",    "$comment",
-    "$defs",   "definitions", "format",   "deprecated", "readOnly",       "writeOnly",       "x-order", "$anchor",
-    "contentEncoding", "contentMediaType", "nullable", "strict"};
+    "title",    "description", "default", "examples",    "example",         "$schema",
+    "$id",      "$comment",    "$defs",   "definitions", "format",          "deprecated",
+    "readOnly", "writeOnly",   "x-order", "$anchor",     "contentEncoding", "contentMediaType",
+    "nullable", "strict"};
 
 // Rules of one grammar.
 class Builder {
@@ -122,17 +124,20 @@ class NotationGrammar {
       return std::isalnum(c) || c == '_' || c == '-' || c == '$' || c == '.';
     });
   }
-  std::string Key(const std::string& key) { return IsBare(key) ? Literal(key + ":") : Cat(Quoted(Literal(key)), " \":\""); }
+  std::string Key(const std::string& key) {
+    return IsBare(key) ? Literal(key + ":") : Cat(Quoted(Literal(key)), " \":\"");
+  }
   std::string FreeKey() { return b_.Terminal("/[A-Za-z_$][A-Za-z0-9_.$-]{0,63}/"); }
   std::string Json(const json& schema) { return b_.Rule(Cat("%json ", schema.dump())); }
 
   void MakeAny() {
     const size_t any = b_.Reserve();
     const std::string self = Cat("r", any);
-    any_object_ = b_.Rule(Cat("\"{\" (", FreeKey(), " \":\" ", self, " (\",\" ", FreeKey(), " \":\" ", self, ")*)? \"}\""));
+    any_object_ = b_.Rule(Cat("\"{\" (", FreeKey(), " \":\" ", self, " (\",\" ", FreeKey(),
+                              " \":\" ", self, ")*)? \"}\""));
     const std::string array = b_.Rule(Cat("\"[\" (", self, " (\",\" ", self, ")*)? \"]\""));
-    any_ = b_.Set(any, Cat(AnyString(), " | ", Json({{"type", "number"}}), " | \"true\" | \"false\" | \"null\" | ", array, " | ",
-                           any_object_));
+    any_ = b_.Set(any, Cat(AnyString(), " | ", Json({{"type", "number"}}),
+                           " | \"true\" | \"false\" | \"null\" | ", array, " | ", any_object_));
   }
   std::string Any() {
     if (any_.empty()) MakeAny();
@@ -140,8 +145,10 @@ class NotationGrammar {
   }
 
   Result<std::string> Value(const json& schema, const std::string& where, int depth) {
-    if (depth > kMaxDepth || b_.size() > kMaxRules) return Error{Cat(where, ": the schema is too large"), ErrorKind::kUnsupported};
-    if (schema.is_boolean()) return schema.get<bool>() ? Result<std::string>(Any()) : Cannot("false", where);
+    if (depth > kMaxDepth || b_.size() > kMaxRules)
+      return Error{Cat(where, ": the schema is too large"), ErrorKind::kUnsupported};
+    if (schema.is_boolean())
+      return schema.get<bool>() ? Result<std::string>(Any()) : Cannot("false", where);
     if (!schema.is_object()) return Error{Cat(where, ": expected a schema")};
     if (schema.contains("$ref")) return Reference(schema, where, depth);
     FACET_ASSIGN(std::string body, Alternatives(schema, where, depth));
@@ -172,7 +179,8 @@ class NotationGrammar {
     for (const char* name : {"anyOf", "oneOf", "allOf"}) {
       if (!schema.contains(name)) continue;
       const json& list = schema[name];
-      if (!list.is_array() || list.empty()) return Error{Cat(where, ".", name, ": expected schemas")};
+      if (!list.is_array() || list.empty())
+        return Error{Cat(where, ".", name, ": expected schemas")};
       // A schema beside the alternatives would have to hold as well.
       for (const auto& [key, value] : schema.items()) {
         if (key != name && key != "type" && !kAnnotations.contains(key)) return Cannot(key, where);
@@ -180,7 +188,8 @@ class NotationGrammar {
       if (std::string_view(name) == "allOf" && list.size() > 1) return Cannot("allOf", where);
       std::string body;
       for (size_t i = 0; i < list.size(); ++i) {
-        FACET_ASSIGN(const std::string one, Value(list[i], Cat(where, ".", name, "[", i, "]"), depth + 1));
+        FACET_ASSIGN(const std::string one,
+                     Value(list[i], Cat(where, ".", name, "[", i, "]"), depth + 1));
         body += (body.empty() ? "" : " | ") + one;
       }
       return body;
@@ -190,7 +199,8 @@ class NotationGrammar {
     std::string body;
     for (const json& type : types) {
       if (!type.is_string()) return Error{Cat(where, ".type: expected a name")};
-      FACET_ASSIGN(const std::string one, Typed(type.get<std::string>(), schema, types.size() > 1, where, depth));
+      FACET_ASSIGN(const std::string one,
+                   Typed(type.get<std::string>(), schema, types.size() > 1, where, depth));
       body += (body.empty() ? "" : " | ") + one;
     }
     return body;
@@ -206,23 +216,42 @@ class NotationGrammar {
   }
 
   // Every keyword must be known for the type; with several types, those of the others are allowed.
-  Result<void> Check(const json& schema, const std::set<std::string, std::less<>>& known, bool several, const std::string& where) {
-    static const std::set<std::string, std::less<>> kAll = {
-        "type", "properties", "required", "additionalProperties", "patternProperties", "items", "minItems", "maxItems", "uniqueItems",
-        "minLength", "maxLength", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"};
+  Result<void> Check(const json& schema, const std::set<std::string, std::less<>>& known,
+                     bool several, const std::string& where) {
+    static const std::set<std::string, std::less<>> kAll = {"type",
+                                                            "properties",
+                                                            "required",
+                                                            "additionalProperties",
+                                                            "patternProperties",
+                                                            "items",
+                                                            "minItems",
+                                                            "maxItems",
+                                                            "uniqueItems",
+                                                            "minLength",
+                                                            "maxLength",
+                                                            "pattern",
+                                                            "minimum",
+                                                            "maximum",
+                                                            "exclusiveMinimum",
+                                                            "exclusiveMaximum",
+                                                            "multipleOf"};
     for (const auto& [key, value] : schema.items()) {
-      if (key == "type" || kAnnotations.contains(key) || known.contains(key) || (several && kAll.contains(key))) continue;
+      if (key == "type" || kAnnotations.contains(key) || known.contains(key) ||
+          (several && kAll.contains(key)))
+        continue;
       return Cannot(key, where);
     }
     return Ok();
   }
 
-  Result<std::string> Typed(const std::string& type, const json& schema, bool several, const std::string& where, int depth) {
+  Result<std::string> Typed(const std::string& type, const json& schema, bool several,
+                            const std::string& where, int depth) {
     if (type == "null") return std::string("\"null\"");
     if (type == "boolean") return std::string("\"true\" | \"false\"");
     if (type == "string") return StringOf(schema, several, where);
     if (type == "integer" || type == "number") {
-      const std::set<std::string, std::less<>> known = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"};
+      const std::set<std::string, std::less<>> known = {"minimum", "maximum", "exclusiveMinimum",
+                                                        "exclusiveMaximum", "multipleOf"};
       FACET_TRY(Check(schema, known, several, where));
       json number = {{"type", type}};
       for (const std::string& key : known) {
@@ -235,7 +264,8 @@ class NotationGrammar {
     return Error{Cat(where, ".type: unknown type '", type, "'")};
   }
 
-  static Result<int> Count(const json& schema, const char* key, int fallback, const std::string& where) {
+  static Result<int> Count(const json& schema, const char* key, int fallback,
+                           const std::string& where) {
     if (!schema.contains(key)) return fallback;
     if (!schema[key].is_number_integer() || schema[key].get<double>() < 0 || schema[key].get<double>() > 100000) {
       return Expected("an integer from 0 to 100000", schema[key].dump(), Cat(where, ".", key));
@@ -257,14 +287,16 @@ class NotationGrammar {
       may_be_empty = false;
     }
     if (least > 0 || most >= 0) {
-      const std::string length = Cat("/(?s:.{", std::max(1, least), ",", most < 0 ? "" : std::to_string(most), "})/");
+      const std::string length =
+          Cat("/(?s:.{", std::max(1, least), ",", most < 0 ? "" : std::to_string(most), "})/");
       terminal += (terminal.empty() ? "" : " & ") + length;
     }
     if (terminal.empty()) return AnyString();
     return Quoted(b_.Terminal(terminal) + (may_be_empty ? "?" : ""));
   }
 
-  Result<std::string> ArrayOf(const json& schema, bool several, const std::string& where, int depth) {
+  Result<std::string> ArrayOf(const json& schema, bool several, const std::string& where,
+                              int depth) {
     FACET_TRY(Check(schema, {"items", "minItems", "maxItems"}, several, where));
     FACET_ASSIGN(const int least, Count(schema, "minItems", 0, where));
     FACET_ASSIGN(const int most, Count(schema, "maxItems", -1, where));
@@ -274,28 +306,34 @@ class NotationGrammar {
     if (schema.contains("items")) {
       FACET_ASSIGN(item, Value(schema["items"], where + ".items", depth + 1));
     }
-    const std::string more = Cat("(\",\" ", item, "){", std::max(0, least - 1), ",", most < 0 ? "" : std::to_string(most - 1), "}");
+    const std::string more = Cat("(\",\" ", item, "){", std::max(0, least - 1), ",",
+                                 most < 0 ? "" : std::to_string(most - 1), "}");
     const std::string some = Cat(item, " ", more);
     return Cat("\"[\" ", least > 0 ? some : "(" + some + ")?", " \"]\"");
   }
 
-  Result<std::string> ObjectOf(const json& schema, bool several, const std::string& where, int depth) {
-    FACET_TRY(Check(schema, {"properties", "required", "additionalProperties", "patternProperties"}, several, where));
+  Result<std::string> ObjectOf(const json& schema, bool several, const std::string& where,
+                               int depth) {
+    FACET_TRY(Check(schema, {"properties", "required", "additionalProperties", "patternProperties"},
+                    several, where));
     const json properties = schema.value("properties", json::object());
     if (!properties.is_object()) return Error{Cat(where, ".properties: expected an object")};
     std::set<std::string> required;
     for (const json& name : schema.value("required", json::array())) {
       if (!name.is_string()) return Error{Cat(where, ".required: expected names")};
       if (!properties.contains(name.get<std::string>())) {
-        return Error{Cat(where, ".required: '", name.get<std::string>(), "' is no property"), ErrorKind::kUnsupported};
+        return Error{Cat(where, ".required: '", name.get<std::string>(), "' is no property"),
+                     ErrorKind::kUnsupported};
       }
       required.insert(name.get<std::string>());
     }
     if (properties.empty()) return Map(schema, where, depth);
-    // In the order in which the chat template writes them; further properties are left out, which every schema allows.
+    // In the order in which the chat template writes them; further properties are left out, which
+    // every schema allows.
     std::vector<std::pair<std::string, bool>> members;
     for (const auto& [name, value] : properties.items()) {
-      FACET_ASSIGN(const std::string rule, Value(value, Cat(where, ".properties.", name), depth + 1));
+      FACET_ASSIGN(const std::string rule,
+                   Value(value, Cat(where, ".properties.", name), depth + 1));
       members.emplace_back(Cat(Key(name), " ", rule), required.contains(name));
     }
     std::string tail, head;
@@ -304,7 +342,8 @@ class NotationGrammar {
       const std::string after = tail.empty() ? "" : " " + tail;
       const bool last_head = i + 1 == members.size();
       const std::string with = member + after;
-      head = must ? b_.Rule(with) : b_.Rule(last_head ? Cat("(", with, ")?") : Cat(with, " | ", head));
+      head =
+          must ? b_.Rule(with) : b_.Rule(last_head ? Cat("(", with, ")?") : Cat(with, " | ", head));
       tail = b_.Rule(must ? Cat("\",\" ", member, after) : Cat("(\",\" ", member, ")?", after));
     }
     return Cat("\"{\" ", head, " \"}\"");
@@ -323,7 +362,8 @@ class NotationGrammar {
       FACET_ASSIGN(value, Value(patterns.begin().value(), where + ".patternProperties", depth + 1));
     } else if (schema.contains("additionalProperties")) {
       if (schema["additionalProperties"] == false) return std::string("\"{\" \"}\"");
-      FACET_ASSIGN(value, Value(schema["additionalProperties"], where + ".additionalProperties", depth + 1));
+      FACET_ASSIGN(
+          value, Value(schema["additionalProperties"], where + ".additionalProperties", depth + 1));
     }
     const std::string pair = b_.Rule(Cat(key, " \":\" ", value));
     return Cat("\"{\" (", pair, " (\",\" ", pair, ")*)? \"}\"");
@@ -368,8 +408,10 @@ Result<std::string> Calls(const AnswerForm& form, Builder& b) {
     const auto name = function["name"].get<std::string>();
     if (form.only && *form.only != name) continue;
     const size_t before = b.size();
-    auto arguments = notation.Arguments(function.value("parameters", json::object({{"type", "object"}})));
-    if (!arguments && function.value("strict", false)) return arguments.error().In(Cat("tools[", i, "].function"));
+    auto arguments =
+        notation.Arguments(function.value("parameters", json::object({{"type", "object"}})));
+    if (!arguments && function.value("strict", false))
+      return arguments.error().In(Cat("tools[", i, "].function"));
     std::string rule;
     if (arguments) {
       rule = *arguments;
@@ -398,8 +440,12 @@ Result<std::string> AnswerGrammar(const AnswerForm& form, const Tokenizer& token
     schema["x-guidance"] = {{"whitespace_pattern", kWhitespace}};
     body = b.Rule("%json " + schema.dump());
     if (form.tools.is_array() && form.calls == AnswerForm::Calls::kMay) {
-      FACET_ASSIGN(const std::string calls, Calls({.schema = {}, .tools = form.tools, .calls = AnswerForm::Calls::kMust, .only = form.only,
-                                                   .parallel = form.parallel}, b));
+      FACET_ASSIGN(const std::string calls, Calls({.schema = {},
+                                                   .tools = form.tools,
+                                                   .calls = AnswerForm::Calls::kMust,
+                                                   .only = form.only,
+                                                   .parallel = form.parallel},
+                                                  b));
       body = b.Rule(Cat(body, " | ", calls));
     }
   } else {

@@ -1,5 +1,5 @@
-// Grammars, in llguidance's Lark syntax, of answers that must have a form: a JSON schema, or tool calls in Gemma 4's notation
-// with arguments that fit the tools' schemas.
+// Grammars, in llguidance's Lark syntax, of answers that must have a form: a JSON schema, or tool
+// calls in Gemma 4's notation with arguments that fit the tools' schemas.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -12,7 +12,8 @@
 namespace facet {
 
 struct AnswerForm {
-  // How the answer may begin: without thoughts, with a thinking channel of its own, or inside one that the prompt opened.
+  // How the answer may begin: without thoughts, with a thinking channel of its own, or inside one
+  // that the prompt opened.
   enum class Thinking { kNone, kMay, kOpen } thinking = Thinking::kNone;
 
   // JSON that fits this schema, members in its order; null: not asked for.
@@ -25,8 +26,8 @@ struct AnswerForm {
   bool parallel = true;                                  // false: one call at most
 };
 
-// Errors name the keyword that cannot be enforced and where it stands. Arguments of tools that are not strict are held to the
-// schema where it can be expressed, else to the notation.
+// Errors name the keyword that cannot be enforced and where it stands. Arguments of tools that are
+// not strict are held to the schema where it can be expressed, else to the notation.
 Result<std::string> AnswerGrammar(const AnswerForm& form, const Tokenizer& tokenizer);
 
 }  // namespace facet

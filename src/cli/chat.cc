@@ -16,14 +16,17 @@ namespace {
 
 using nlohmann::json;
 
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 constexpr const char* kHelp =
     "/image FILE  /audio FILE  /video FILE   put a file before the next question\n"
     "/clear                                  forget the conversation\n"
     "/help                                   this text\n"
     "/exit, or Ctrl-D                        leave\n"
-    "A line that ends in \\ goes on; \"\"\" opens and closes a text of several lines. Ctrl-C stops an answer.\n";
+    "A line that ends in \\ goes on; \"\"\" opens and closes a text of several lines. Ctrl-C stops "
+    "an answer.\n";
 
 // One line from the person; nothing at the end of input.
 std::optional<std::string> ReadLine(const char* prompt) {
@@ -81,16 +84,19 @@ class Chat {
  private:
   void Clear() {
     messages_ = json::array();
-    if (!options_.system.empty()) messages_.push_back({{"role", "system"}, {"content", options_.system}});
+    if (!options_.system.empty())
+      messages_.push_back({{"role", "system"}, {"content", options_.system}});
   }
 
   // False where the person wants to leave.
   bool Command(const std::string& line) {
     const size_t space = line.find(' ');
     const std::string name = line.substr(0, space);
-    std::string rest = space == std::string::npos ? "" : line.substr(line.find_first_not_of(' ', space) == std::string::npos
-                                                                          ? line.size()
-                                                                          : line.find_first_not_of(' ', space));
+    std::string rest = space == std::string::npos
+                           ? ""
+                           : line.substr(line.find_first_not_of(' ', space) == std::string::npos
+                                             ? line.size()
+                                             : line.find_first_not_of(' ', space));
     while (rest.ends_with(' ')) rest.pop_back();
     if (name == "/exit" || name == "/bye" || name == "/quit") return false;
     if (name == "/clear") {
@@ -101,7 +107,8 @@ class Chat {
       if (access(rest.c_str(), R_OK) != 0) {
         std::fprintf(stderr, "%s: cannot be read\n", rest.empty() ? name.c_str() : rest.c_str());
       } else {
-        media_.push_back({{"type", name.substr(1)}, {"path", std::filesystem::absolute(rest).string()}});
+        media_.push_back(
+            {{"type", name.substr(1)}, {"path", std::filesystem::absolute(rest).string()}});
         std::fprintf(stderr, "%s stands before the next question.\n", rest.c_str());
       }
     } else {
@@ -129,12 +136,14 @@ class Chat {
       return;
     }
     for (const json& call : turn->tool_calls) {
-      std::fprintf(stderr, "[asks for %s(%s)]\n", call["name"].get<std::string>().c_str(), call["arguments"].get<std::string>().c_str());
+      std::fprintf(stderr, "[asks for %s(%s)]\n", call["name"].get<std::string>().c_str(),
+                   call["arguments"].get<std::string>().c_str());
     }
     attempt.push_back({{"role", "assistant"}, {"content", turn->content}});
     messages_ = std::move(attempt);
     media_ = json::array();
-    if (turn->end.reason == AnswerEnd::Reason::kLength) std::fputs("[the answer was cut off]\n", stderr);
+    if (turn->end.reason == AnswerEnd::Reason::kLength)
+      std::fputs("[the answer was cut off]\n", stderr);
     if (options_.stats) std::fprintf(stderr, "%s\n", Describe(turn->end).c_str());
   }
 
@@ -145,13 +154,15 @@ class Chat {
 
 }  // namespace
 
-TerminalView::TerminalView(bool quiet) : quiet_(quiet), color_(isatty(STDOUT_FILENO) != 0), start_(Now()) {}
+TerminalView::TerminalView(bool quiet)
+    : quiet_(quiet), color_(isatty(STDOUT_FILENO) != 0), start_(Now()) {}
 
 void TerminalView::OnPrompt(int read, int total) {
   const double elapsed = Now() - start_;
   if (isatty(STDERR_FILENO) == 0 || read <= 0 || elapsed < 1.0) return;
   const auto left = static_cast<int64_t>(elapsed * (total - read) / read + 0.5);
-  std::fprintf(stderr, "\r\033[Kreading %d of %d tokens, %s left", read, total, HumanSeconds(left).c_str());
+  std::fprintf(stderr, "\r\033[Kreading %d of %d tokens, %s left", read, total,
+               HumanSeconds(left).c_str());
   std::fflush(stderr);
   progress_ = true;
 }

@@ -1,4 +1,5 @@
-// The commands of the `facet` program. Each adds its subcommand to the app and, when it ran, sets the exit code.
+// The commands of the `facet` program. Each adds its subcommand to the app and, when it ran, sets
+// the exit code.
 #pragma once
 
 namespace CLI {

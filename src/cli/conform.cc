@@ -1,4 +1,5 @@
-// `facet conform`: what the model computes for one case, in float32, for comparison with the reference implementation.
+// `facet conform`: what the model computes for one case, in float32, for comparison with the
+// reference implementation.
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -33,10 +34,12 @@ class Output {
   void Floats(const std::string& name, std::vector<int64_t> shape, std::vector<float> values) {
     Add(name, DType::kF32, std::move(shape), values.data(), values.size() * sizeof(float));
   }
-  void Ints(const std::string& name, std::vector<int64_t> shape, const std::vector<int32_t>& values) {
+  void Ints(const std::string& name, std::vector<int64_t> shape,
+            const std::vector<int32_t>& values) {
     Add(name, DType::kI32, std::move(shape), values.data(), values.size() * sizeof(int32_t));
   }
-  void Bytes(const std::string& name, std::vector<int64_t> shape, const std::vector<uint8_t>& values) {
+  void Bytes(const std::string& name, std::vector<int64_t> shape,
+             const std::vector<uint8_t>& values) {
     Add(name, DType::kU8, std::move(shape), values.data(), values.size());
   }
   Result<void> Save(const fs::path& path) const {
@@ -52,14 +55,16 @@ class Output {
     std::vector<int64_t> shape;
     std::vector<std::byte> data;
   };
-  void Add(const std::string& name, DType type, std::vector<int64_t> shape, const void* data, size_t bytes) {
+  void Add(const std::string& name, DType type, std::vector<int64_t> shape, const void* data,
+           size_t bytes) {
     const auto* p = static_cast<const std::byte*>(data);
     entries_.push_back({name, type, std::move(shape), {p, p + bytes}});
   }
   std::vector<Entry> entries_;
 };
 
-// The processor's tensors under the reference's names: pictures padded to their budget, positions (column, row).
+// The processor's tensors under the reference's names: pictures padded to their budget, positions
+// (column, row).
 void WritePatches(const Prompt& prompt, SoftItem::Kind kind, int budget, const std::string& prefix,
                   const std::string& positions_name, Output& out) {
   std::vector<uint8_t> pixels;
@@ -93,13 +98,15 @@ void WriteSound(const Prompt& prompt, Output& out) {
   for (const auto& item : prompt.items) {
     if (item->kind != SoftItem::Kind::kAudio) continue;
     features.insert(features.end(), item->frames.begin(), item->frames.end());
-    features.resize((features.size() / (longest * media::kFrameSamples) + (item->count < longest ? 1 : 0)) * longest *
-                    media::kFrameSamples);
+    features.resize(
+        (features.size() / (longest * media::kFrameSamples) + (item->count < longest ? 1 : 0)) *
+        longest * media::kFrameSamples);
   }
   out.Floats("input_features", {count, longest, media::kFrameSamples}, features);
 }
 
-// Logits of prompt positions, whole or as the best few with their log-sum-exp, in pieces that fit into memory.
+// Logits of prompt positions, whole or as the best few with their log-sum-exp, in pieces that fit
+// into memory.
 void WritePromptLogits(Model& model, ConstMat hidden, int top, Output& out) {
   const int64_t rows = hidden.rows(), vocab = model.config().text.vocab;
   constexpr int64_t kPiece = 64;
@@ -120,7 +127,8 @@ void WritePromptLogits(Model& model, ConstMat hidden, int top, Output& out) {
       double sum = 0;
       for (const float v : row) sum += std::exp(static_cast<double>(v) - best);
       sums.push_back(static_cast<float>(best + std::log(sum)));
-      for (const auto& [id, logit] : TopLogits(row, top)) top_ids.push_back(id), top_logits.push_back(logit);
+      for (const auto& [id, logit] : TopLogits(row, top))
+        top_ids.push_back(id), top_logits.push_back(logit);
     }
   }
   if (top == 0) {
@@ -132,7 +140,8 @@ void WritePromptLogits(Model& model, ConstMat hidden, int top, Output& out) {
   out.Floats("logsumexp", {rows}, sums);
 }
 
-// The first twelve drafts, four a round; a round begins after the tokens that the one before it got accepted.
+// The first twelve drafts, four a round; a round begins after the tokens that the one before it got
+// accepted.
 class DraftRecorder {
  public:
   DraftRecorder(Drafter& drafter, Output& out) : drafter_(drafter), out_(out) {}
@@ -173,12 +182,16 @@ class DraftRecorder {
   std::vector<float> values_;
 };
 
-Result<Prompt> PromptOfCase(const ConformOptions& options, const json& request, const ModelConfig& config,
-                            const Tokenizer& tokenizer, const fs::path& model) {
-  if (request.contains("text") && request["text"].is_string()) return RawPrompt(tokenizer, request["text"]);
-  if (!request.contains("messages")) return Error{Cat(options.case_file.string(), ": has neither messages nor text")};
+Result<Prompt> PromptOfCase(const ConformOptions& options, const json& request,
+                            const ModelConfig& config, const Tokenizer& tokenizer,
+                            const fs::path& model) {
+  if (request.contains("text") && request["text"].is_string())
+    return RawPrompt(tokenizer, request["text"]);
+  if (!request.contains("messages"))
+    return Error{Cat(options.case_file.string(), ": has neither messages nor text")};
   FACET_ASSIGN(const std::optional<ChatTemplate> chat_template, LoadChatTemplate(model, tokenizer));
-  if (!chat_template) return Error{Cat(model.string(), ": has no chat template"), ErrorKind::kUnsupported};
+  if (!chat_template)
+    return Error{Cat(model.string(), ": has no chat template"), ErrorKind::kUnsupported};
   PromptRequest prompt;
   prompt.messages = request["messages"];
   prompt.tools = request.value("tools", json());
@@ -186,20 +199,23 @@ Result<Prompt> PromptOfCase(const ConformOptions& options, const json& request, 
   prompt.media.image_budget = request.value("image_budget", 280);
   prompt.media.video_budget = request.value("video_budget", 70);
   prompt.load = [&](const json& part) -> Result<std::string> {
-    if (!part.contains("path") || !part["path"].is_string()) return Error{"a media part needs a path"};
+    if (!part.contains("path") || !part["path"].is_string())
+      return Error{"a media part needs a path"};
     return ReadFile(options.media / part["path"].get<std::string>());
   };
   return BuildPrompt(config, tokenizer, *chat_template, prompt);
 }
 
-// Reads the prompt in chunks; gives the states of all its positions and the embeddings that went in.
-Result<void> ReadPrompt(Model& model, const Prompt& prompt, int chunk, KvSequence& sequence, Buffer& hidden,
-                        std::vector<float>& embeddings) {
+// Reads the prompt in chunks; gives the states of all its positions and the embeddings that went
+// in.
+Result<void> ReadPrompt(Model& model, const Prompt& prompt, int chunk, KvSequence& sequence,
+                        Buffer& hidden, std::vector<float>& embeddings) {
   const std::vector<SoftRun> runs = prompt.Runs();
   const int total = static_cast<int>(prompt.ids.size()), width = model.config().text.width;
   model.set_trace([&](std::string_view name, int, ConstMat values) {
     if (name != "embeddings") return;
-    for (int64_t r = 0; r < values.rows(); ++r) embeddings.insert(embeddings.end(), values.row(r), values.row(r) + width);
+    for (int64_t r = 0; r < values.rows(); ++r)
+      embeddings.insert(embeddings.end(), values.row(r), values.row(r) + width);
   });
   Mat all = hidden.Resize(total, width);
   Buffer piece;
@@ -208,14 +224,16 @@ Result<void> ReadPrompt(Model& model, const Prompt& prompt, int chunk, KvSequenc
     const Chunk part{&sequence, std::span(prompt.ids).subspan(at, count), runs, count};
     FACET_TRY(model.Forward({&part, 1}, piece));
     sequence.Commit(count);
-    for (int i = 0; i < count; ++i) std::copy(piece.view().row(i), piece.view().row(i) + width, all.row(at + i));
+    for (int i = 0; i < count; ++i)
+      std::copy(piece.view().row(i), piece.view().row(i) + width, all.row(at + i));
     at += count;
   }
   model.set_trace({});
   return Ok();
 }
 
-Result<void> Decode(Model& model, KvSequence& sequence, ConstMat last, int steps, DraftRecorder* drafts, Output& out) {
+Result<void> Decode(Model& model, KvSequence& sequence, ConstMat last, int steps,
+                    DraftRecorder* drafts, Output& out) {
   const int64_t vocab = model.config().text.vocab, width = model.config().text.width;
   SamplingParams greedy;
   greedy.temperature = 0;
@@ -254,7 +272,9 @@ Result<void> Conform(const ConformOptions& options) {
   load.mmproj = options.mmproj.empty() ? files.mmproj : fs::path(options.mmproj);
   load.precision = options.fast ? Precision::kFast : Precision::kPlain;
   load.compact_cache = options.compact;
-  load.cache = options.cache == "q8_0" ? CacheType::kQ8_0 : options.cache == "f16" ? CacheType::kF16 : CacheType::kF32;
+  load.cache = options.cache == "q8_0"  ? CacheType::kQ8_0
+               : options.cache == "f16" ? CacheType::kF16
+                                        : CacheType::kF32;
   FACET_ASSIGN(const std::unique_ptr<Model> model, Model::Load(load, pool));
   std::unique_ptr<Drafter> drafter;
   if (!options.draft.empty()) {
@@ -262,16 +282,18 @@ Result<void> Conform(const ConformOptions& options) {
     FACET_ASSIGN(drafter, Drafter::Load(draft.model, *model));
   }
   FACET_ASSIGN(const std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::Load(files.model));
-  FACET_ASSIGN(Prompt prompt, PromptOfCase(options, request, model->config(), *tokenizer, files.model));
+  FACET_ASSIGN(Prompt prompt,
+               PromptOfCase(options, request, model->config(), *tokenizer, files.model));
   if (prompt.ids.empty()) return Error{Cat(options.case_file.string(), ": the prompt is empty")};
   FACET_TRY(EmbedPrompt(*model, prompt));
 
   Output out;
   const int64_t total = static_cast<int64_t>(prompt.ids.size());
   out.Ints("input_ids", {total}, prompt.ids);
-  WritePatches(prompt, SoftItem::Kind::kImage, request.value("image_budget", 280), "pixel_values", "image_position_ids", out);
-  WritePatches(prompt, SoftItem::Kind::kFrame, request.value("video_budget", 70), "pixel_values_videos",
-               "video_position_ids", out);
+  WritePatches(prompt, SoftItem::Kind::kImage, request.value("image_budget", 280), "pixel_values",
+               "image_position_ids", out);
+  WritePatches(prompt, SoftItem::Kind::kFrame, request.value("video_budget", 70),
+               "pixel_values_videos", "video_position_ids", out);
   WriteSound(prompt, out);
   KvSequence sequence(model->cache());
   Buffer hidden;
@@ -281,7 +303,8 @@ Result<void> Conform(const ConformOptions& options) {
   WritePromptLogits(*model, hidden, options.top, out);
   std::optional<DraftRecorder> drafts;
   if (drafter) drafts.emplace(*drafter, out);
-  FACET_TRY(Decode(*model, sequence, hidden.view().rows_at(total - 1, 1), options.max_new, drafts ? &*drafts : nullptr, out));
+  FACET_TRY(Decode(*model, sequence, hidden.view().rows_at(total - 1, 1), options.max_new,
+                   drafts ? &*drafts : nullptr, out));
   return out.Save(options.out);
 }
 
@@ -289,23 +312,36 @@ Result<void> Conform(const ConformOptions& options) {
 
 void AddConform(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ConformOptions>();
-  CLI::App* command = app.add_subcommand("conform", "Write what the model computes for one case, to compare with the reference");
-  command->add_option("model", options->model, "Model: a name, a checkpoint folder or a GGUF")->required();
-  command->add_option("case", options->case_file, "Case: {\"messages\": ...} or {\"text\": ...}")->required();
+  CLI::App* command = app.add_subcommand(
+      "conform", "Write what the model computes for one case, to compare with the reference");
+  command->add_option("model", options->model, "Model: a name, a checkpoint folder or a GGUF")
+      ->required();
+  command->add_option("case", options->case_file, "Case: {\"messages\": ...} or {\"text\": ...}")
+      ->required();
   command->add_option("out", options->out, "safetensors file to write")->required();
-  command->add_option("--media", options->media, "Folder that the case's paths start from")->capture_default_str();
+  command->add_option("--media", options->media, "Folder that the case's paths start from")
+      ->capture_default_str();
   command->add_option("--mmproj", options->mmproj, "Projector file of a GGUF model");
   command->add_option("--draft", options->draft, "Drafter: also write draft_logits");
-  command->add_option("--top", options->top, "Write the K best logits and the log-sum-exp only")->check(CLI::Range(1, 4096));
-  command->add_option("--max-new", options->max_new, "Greedy tokens after the prompt")->check(CLI::Range(0, 100000))->capture_default_str();
-  command->add_option("--chunk", options->chunk, "Prompt tokens a step")->check(CLI::Range(1, 1 << 20));
-  command->add_option("--threads", options->threads, "Threads; 0 = all cores")->check(CLI::Range(0, 1024));
-  command->add_option("--cache", options->cache, "Cache type: f32, f16 or q8_0")->check(CLI::IsMember({"f32", "f16", "q8_0"}))->capture_default_str();
+  command->add_option("--top", options->top, "Write the K best logits and the log-sum-exp only")
+      ->check(CLI::Range(1, 4096));
+  command->add_option("--max-new", options->max_new, "Greedy tokens after the prompt")
+      ->check(CLI::Range(0, 100000))
+      ->capture_default_str();
+  command->add_option("--chunk", options->chunk, "Prompt tokens a step")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--threads", options->threads, "Threads; 0 = all cores")
+      ->check(CLI::Range(0, 1024));
+  command->add_option("--cache", options->cache, "Cache type: f32, f16 or q8_0")
+      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
+      ->capture_default_str();
   command->add_flag("--compact", options->compact, "Compact cache of full layers");
   command->add_flag("--fast", options->fast, "The fast kernels instead of float32");
   command->footer(
-      "OUT holds input_ids, the processor's tensors, embeddings, prompt_logits, and step_logits and generated_ids of greedy\n"
-      "decoding that ignores stop tokens; with --top, top_ids, top_logits and logsumexp instead of prompt_logits.\n"
+      "OUT holds input_ids, the processor's tensors, embeddings, prompt_logits, and step_logits "
+      "and generated_ids of greedy\n"
+      "decoding that ignores stop tokens; with --top, top_ids, top_logits and logsumexp instead of "
+      "prompt_logits.\n"
       "Examples:\n"
       "  facet conform checkpoint case.json out.safetensors --media pictures\n"
       "  echo '{\"text\": \"<bos>Once upon a time\"}' > case.json\n"

@@ -1,7 +1,7 @@
 #include "cli/conversation.h"
 
-#include <cstdio>
 #include <condition_variable>
+#include <cstdio>
 #include <mutex>
 
 #include "base/mapped_file.h"
@@ -16,7 +16,9 @@ class Collector : public AnswerSink {
  public:
   explicit Collector(TurnView& view) : view_(view) {}
 
-  void OnProgress(const GenerationStats& so_far, int processed) override { view_.OnPrompt(processed, so_far.prompt); }
+  void OnProgress(const GenerationStats& so_far, int processed) override {
+    view_.OnPrompt(processed, so_far.prompt);
+  }
 
   void OnEvents(std::vector<OutputEvent> events, const AnswerToken*) override {
     for (const OutputEvent& event : events) {
@@ -33,9 +35,11 @@ class Collector : public AnswerSink {
           turn_.tool_calls.push_back({{"name", event.text}, {"arguments", ""}});
           break;
         case OutputEvent::Kind::kCallArguments:
-          turn_.tool_calls.back()["arguments"] = turn_.tool_calls.back()["arguments"].get<std::string>() + event.text;
+          turn_.tool_calls.back()["arguments"] =
+              turn_.tool_calls.back()["arguments"].get<std::string>() + event.text;
           break;
-        case OutputEvent::Kind::kCallEnd: break;
+        case OutputEvent::Kind::kCallEnd:
+          break;
       }
     }
   }
@@ -77,9 +81,11 @@ Prompt PlainPrompt(const serve::LoadedModel& model, const json& messages) {
   Prompt prompt;
   const json& content = messages.back().at("content");
   if (content.is_string()) prompt.text = content.get<std::string>();
-  for (const json& part : content.is_array() ? content : json::array()) prompt.text += part.value("text", "");
+  for (const json& part : content.is_array() ? content : json::array())
+    prompt.text += part.value("text", "");
   prompt.ids = model.tokenizer->EncodePlain(prompt.text);
-  if (const auto bos = model.tokenizer->bos(); bos && model.tokenizer->add_bos()) prompt.ids.insert(prompt.ids.begin(), *bos);
+  if (const auto bos = model.tokenizer->bos(); bos && model.tokenizer->add_bos())
+    prompt.ids.insert(prompt.ids.begin(), *bos);
   return prompt;
 }
 
@@ -92,10 +98,12 @@ bool HasMedia(const json& messages) {
   return false;
 }
 
-Result<Prompt> MakePrompt(const serve::LoadedModel& model, const json& messages, const TurnOptions& options) {
+Result<Prompt> MakePrompt(const serve::LoadedModel& model, const json& messages,
+                          const TurnOptions& options) {
   if (model.chat_template == nullptr) {
     if (model.template_damaged) return Error{model.template_error};
-    if (HasMedia(messages)) return Error{"a model without a chat template takes text alone", ErrorKind::kUnsupported};
+    if (HasMedia(messages))
+      return Error{"a model without a chat template takes text alone", ErrorKind::kUnsupported};
     return PlainPrompt(model, messages);
   }
   PromptRequest request;
@@ -108,8 +116,8 @@ Result<Prompt> MakePrompt(const serve::LoadedModel& model, const json& messages,
 
 }  // namespace
 
-Result<Turn> Answer(const serve::LoadedModel& model, const json& messages, const TurnOptions& options, TurnView& view,
-                    const std::atomic<bool>* cancel) {
+Result<Turn> Answer(const serve::LoadedModel& model, const json& messages,
+                    const TurnOptions& options, TurnView& view, const std::atomic<bool>* cancel) {
   FACET_TRY(CheckSampling(options.sampling, model.engine->vocab()));
   FACET_ASSIGN(Prompt prompt, MakePrompt(model, messages, options));
   AnswerOptions answer;
@@ -121,8 +129,9 @@ Result<Turn> Answer(const serve::LoadedModel& model, const json& messages, const
   request.max_tokens = options.max_tokens > 0 ? options.max_tokens : model.engine->context();
   request.stop_tokens = model.eos;
   auto collector = std::make_shared<Collector>(view);
-  FACET_ASSIGN(const Engine::RequestId id,
-               model.engine->Submit(std::move(request), MakeAnswer(model.tokenizer, answer, collector)));
+  FACET_ASSIGN(
+      const Engine::RequestId id,
+      model.engine->Submit(std::move(request), MakeAnswer(model.tokenizer, answer, collector)));
   Turn turn = collector->Wait(cancel, [&] { model.engine->Cancel(id); });
   if (turn.end.reason == AnswerEnd::Reason::kError) return turn.end.error;
   return turn;
@@ -130,11 +139,16 @@ Result<Turn> Answer(const serve::LoadedModel& model, const json& messages, const
 
 std::string FinishReason(const AnswerEnd& end) {
   switch (end.reason) {
-    case AnswerEnd::Reason::kStop: return "stop";
-    case AnswerEnd::Reason::kLength: return "length";
-    case AnswerEnd::Reason::kToolCalls: return "tool_calls";
-    case AnswerEnd::Reason::kCancelled: return "cancelled";
-    case AnswerEnd::Reason::kError: return "error";
+    case AnswerEnd::Reason::kStop:
+      return "stop";
+    case AnswerEnd::Reason::kLength:
+      return "length";
+    case AnswerEnd::Reason::kToolCalls:
+      return "tool_calls";
+    case AnswerEnd::Reason::kCancelled:
+      return "cancelled";
+    case AnswerEnd::Reason::kError:
+      return "error";
   }
   return "stop";
 }
@@ -143,10 +157,11 @@ std::string Describe(const AnswerEnd& end) {
   const GenerationStats& s = end.stats;
   const auto speed = [](int tokens, double ms) { return ms > 0 ? tokens * 1000.0 / ms : 0.0; };
   char line[256];
-  std::snprintf(line, sizeof(line),
-                "prompt %d tokens (%d cached) in %.2f s, %.1f tok/s; answer %d tokens in %.2f s, %.1f tok/s", s.prompt, s.cached,
-                s.prompt_ms / 1000, speed(s.prompt - s.cached, s.prompt_ms), s.generated, s.decode_ms / 1000,
-                speed(std::max(0, s.generated - 1), s.decode_ms));
+  std::snprintf(
+      line, sizeof(line),
+      "prompt %d tokens (%d cached) in %.2f s, %.1f tok/s; answer %d tokens in %.2f s, %.1f tok/s",
+      s.prompt, s.cached, s.prompt_ms / 1000, speed(s.prompt - s.cached, s.prompt_ms), s.generated,
+      s.decode_ms / 1000, speed(std::max(0, s.generated - 1), s.decode_ms));
   std::string out = line;
   if (s.drafted > 0) out += Cat("; drafts ", s.accepted, " of ", s.drafted, " accepted");
   return out;

@@ -35,10 +35,11 @@ class TurnView {
   virtual void OnContent(const std::string& /*text*/) {}
 };
 
-// Answers `messages` (chat API shape; media parts carry paths). A model without a template continues the text of the last
-// message instead. Setting `cancel` ends the answer early; what came so far is returned.
-Result<Turn> Answer(const serve::LoadedModel& model, const nlohmann::json& messages, const TurnOptions& options, TurnView& view,
-                    const std::atomic<bool>* cancel);
+// Answers `messages` (chat API shape; media parts carry paths). A model without a template
+// continues the text of the last message instead. Setting `cancel` ends the answer early; what came
+// so far is returned.
+Result<Turn> Answer(const serve::LoadedModel& model, const nlohmann::json& messages,
+                    const TurnOptions& options, TurnView& view, const std::atomic<bool>* cancel);
 
 // "stop", "length", "tool_calls", "cancelled".
 std::string FinishReason(const AnswerEnd& end);

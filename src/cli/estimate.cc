@@ -23,9 +23,12 @@ Result<void> Estimate(const Options& options) {
   FACET_ASSIGN(const Checkpoint checkpoint, LoadCheckpoint(files.model, files.mmproj));
   EstimateOptions estimate;
   estimate.context = options.context;
-  estimate.cache = options.cache == "q8_0" ? CacheType::kQ8_0 : options.cache == "f32" ? CacheType::kF32 : CacheType::kF16;
+  estimate.cache = options.cache == "q8_0"  ? CacheType::kQ8_0
+                   : options.cache == "f32" ? CacheType::kF32
+                                            : CacheType::kF16;
   if (options.context > checkpoint.config.text.context) {
-    return Expected(Cat("at most ", checkpoint.config.text.context, " tokens"), options.context, "--ctx");
+    return Expected(Cat("at most ", checkpoint.config.text.context, " tokens"), options.context,
+                    "--ctx");
   }
   MemoryEstimate memory = EstimateMemory(checkpoint, estimate);
   size_t drafter_bytes = 0;
@@ -36,8 +39,9 @@ Result<void> Estimate(const Options& options) {
   const int64_t machine = MemoryBytes();
   const size_t total = memory.total() + drafter_bytes;
   if (options.as_json) {
-    const nlohmann::json out = {{"weights", memory.weights}, {"drafter", drafter_bytes}, {"cache", memory.cache},
-                                {"workspace", memory.workspace}, {"program", memory.program}, {"total", total},
+    const nlohmann::json out = {{"weights", memory.weights},  {"drafter", drafter_bytes},
+                                {"cache", memory.cache},      {"workspace", memory.workspace},
+                                {"program", memory.program},  {"total", total},
                                 {"context", options.context}, {"machine", machine}};
     std::printf("%s\n", out.dump(2).c_str());
     return Ok();
@@ -62,10 +66,16 @@ Result<void> Estimate(const Options& options) {
 
 void AddEstimate(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("estimate", "Say what a model takes in memory, without loading it");
+  CLI::App* command =
+      app.add_subcommand("estimate", "Say what a model takes in memory, without loading it");
   command->add_option("model", options->model, "A name, a checkpoint folder or a GGUF")->required();
-  command->add_option("--ctx,--ctx-size,-c", options->context, "Length of the conversation in tokens")->check(CLI::Range(1, 1 << 24))->capture_default_str();
-  command->add_option("--cache-type", options->cache, "Keys and values: f32, f16 or q8_0")->check(CLI::IsMember({"f32", "f16", "q8_0"}))->capture_default_str();
+  command
+      ->add_option("--ctx,--ctx-size,-c", options->context, "Length of the conversation in tokens")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  command->add_option("--cache-type", options->cache, "Keys and values: f32, f16 or q8_0")
+      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
+      ->capture_default_str();
   command->add_flag("--json", options->as_json, "As JSON, in bytes");
   command->footer("Example:\n  facet estimate gemma4-12b --ctx 32768 --cache-type q8_0");
   command->callback([options, &exit_code] { exit_code = Report(Estimate(*options)); });

@@ -7,14 +7,18 @@ namespace facet::cli {
 
 int Main(int argc, char** argv) {
   InitLog(false);
-  CLI::App app{"facet runs and serves Gemma 4 12B Unified on your own machine: text, pictures, sound and film."};
+  CLI::App app{
+      "facet runs and serves Gemma 4 12B Unified on your own machine: text, pictures, sound and "
+      "film."};
   app.footer(
       "Examples:\n"
       "  facet list --available                     short names that can be imported\n"
-      "  facet run gemma4-12b \"Hello\"              one answer; offers to import what is missing\n"
+      "  facet run gemma4-12b \"Hello\"               one answer; offers to import what is "
+      "missing\n"
       "  facet run gemma4-12b                       a chat\n"
       "  facet serve gemma4-12b                     the OpenAI API at http://127.0.0.1:9379/v1\n"
-      "facet COMMAND --help has more. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
+      "facet COMMAND --help has more. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 "
+      "interrupted.");
   app.set_version_flag("--version", FACET_VERSION);
   app.require_subcommand(1);
   int exit_code = 0;

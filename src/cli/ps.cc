@@ -26,7 +26,8 @@ void List(bool as_json) {
   const auto servers = RunningServers();
   if (as_json) {
     nlohmann::ordered_json out = nlohmann::ordered_json::array();
-    for (const auto& s : servers) out.push_back({{"pid", s.pid}, {"url", s.url}, {"models", s.models}, {"started", s.started}});
+    for (const auto& s : servers)
+      out.push_back({{"pid", s.pid}, {"url", s.url}, {"models", s.models}, {"started", s.started}});
     std::cout << out.dump(2) << '\n';
     return;
   }
@@ -35,17 +36,22 @@ void List(bool as_json) {
     return;
   }
   std::cout << "PID\tURL\tMODELS\n";
-  for (const auto& s : servers) std::cout << s.pid << '\t' << s.url << '\t' << Join(s.models) << '\n';
+  for (const auto& s : servers)
+    std::cout << s.pid << '\t' << s.url << '\t' << Join(s.models) << '\n';
 }
 
 // Asks for a drain and waits for its end.
 Result<void> Stop(pid_t pid, bool all) {
   auto servers = RunningServers();
   if (pid != 0) std::erase_if(servers, [&](const auto& s) { return s.pid != pid; });
-  if (servers.empty()) return Error{pid != 0 ? Cat("no server runs as ", pid) : "no server runs", ErrorKind::kNotFound};
-  if (servers.size() > 1 && !all) return Error{"several servers run: give a PID of `facet ps`, or --all"};
+  if (servers.empty())
+    return Error{pid != 0 ? Cat("no server runs as ", pid) : "no server runs",
+                 ErrorKind::kNotFound};
+  if (servers.size() > 1 && !all)
+    return Error{"several servers run: give a PID of `facet ps`, or --all"};
   for (const auto& s : servers) {
-    if (kill(s.pid, SIGTERM) != 0) return Error{Cat(s.pid, ": cannot be stopped"), ErrorKind::kPermission};
+    if (kill(s.pid, SIGTERM) != 0)
+      return Error{Cat(s.pid, ": cannot be stopped"), ErrorKind::kPermission};
   }
   for (const auto& s : servers) {
     for (int i = 0; kill(s.pid, 0) == 0; ++i) {
@@ -71,7 +77,8 @@ void AddPs(CLI::App& app, int& exit_code) {
   };
   auto flags = std::make_shared<StopFlags>();
   CLI::App* stop = app.add_subcommand("stop", "Stop a server after its running requests");
-  stop->add_option("PID", flags->pid, "Process id, as facet ps shows it")->check(CLI::PositiveNumber);
+  stop->add_option("PID", flags->pid, "Process id, as facet ps shows it")
+      ->check(CLI::PositiveNumber);
   stop->add_flag("--all", flags->all, "All of them");
   stop->callback([flags, &exit_code] {
     const auto stopped = Stop(flags->pid, flags->all);

@@ -45,7 +45,8 @@ Result<SamplingParams> Sampling(const RunOptions& options, SamplingParams params
   for (const std::string& entry : options.logit_bias) {
     int id = 0, end = 0;
     float bias = 0;
-    if (std::sscanf(entry.c_str(), "%d=%f%n", &id, &bias, &end) != 2 || end != static_cast<int>(entry.size())) {
+    if (std::sscanf(entry.c_str(), "%d=%f%n", &id, &bias, &end) != 2 ||
+        end != static_cast<int>(entry.size())) {
       return Expected("ID=BIAS", entry, "--logit-bias");
     }
     params.logit_bias[id] = bias;
@@ -81,9 +82,11 @@ json JsonAnswer(const serve::LoadedModel& model, const Turn& turn) {
   return out;
 }
 
-Result<void> RunOnce(const RunOptions& options, const serve::LoadedModel& model, const TurnOptions& turn_options) {
+Result<void> RunOnce(const RunOptions& options, const serve::LoadedModel& model,
+                     const TurnOptions& turn_options) {
   json messages = json::array();
-  if (!options.system.empty()) messages.push_back({{"role", "system"}, {"content", options.system}});
+  if (!options.system.empty())
+    messages.push_back({{"role", "system"}, {"content", options.system}});
   json content = options.prompt;
   if (!options.media.empty()) {
     content = options.media;
@@ -95,14 +98,18 @@ Result<void> RunOnce(const RunOptions& options, const serve::LoadedModel& model,
   FACET_ASSIGN(const Turn turn, Answer(model, messages, turn_options, view, interrupt.flag()));
   view.End();
   if (options.as_json) {
-    std::printf("%s\n", JsonAnswer(model, turn).dump(2, ' ', false, json::error_handler_t::replace).c_str());
+    std::printf(
+        "%s\n",
+        JsonAnswer(model, turn).dump(2, ' ', false, json::error_handler_t::replace).c_str());
   } else if (!turn.tool_calls.empty()) {
     for (const json& call : turn.tool_calls) {
-      std::printf("%s(%s)\n", call["name"].get<std::string>().c_str(), call["arguments"].get<std::string>().c_str());
+      std::printf("%s(%s)\n", call["name"].get<std::string>().c_str(),
+                  call["arguments"].get<std::string>().c_str());
     }
   }
   if (options.stats && !options.as_json) std::fprintf(stderr, "%s\n", Describe(turn.end).c_str());
-  if (turn.end.reason == AnswerEnd::Reason::kCancelled) return Error{"interrupted", ErrorKind::kCancelled};
+  if (turn.end.reason == AnswerEnd::Reason::kCancelled)
+    return Error{"interrupted", ErrorKind::kCancelled};
   return Ok();
 }
 
@@ -119,16 +126,20 @@ Result<void> Run(RunOptions& options) {
   }
   for (const json& part : options.media) {
     const std::string path = part["path"];
-    if (access(path.c_str(), R_OK) != 0) return Error{Cat(path, ": cannot be read"), ErrorKind::kNotFound};
+    if (access(path.c_str(), R_OK) != 0)
+      return Error{Cat(path, ": cannot be read"), ErrorKind::kNotFound};
   }
   FACET_ASSIGN(const serve::ModelSpec spec, ResolveSpec(options.model));
   serve::ModelOptions load;
   load.threads = options.threads;
   load.context = options.context;
-  load.cache_type = options.cache == "q8_0" ? CacheType::kQ8_0 : options.cache == "f32" ? CacheType::kF32 : CacheType::kF16;
+  load.cache_type = options.cache == "q8_0"  ? CacheType::kQ8_0
+                    : options.cache == "f32" ? CacheType::kF32
+                                             : CacheType::kF16;
   FACET_ASSIGN(const std::shared_ptr<serve::LoadedModel> model, serve::LoadModel(spec, load));
   FACET_ASSIGN(const TurnOptions turn, MakeTurnOptions(options, *model));
-  if (interactive) return ChatAtTerminal(*model, {options.system, options.media, turn, options.stats});
+  if (interactive)
+    return ChatAtTerminal(*model, {options.system, options.media, turn, options.stats});
   return RunOnce(options, *model, turn);
 }
 
@@ -140,7 +151,8 @@ json PartsInOrder(const CLI::App& command) {
     for (const char* type : {"image", "audio", "video"}) {
       if (!option->check_name(Cat("--", type))) continue;
       const size_t index = taken[option]++;
-      if (index < option->results().size()) parts.push_back({{"type", type}, {"path", option->results()[index]}});
+      if (index < option->results().size())
+        parts.push_back({{"type", type}, {"path", option->results()[index]}});
     }
   }
   return parts;
@@ -148,16 +160,24 @@ json PartsInOrder(const CLI::App& command) {
 
 void AddSampling(CLI::App& command, RunOptions& options) {
   const char* group = "Sampling (defaults: the checkpoint's)";
-  command.add_option("--temperature", options.temperature, "0 = always the likeliest token")->group(group);
+  command.add_option("--temperature", options.temperature, "0 = always the likeliest token")
+      ->group(group);
   command.add_option("--top-k", options.top_k, "Only the K likeliest; 0 = all")->group(group);
-  command.add_option("--top-p", options.top_p, "Only the likeliest that hold this probability")->group(group);
-  command.add_option("--min-p", options.min_p, "Only tokens with this share of the likeliest one's")->group(group);
+  command.add_option("--top-p", options.top_p, "Only the likeliest that hold this probability")
+      ->group(group);
+  command
+      .add_option("--min-p", options.min_p, "Only tokens with this share of the likeliest one's")
+      ->group(group);
   command.add_option("--seed", options.seed, "Same seed, same text")->group(group);
-  command.add_option("--repetition-penalty", options.repetition_penalty, "Above 1: repeat less")->group(group);
-  command.add_option("--presence-penalty", options.presence_penalty, "Per token that was used")->group(group);
-  command.add_option("--frequency-penalty", options.frequency_penalty, "Per use of a token")->group(group);
+  command.add_option("--repetition-penalty", options.repetition_penalty, "Above 1: repeat less")
+      ->group(group);
+  command.add_option("--presence-penalty", options.presence_penalty, "Per token that was used")
+      ->group(group);
+  command.add_option("--frequency-penalty", options.frequency_penalty, "Per use of a token")
+      ->group(group);
   command.add_option("--logit-bias", options.logit_bias, "ID=BIAS, may be repeated")->group(group);
-  command.add_option("--stop", options.stop, "End the answer before this text; may be repeated")->group(group);
+  command.add_option("--stop", options.stop, "End the answer before this text; may be repeated")
+      ->group(group);
 }
 
 }  // namespace
@@ -166,27 +186,46 @@ void AddRun(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = app.add_subcommand("run", "Ask a model once, or chat with it");
   command->add_option("model", options->model, "A name, a checkpoint folder or a GGUF")->required();
-  CLI::Option* prompt = command->add_option("prompt", options->prompt, "The question; none: standard input, or a chat");
+  CLI::Option* prompt = command->add_option("prompt", options->prompt,
+                                            "The question; none: standard input, or a chat");
   // One value each time, so that the prompt may follow; Run reads them back in order.
   auto files = std::make_shared<std::vector<std::string>>();
   for (const char* type : {"image", "audio", "video"}) {
-    command->add_option(Cat("--", type), *files, Cat("A file that stands before the text: ", type, "; may be repeated"))
+    command
+        ->add_option(Cat("--", type), *files,
+                     Cat("A file that stands before the text: ", type, "; may be repeated"))
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->group("Media");
   }
   command->add_option("--image-budget", options->image_budget, "Soft tokens of a picture at most")
-      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))->capture_default_str()->group("Media");
-  command->add_option("--video-budget", options->video_budget, "Soft tokens of a film's frame at most")
-      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))->capture_default_str()->group("Media");
-  command->add_option("--fps", options->fps, "Frames of a film that are seen a second")->check(CLI::Range(0.01, 60.0))->capture_default_str()->group("Media");
+      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))
+      ->capture_default_str()
+      ->group("Media");
+  command
+      ->add_option("--video-budget", options->video_budget, "Soft tokens of a film's frame at most")
+      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))
+      ->capture_default_str()
+      ->group("Media");
+  command->add_option("--fps", options->fps, "Frames of a film that are seen a second")
+      ->check(CLI::Range(0.01, 60.0))
+      ->capture_default_str()
+      ->group("Media");
   command->add_option("--system", options->system, "System prompt");
   CLI::Option* think = command->add_flag("--think", options->think, "Let the model think first");
-  command->add_flag("--no-think", options->no_think, "Keep the model from thinking")->excludes(think);
-  command->add_option("--max-tokens", options->max_tokens, "Longest answer")->check(CLI::Range(1, 1 << 24));
-  command->add_option("--ctx,--ctx-size,-c", options->context, "Longest conversation in tokens; 0 = the model's")->check(CLI::Range(0, 1 << 24));
-  command->add_option("--cache-type", options->cache, "Keys and values: f32, f16 or q8_0")->check(CLI::IsMember({"f32", "f16", "q8_0"}))->capture_default_str();
-  command->add_option("--threads,-t", options->threads, "Threads; 0 = all cores")->check(CLI::Range(0, 1024));
+  command->add_flag("--no-think", options->no_think, "Keep the model from thinking")
+      ->excludes(think);
+  command->add_option("--max-tokens", options->max_tokens, "Longest answer")
+      ->check(CLI::Range(1, 1 << 24));
+  command
+      ->add_option("--ctx,--ctx-size,-c", options->context,
+                   "Longest conversation in tokens; 0 = the model's")
+      ->check(CLI::Range(0, 1 << 24));
+  command->add_option("--cache-type", options->cache, "Keys and values: f32, f16 or q8_0")
+      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
+      ->capture_default_str();
+  command->add_option("--threads,-t", options->threads, "Threads; 0 = all cores")
+      ->check(CLI::Range(0, 1024));
   command->add_flag("--stats,--verbose", options->stats, "Tokens and speeds after each answer");
   command->add_flag("--json", options->as_json, "The answer as JSON, with usage and timings");
   AddSampling(*command, *options);

@@ -1,4 +1,5 @@
-// `facet verify`: whether a model on this machine computes what it should, as a report that a user can attach.
+// `facet verify`: whether a model on this machine computes what it should, as a report that a user
+// can attach.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
@@ -39,7 +40,7 @@ std::string Number(double value, const char* format = "%.3g") {
 
 // Log-probabilities of each next token of a text.
 struct Scores {
-  std::vector<float> of_text;         // of the token that follows
+  std::vector<float> of_text;           // of the token that follows
   std::vector<std::vector<float>> all;  // log-softmax, one row a position
 };
 
@@ -50,8 +51,10 @@ class Verifier {
   Result<std::vector<Check>> Run() {
     Tokenizer();
     FACET_TRY(Text());
-    if (loaded_.chat_template != nullptr && loaded_.config.vision) FACET_TRY(Media("picture", "image", VerifyPicture()));
-    if (loaded_.chat_template != nullptr && loaded_.config.audio) FACET_TRY(Media("sentence", "audio", VerifySentence()));
+    if (loaded_.chat_template != nullptr && loaded_.config.vision)
+      FACET_TRY(Media("picture", "image", VerifyPicture()));
+    if (loaded_.chat_template != nullptr && loaded_.config.audio)
+      FACET_TRY(Media("sentence", "audio", VerifySentence()));
     return checks_;
   }
 
@@ -66,10 +69,12 @@ class Verifier {
     Add("vocabulary", tokenizer.size() <= rows && tokenizer.bos().has_value(),
         Cat(tokenizer.size(), " tokens for an embedding of ", rows, " rows"));
     std::string wrong;
-    for (const char* text : {"Hello, world", "  two  spaces\n\n\nlines\t", "naïve 名前 🙂", "def f(x):\n    return x ** 2"}) {
+    for (const char* text : {"Hello, world", "  two  spaces\n\n\nlines\t", "naïve 名前 🙂",
+                             "def f(x):\n    return x ** 2"}) {
       if (tokenizer.Decode(tokenizer.EncodePlain(text)) != text) wrong = text;
     }
-    Add("tokenizer", wrong.empty(), wrong.empty() ? "texts come back as they went in" : "changes: " + wrong);
+    Add("tokenizer", wrong.empty(),
+        wrong.empty() ? "texts come back as they went in" : "changes: " + wrong);
   }
 
   // The shipped text, in one piece or in chunks.
@@ -91,7 +96,8 @@ class Verifier {
         const auto lse = static_cast<float>(best + std::log(sum));
         std::vector<float> log(row.begin(), row.end());
         for (float& v : log) v -= lse;
-        if (at + i + 1 < static_cast<int>(ids.size())) scores.of_text.push_back(log[ids[at + i + 1]]);
+        if (at + i + 1 < static_cast<int>(ids.size()))
+          scores.of_text.push_back(log[ids[at + i + 1]]);
         scores.all.push_back(std::move(log));
       }
       at += count;
@@ -112,7 +118,8 @@ class Verifier {
     Add("perplexity", std::isfinite(loss),
         Cat(Number(std::exp(loss), "%.4g"), " on ", ids.size(), " tokens of English",
             loss > 5 ? " (a model that was trained on English has below 60)" : ""));
-    Add("chunks", whole.all == pieces.all, "a prompt read in pieces of 7 tokens gives the same bits as in one");
+    Add("chunks", whole.all == pieces.all,
+        "a prompt read in pieces of 7 tokens gives the same bits as in one");
     LoadOptions plain;
     plain.model = files_.model;
     plain.mmproj = files_.mmproj;
@@ -139,17 +146,22 @@ class Verifier {
       same += ArgMax(reference.all[i]) == ArgMax(fast.all[i]);
     }
     Add("fast kernels", divergence < 0.02,
-        Cat("mean divergence from float32 ", Number(divergence), ", best token equal at ", same, " of ", reference.all.size()));
+        Cat("mean divergence from float32 ", Number(divergence), ", best token equal at ", same,
+            " of ", reference.all.size()));
   }
 
-  // One question about a shipped file: the right number of soft tokens, finite rows, an answer to look at.
+  // One question about a shipped file: the right number of soft tokens, finite rows, an answer to
+  // look at.
   Result<void> Media(const char* name, const char* type, std::string_view bytes) {
     PromptRequest request;
     request.messages = json::array(
         {{{"role", "user"},
-          {"content", json::array({{{"type", type}}, {{"type", "text"}, {"text", "What is this? Answer in one sentence."}}})}}});
+          {"content",
+           json::array({{{"type", type}},
+                        {{"type", "text"}, {"text", "What is this? Answer in one sentence."}}})}}});
     request.load = [&](const json&) { return Result<std::string>(std::string(bytes)); };
-    FACET_ASSIGN(Prompt prompt, BuildPrompt(loaded_.config, *loaded_.tokenizer, *loaded_.chat_template, request));
+    FACET_ASSIGN(Prompt prompt,
+                 BuildPrompt(loaded_.config, *loaded_.tokenizer, *loaded_.chat_template, request));
     FACET_TRY(EmbedPrompt(*loaded_.model, prompt));
     int count = 0;
     bool finite = true;
@@ -171,10 +183,14 @@ class Verifier {
       SamplingParams greedy = loaded_.sampling;
       greedy.temperature = 0;
       answer.push_back(Sampler(greedy).Sample(logits.view().row_span(0)));
-      if (std::find(loaded_.eos.begin(), loaded_.eos.end(), answer.back()) != loaded_.eos.end()) break;
+      if (std::find(loaded_.eos.begin(), loaded_.eos.end(), answer.back()) != loaded_.eos.end())
+        break;
       chunk = {&sequence, {&answer.back(), 1}, {}, 1};
     }
-    Add(name, finite && count > 0, Cat(count, " soft tokens; answer: ", json(loaded_.tokenizer->Decode(answer, true)).dump(-1, ' ', false, json::error_handler_t::replace)));
+    Add(name, finite && count > 0,
+        Cat(count, " soft tokens; answer: ",
+            json(loaded_.tokenizer->Decode(answer, true))
+                .dump(-1, ' ', false, json::error_handler_t::replace)));
     return Ok();
   }
 
@@ -190,21 +206,32 @@ Result<void> Verify(const Options& options) {
   FACET_ASSIGN(const std::shared_ptr<serve::LoadedModel> model, serve::LoadModel(spec, {}));
   Verifier verifier(*model, spec.files);
   FACET_ASSIGN(const std::vector<Check> checks, verifier.Run());
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const TextConfig& text = model->config.text;
-  json report = {{"facet", FACET_VERSION}, {"model", model->id}, {"file", spec.files.model.filename().string()},
-                 {"layers", text.layers.size()}, {"width", text.width}, {"vocabulary", text.vocab},
-                 {"cpu", IsaName(ActiveIsa())}, {"threads", model->pool->threads()}, {"memory", HumanBytes(MemoryBytes())},
-                 {"seconds", std::round(seconds * 10) / 10}, {"checks", json::array()}};
+  json report = {{"facet", FACET_VERSION},
+                 {"model", model->id},
+                 {"file", spec.files.model.filename().string()},
+                 {"layers", text.layers.size()},
+                 {"width", text.width},
+                 {"vocabulary", text.vocab},
+                 {"cpu", IsaName(ActiveIsa())},
+                 {"threads", model->pool->threads()},
+                 {"memory", HumanBytes(MemoryBytes())},
+                 {"seconds", std::round(seconds * 10) / 10},
+                 {"checks", json::array()}};
   bool passed = true;
-  std::string lines = Cat("facet ", FACET_VERSION, "  ", model->id, " (", text.layers.size(), " layers, width ", text.width, ", ",
-                          text.vocab, " tokens), ", IsaName(ActiveIsa()), ", ", model->pool->threads(), " threads, ",
-                          HumanBytes(MemoryBytes()), "\n");
+  std::string lines =
+      Cat("facet ", FACET_VERSION, "  ", model->id, " (", text.layers.size(), " layers, width ",
+          text.width, ", ", text.vocab, " tokens), ", IsaName(ActiveIsa()), ", ",
+          model->pool->threads(), " threads, ", HumanBytes(MemoryBytes()), "\n");
   for (const Check& check : checks) {
     passed = passed && check.passed;
-    report["checks"].push_back({{"name", check.name}, {"passed", check.passed}, {"detail", check.detail}});
+    report["checks"].push_back(
+        {{"name", check.name}, {"passed", check.passed}, {"detail", check.detail}});
     char line[64];
-    std::snprintf(line, sizeof(line), "%-5s %-13s ", check.passed ? "ok" : "FAIL", check.name.c_str());
+    std::snprintf(line, sizeof(line), "%-5s %-13s ", check.passed ? "ok" : "FAIL",
+                  check.name.c_str());
     lines += line + check.detail + "\n";
   }
   report["passed"] = passed;
@@ -212,7 +239,8 @@ Result<void> Verify(const Options& options) {
   const std::string output = options.as_json ? report.dump(2) + "\n" : lines;
   std::fputs(output.c_str(), stdout);
   if (!options.out.empty()) FACET_TRY(WriteFile(options.out, output));
-  if (!passed) return Error{"the model does not compute what it should here; attach this report to an issue"};
+  if (!passed)
+    return Error{"the model does not compute what it should here; attach this report to an issue"};
   return Ok();
 }
 
@@ -220,7 +248,8 @@ Result<void> Verify(const Options& options) {
 
 void AddVerify(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("verify", "Check that a model computes what it should on this machine, with a report");
+  CLI::App* command = app.add_subcommand(
+      "verify", "Check that a model computes what it should on this machine, with a report");
   command->add_option("model", options->model, "A name, a checkpoint folder or a GGUF")->required();
   command->add_option("--out", options->out, "Also write the report to this file");
   command->add_flag("--json", options->as_json, "The report as JSON");

@@ -13,17 +13,20 @@ Error Take(tc_text text, ErrorKind kind) {
 
 class GrammarConstraint : public TokenConstraint {
  public:
-  GrammarConstraint(tc_constraint* handle, size_t vocabulary) : handle_(handle), mask_((vocabulary + 31) / 32) {}
+  GrammarConstraint(tc_constraint* handle, size_t vocabulary)
+      : handle_(handle), mask_((vocabulary + 31) / 32) {}
   ~GrammarConstraint() override { tc_constraint_free(handle_); }
 
   Result<std::span<const uint32_t>> Allowed() override {
     tc_text error{};
-    if (tc_constraint_mask(handle_, mask_.data(), mask_.size(), &error) != TC_OK) return Take(error, ErrorKind::kResource);
+    if (tc_constraint_mask(handle_, mask_.data(), mask_.size(), &error) != TC_OK)
+      return Take(error, ErrorKind::kResource);
     return std::span<const uint32_t>(mask_);
   }
   Result<void> Accept(TokenId id) override {
     tc_text error{};
-    if (tc_constraint_accept(handle_, static_cast<uint32_t>(id), &error) != TC_OK) return Take(error, ErrorKind::kResource);
+    if (tc_constraint_accept(handle_, static_cast<uint32_t>(id), &error) != TC_OK)
+      return Take(error, ErrorKind::kResource);
     return Ok();
   }
 
@@ -34,8 +37,8 @@ class GrammarConstraint : public TokenConstraint {
 
 }  // namespace
 
-Result<std::shared_ptr<const ConstraintVocabulary>> ConstraintVocabulary::Create(const Tokenizer& tokenizer,
-                                                                                 std::span<const TokenId> stops) {
+Result<std::shared_ptr<const ConstraintVocabulary>> ConstraintVocabulary::Create(
+    const Tokenizer& tokenizer, std::span<const TokenId> stops) {
   std::string bytes;
   std::vector<size_t> ends;
   std::vector<uint8_t> special;
@@ -47,8 +50,9 @@ Result<std::shared_ptr<const ConstraintVocabulary>> ConstraintVocabulary::Create
   const std::vector<uint32_t> stop_ids(stops.begin(), stops.end());
   tc_vocabulary* handle = nullptr;
   tc_text error{};
-  const int32_t status = tc_vocabulary_new(reinterpret_cast<const uint8_t*>(bytes.data()), ends.data(), special.data(), ends.size(),
-                                           stop_ids.data(), stop_ids.size(), &handle, &error);
+  const int32_t status =
+      tc_vocabulary_new(reinterpret_cast<const uint8_t*>(bytes.data()), ends.data(), special.data(),
+                        ends.size(), stop_ids.data(), stop_ids.size(), &handle, &error);
   if (status != TC_OK) return Take(error, ErrorKind::kUnsupported);
   std::shared_ptr<ConstraintVocabulary> made(new ConstraintVocabulary());
   made->handle_ = handle;
@@ -56,12 +60,16 @@ Result<std::shared_ptr<const ConstraintVocabulary>> ConstraintVocabulary::Create
   return std::shared_ptr<const ConstraintVocabulary>(std::move(made));
 }
 
-ConstraintVocabulary::~ConstraintVocabulary() { tc_vocabulary_free(static_cast<tc_vocabulary*>(handle_)); }
+ConstraintVocabulary::~ConstraintVocabulary() {
+  tc_vocabulary_free(static_cast<tc_vocabulary*>(handle_));
+}
 
-Result<std::unique_ptr<TokenConstraint>> ConstraintVocabulary::Compile(const std::string& grammar) const {
+Result<std::unique_ptr<TokenConstraint>> ConstraintVocabulary::Compile(
+    const std::string& grammar) const {
   tc_constraint* constraint = nullptr;
   tc_text error{};
-  if (tc_constraint_new(static_cast<tc_vocabulary*>(handle_), grammar.data(), grammar.size(), &constraint, &error) != TC_OK) {
+  if (tc_constraint_new(static_cast<tc_vocabulary*>(handle_), grammar.data(), grammar.size(),
+                        &constraint, &error) != TC_OK) {
     return Take(error, ErrorKind::kUnsupported);
   }
   return std::unique_ptr<TokenConstraint>(new GrammarConstraint(constraint, size_));

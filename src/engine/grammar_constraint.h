@@ -8,10 +8,12 @@
 
 namespace facet {
 
-// The vocabulary as the constraint engine keeps it: built once for a model, used by all its requests.
+// The vocabulary as the constraint engine keeps it: built once for a model, used by all its
+// requests.
 class ConstraintVocabulary {
  public:
-  static Result<std::shared_ptr<const ConstraintVocabulary>> Create(const Tokenizer& tokenizer, std::span<const TokenId> stops);
+  static Result<std::shared_ptr<const ConstraintVocabulary>> Create(const Tokenizer& tokenizer,
+                                                                    std::span<const TokenId> stops);
   ~ConstraintVocabulary();
 
   // Errors: the grammar does not compile, or something in it cannot be enforced.

@@ -10,7 +10,8 @@ using nlohmann::json;
 
 constexpr std::string_view kImage = "<|image|>", kAudio = "<|audio|>", kVideo = "<|video|>";
 
-// FNV-1a over 8-byte words: only equality matters, and keys of the cache are compared by count as well.
+// FNV-1a over 8-byte words: only equality matters, and keys of the cache are compared by count as
+// well.
 uint64_t Hash(const void* data, size_t bytes, uint64_t seed) {
   uint64_t hash = seed ^ 0xcbf29ce484222325ULL;
   const auto* p = static_cast<const unsigned char*>(data);
@@ -31,7 +32,8 @@ std::string Repeat(std::string_view text, int count) {
   return out;
 }
 
-// What one media part contributes: the text that replaces its placeholder, and its soft items in order.
+// What one media part contributes: the text that replaces its placeholder, and its soft items in
+// order.
 struct Expansion {
   std::string_view placeholder;
   std::string text;
@@ -50,13 +52,16 @@ std::shared_ptr<SoftItem> PatchItem(SoftItem::Kind kind, media::Patches patches)
 // Decodes the media of one conversation, part by part.
 class Expander {
  public:
-  Expander(const ModelConfig& config, const PromptRequest& request) : config_(config), request_(request) {}
+  Expander(const ModelConfig& config, const PromptRequest& request)
+      : config_(config), request_(request) {}
 
-  // Replaces a film with sound by the film and a sound part behind it, so that the template writes both.
+  // Replaces a film with sound by the film and a sound part behind it, so that the template writes
+  // both.
   Result<json> Expand(const json& messages) {
     json out = messages;
     for (size_t m = 0; m < out.size(); ++m) {
-      if (!out[m].is_object() || !out[m].contains("content") || !out[m]["content"].is_array()) continue;
+      if (!out[m].is_object() || !out[m].contains("content") || !out[m]["content"].is_array())
+        continue;
       json parts = json::array();
       for (size_t p = 0; p < out[m]["content"].size(); ++p) {
         const json& part = out[m]["content"][p];
@@ -81,7 +86,8 @@ class Expander {
   }
   Result<int> Budget(const json& part, const char* key, int fallback) {
     if (!part.contains(key)) return fallback;
-    if (!part[key].is_number_integer()) return Expected("70, 140, 280, 560 or 1120", part[key].dump(), key);
+    if (!part[key].is_number_integer())
+      return Expected("70, 140, 280, 560 or 1120", part[key].dump(), key);
     return part[key].get<int>();
   }
 
@@ -106,7 +112,8 @@ class Expander {
     FACET_ASSIGN(const media::Picture picture, media::DecodePicture(data, request_.media.limits));
     FACET_ASSIGN(media::Patches patches, media::ToPatches(picture, budget));
     const int n = patches.count();
-    expansions_.push_back({kImage, "<|image>" + Repeat(kImage, n) + "<image|>",
+    expansions_.push_back({kImage,
+                           "<|image>" + Repeat(kImage, n) + "<image|>",
                            {PatchItem(SoftItem::Kind::kImage, std::move(patches))}});
     return Ok();
   }
@@ -131,13 +138,15 @@ class Expander {
       limits.frames_per_second = part["fps"].get<double>();
     }
     limits.film_sound = config_.audio.has_value() && part.value("audio", true);
-    limits.frame_budget = budget;  // frames shrink as they are decoded: an hour at full size would not fit in memory
+    limits.frame_budget =
+        budget;  // frames shrink as they are decoded: an hour at full size would not fit in memory
     FACET_ASSIGN(const media::Film film, media::DecodeFilm(data, limits));
     Expansion expansion{kVideo, {}, {}};
     for (const media::Frame& frame : film.frames) {
       FACET_ASSIGN(media::Patches patches, media::CutPatches(frame.picture));
       if (!expansion.text.empty()) expansion.text += ' ';
-      expansion.text += media::TimeLabel(frame.seconds) + " <|image>" + Repeat(kVideo, patches.count()) + "<image|>";
+      expansion.text += media::TimeLabel(frame.seconds) + " <|image>" +
+                        Repeat(kVideo, patches.count()) + "<image|>";
       expansion.items.push_back(PatchItem(SoftItem::Kind::kFrame, std::move(patches)));
     }
     expansions_.push_back(std::move(expansion));
@@ -152,17 +161,20 @@ class Expander {
 };
 
 bool Touches(std::span<const TextSpan> spans, size_t begin, size_t end) {
-  const auto at = std::partition_point(spans.begin(), spans.end(), [&](const TextSpan& s) { return s.end <= begin; });
+  const auto at = std::partition_point(spans.begin(), spans.end(),
+                                       [&](const TextSpan& s) { return s.end <= begin; });
   return at != spans.end() && at->begin < end;
 }
 
 // The rendered text with every placeholder of the template replaced, and the spans moved along.
-Result<RenderedPrompt> ReplacePlaceholders(const RenderedPrompt& rendered, const std::vector<Expansion>& expansions) {
+Result<RenderedPrompt> ReplacePlaceholders(const RenderedPrompt& rendered,
+                                           const std::vector<Expansion>& expansions) {
   RenderedPrompt out;
   const std::string_view text = rendered.text;
   size_t next_span = 0, next = 0, copied = 0;
   const auto copy_until = [&](size_t end) {
-    for (; next_span < rendered.plain.size() && rendered.plain[next_span].begin < end; ++next_span) {
+    for (; next_span < rendered.plain.size() && rendered.plain[next_span].begin < end;
+         ++next_span) {
       const TextSpan& span = rendered.plain[next_span];
       const size_t shift = out.text.size() - copied;
       out.plain.push_back({span.begin + shift, span.end + shift});
@@ -178,8 +190,9 @@ Result<RenderedPrompt> ReplacePlaceholders(const RenderedPrompt& rendered, const
     }
     if (found.empty() || Touches(rendered.plain, at, at + found.size())) continue;
     if (next == expansions.size() || expansions[next].placeholder != found) {
-      return Error{Cat("the chat template writes ", found, " where the messages have ",
-                       next == expansions.size() ? "no further media" : expansions[next].placeholder)};
+      return Error{
+          Cat("the chat template writes ", found, " where the messages have ",
+              next == expansions.size() ? "no further media" : expansions[next].placeholder)};
     }
     copy_until(at);
     out.text += expansions[next++].text;
@@ -187,7 +200,8 @@ Result<RenderedPrompt> ReplacePlaceholders(const RenderedPrompt& rendered, const
   }
   copy_until(text.size());
   if (next != expansions.size()) {
-    return Error{Cat("the chat template writes no place for ", expansions[next].placeholder), ErrorKind::kUnsupported};
+    return Error{Cat("the chat template writes no place for ", expansions[next].placeholder),
+                 ErrorKind::kUnsupported};
   }
   return out;
 }
@@ -196,9 +210,12 @@ Result<RenderedPrompt> ReplacePlaceholders(const RenderedPrompt& rendered, const
 Result<void> PlaceItems(const ModelConfig& config, Prompt& prompt) {
   const auto token_of = [&](const SoftItem& item) {
     switch (item.kind) {
-      case SoftItem::Kind::kImage: return config.tokens.image;
-      case SoftItem::Kind::kFrame: return config.tokens.video;
-      case SoftItem::Kind::kAudio: return config.tokens.audio;
+      case SoftItem::Kind::kImage:
+        return config.tokens.image;
+      case SoftItem::Kind::kFrame:
+        return config.tokens.video;
+      case SoftItem::Kind::kAudio:
+        return config.tokens.audio;
     }
     return -1;
   };
@@ -209,7 +226,8 @@ Result<void> PlaceItems(const ModelConfig& config, Prompt& prompt) {
     item->begin = static_cast<int>(at);
     for (int i = 0; i < item->count; ++i, ++at) {
       if (at == prompt.ids.size() || prompt.ids[at] != token) {
-        return Error{"the vocabulary does not have the placeholders of this model's pictures and sound"};
+        return Error{
+            "the vocabulary does not have the placeholders of this model's pictures and sound"};
       }
     }
   }
@@ -221,16 +239,19 @@ Result<void> PlaceItems(const ModelConfig& config, Prompt& prompt) {
 std::vector<SoftRun> Prompt::Runs() const {
   std::vector<SoftRun> runs;
   for (const auto& item : items) {
-    if (item->count > 0) runs.push_back({item->begin, std::as_const(item->rows).view(), item->kind != SoftItem::Kind::kAudio});
+    if (item->count > 0)
+      runs.push_back(
+          {item->begin, std::as_const(item->rows).view(), item->kind != SoftItem::Kind::kAudio});
   }
   return runs;
 }
 
-Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer, const ChatTemplate& chat_template,
-                           const PromptRequest& request) {
+Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer,
+                           const ChatTemplate& chat_template, const PromptRequest& request) {
   Expander expander(config, request);
   FACET_ASSIGN(const json messages, expander.Expand(request.messages));
-  FACET_ASSIGN(const RenderedPrompt rendered, chat_template.Render(messages, request.tools, request.render));
+  FACET_ASSIGN(const RenderedPrompt rendered,
+               chat_template.Render(messages, request.tools, request.render));
   FACET_ASSIGN(RenderedPrompt expanded, ReplacePlaceholders(rendered, expander.expansions()));
   Prompt prompt;
   prompt.ids = tokenizer.Encode(expanded.text, expanded.plain);
@@ -256,7 +277,8 @@ Result<void> EmbedItem(Model& model, SoftItem& item) {
     return model.EmbedAudio({item.frames.data(), item.count, media::kFrameSamples}, rows);
   }
   const media::Patches& patches = item.patches;
-  return model.EmbedPatches({patches.pixels.data(), patches.count(), media::kPatchValues}, patches.columns, rows);
+  return model.EmbedPatches({patches.pixels.data(), patches.count(), media::kPatchValues},
+                            patches.columns, rows);
 }
 
 Result<void> EmbedPrompt(Model& model, Prompt& prompt) {

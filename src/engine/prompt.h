@@ -1,4 +1,5 @@
-// From a conversation with pictures, sound and films to the tokens and soft tokens that the model reads.
+// From a conversation with pictures, sound and films to the tokens and soft tokens that the model
+// reads.
 #pragma once
 
 #include <functional>
@@ -46,15 +47,16 @@ struct PromptRequest {
   nlohmann::json tools;  // null or a list
   RenderOptions render;
   MediaOptions media;
-  // The bytes of a media part ({"type": "image", "path": ...} and whatever else the caller understands).
+  // The bytes of a media part ({"type": "image", "path": ...} and whatever else the caller
+  // understands).
   std::function<Result<std::string>(const nlohmann::json& part)> load;
 };
 
-// Renders, decodes and tokenises. Parts of type image, audio and video become soft tokens; a part may carry image_budget,
-// video_budget, fps and (video) audio: false. Errors name the message and the part: undecodable media, a budget that is
-// none, a model that cannot see or hear.
-Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer, const ChatTemplate& chat_template,
-                           const PromptRequest& request);
+// Renders, decodes and tokenises. Parts of type image, audio and video become soft tokens; a part
+// may carry image_budget, video_budget, fps and (video) audio: false. Errors name the message and
+// the part: undecodable media, a budget that is none, a model that cannot see or hear.
+Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer,
+                           const ChatTemplate& chat_template, const PromptRequest& request);
 
 // `text` as it is, special tokens parsed; media are not expanded.
 Prompt RawPrompt(const Tokenizer& tokenizer, std::string text);

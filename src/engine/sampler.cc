@@ -19,7 +19,8 @@ uint64_t Mix(uint64_t x) {
 
 using Scored = std::pair<int, float>;
 
-// Higher score first; of equals the lower id, so that the order never depends on the method of selection.
+// Higher score first; of equals the lower id, so that the order never depends on the method of
+// selection.
 bool Better(const Scored& a, const Scored& b) {
   return a.second != b.second ? a.second > b.second : a.first < b.first;
 }
@@ -57,7 +58,8 @@ std::vector<std::pair<int, float>> TopLogits(std::span<const float> logits, int 
 }
 
 int ArgMax(std::span<const float> values) {
-  // Blocks of running maxima that a compiler turns into vector code; then the first place of the maximum.
+  // Blocks of running maxima that a compiler turns into vector code; then the first place of the
+  // maximum.
   float best = kNever;
   for (const float v : values) best = v > best ? v : best;
   for (size_t i = 0; i < values.size(); ++i) {
@@ -106,7 +108,9 @@ void Sampler::Accept(int32_t id) {
 }
 
 void Sampler::Adjust(std::span<float> logits) const {
-  const auto inside = [&](int64_t id) { return id >= 0 && id < static_cast<int64_t>(logits.size()); };
+  const auto inside = [&](int64_t id) {
+    return id >= 0 && id < static_cast<int64_t>(logits.size());
+  };
   if (params_.repetition_penalty != 1.0) {
     const float penalty = static_cast<float>(params_.repetition_penalty);
     for (const auto& [id, unused] : seen_) {
@@ -115,7 +119,9 @@ void Sampler::Adjust(std::span<float> logits) const {
   }
   if (params_.presence_penalty != 0 || params_.frequency_penalty != 0) {
     for (const auto& [id, count] : answer_counts_) {
-      if (inside(id)) logits[id] -= static_cast<float>(params_.presence_penalty + params_.frequency_penalty * count);
+      if (inside(id))
+        logits[id] -=
+            static_cast<float>(params_.presence_penalty + params_.frequency_penalty * count);
     }
   }
   for (const auto& [id, bias] : params_.logit_bias) {
@@ -151,10 +157,12 @@ Candidates Sampler::Distribution(std::span<float> logits) const {
     token.second = static_cast<float>(std::exp((token.second - best) / params_.temperature));
     sum += token.second;
   }
-  // top-p: the fewest tokens that reach the mass; min-p: those with a share of the best one's probability.
+  // top-p: the fewest tokens that reach the mass; min-p: those with a share of the best one's
+  // probability.
   size_t kept = 0;
   double mass = 0;
-  while (kept < scored.size() && (kept == 0 || (mass < params_.top_p * sum && scored[kept].second >= params_.min_p))) {
+  while (kept < scored.size() &&
+         (kept == 0 || (mass < params_.top_p * sum && scored[kept].second >= params_.min_p))) {
     mass += scored[kept++].second;
   }
   scored.resize(kept);
@@ -164,7 +172,8 @@ Candidates Sampler::Distribution(std::span<float> logits) const {
 }
 
 double Sampler::Uniform(int ahead, int stream) const {
-  const uint64_t bits = Mix(Mix(Mix(params_.seed) + accepted_ + ahead) + static_cast<uint64_t>(stream));
+  const uint64_t bits =
+      Mix(Mix(Mix(params_.seed) + accepted_ + ahead) + static_cast<uint64_t>(stream));
   return static_cast<double>(bits >> 11) * 0x1.0p-53;
 }
 

@@ -1,4 +1,5 @@
-// From logits to the next token. Order of the steps as in Transformers: penalties and bias, temperature, top-k, top-p, min-p.
+// From logits to the next token. Order of the steps as in Transformers: penalties and bias,
+// temperature, top-k, top-p, min-p.
 #pragma once
 
 #include <cstdint>
@@ -47,8 +48,8 @@ class Sampler {
   // The answer goes on with this token.
   void Accept(int32_t id);
 
-  // The next token. Changes `logits` (vocab): penalties, bias, suppressed tokens. The random number depends on the seed and on
-  // how many tokens were accepted, on nothing else.
+  // The next token. Changes `logits` (vocab): penalties, bias, suppressed tokens. The random number
+  // depends on the seed and on how many tokens were accepted, on nothing else.
   int Sample(std::span<float> logits) const;
   // The distribution that Sample draws from; for greedy parameters its one token.
   Candidates Distribution(std::span<float> logits) const;

@@ -11,7 +11,8 @@ class StopStrings {
  public:
   explicit StopStrings(std::vector<std::string> strings) : strings_(std::move(strings)) {}
 
-  // Text that is certain now. Once a stop string has appeared, everything before it has been returned and `stopped` is set.
+  // Text that is certain now. Once a stop string has appeared, everything before it has been
+  // returned and `stopped` is set.
   std::string Add(std::string_view text);
   // What was held back, at the end of the answer.
   std::string Finish();

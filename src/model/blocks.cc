@@ -48,16 +48,19 @@ void AddNormed(const BlockContext& context, Mat x, Mat y, const Vector& norm, fl
   AddScaled(x, y, scale, context.pool);
 }
 
-void FeedForward(const BlockContext& context, const LayerWeights& w, ConstMat h, BlockBuffers& buffers) {
-  Mat gate = buffers.gate.Resize(h.rows(), w.gate.rows()), up = buffers.up.Resize(h.rows(), w.up.rows());
+void FeedForward(const BlockContext& context, const LayerWeights& w, ConstMat h,
+                 BlockBuffers& buffers) {
+  Mat gate = buffers.gate.Resize(h.rows(), w.gate.rows()),
+      up = buffers.up.Resize(h.rows(), w.up.rows());
   const Product products[] = {{&w.gate, gate}, {&w.up, up}};
   context.projector.Run(h, products);
   GeluTanhGate(gate, up, context.pool);
   context.projector.Run(gate, w.down, buffers.y.Resize(h.rows(), h.cols()));
 }
 
-void AttendAndProject(const BlockContext& context, int layer, const LayerWeights& w, const KeySource& keys,
-                      const RopeTable& angles, std::span<const AttentionRow> ranges, BlockBuffers& buffers) {
+void AttendAndProject(const BlockContext& context, int layer, const LayerWeights& w,
+                      const KeySource& keys, const RopeTable& angles,
+                      std::span<const AttentionRow> ranges, BlockBuffers& buffers) {
   const LayerConfig& c = context.config.layers[layer];
   const CompactOrder order{c.head_dim, context.config.rope(c.sliding).rotated_pairs};
   Mat q = buffers.q, attended = buffers.attended.Resize(q.rows(), q.cols());

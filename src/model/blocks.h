@@ -9,19 +9,21 @@
 
 namespace facet {
 
-// Rearranges one head between the model's order and that of compact records (DESIGN section 5): turned dimensions
-// [0, pairs) and [half, half + pairs) come first in keys and last in values.
+// Rearranges one head between the model's order and that of compact records (DESIGN section 5):
+// turned dimensions [0, pairs) and [half, half + pairs) come first in keys and last in values.
 struct CompactOrder {
   int head_dim = 0, pairs = 0;
   int rotated() const { return 2 * pairs; }
   int still() const { return head_dim - 2 * pairs; }
 
-  // Heads of queries (rows, heads * head_dim) for compact keys: turned dimensions, then q * k_norm of the others.
+  // Heads of queries (rows, heads * head_dim) for compact keys: turned dimensions, then q * k_norm
+  // of the others.
   void Queries(ConstMat q, std::span<const float> k_norm, Mat out) const;
   // Heads of values as compact records hold them, back in the model's order.
   void Values(ConstMat values, Mat out) const;
 
-  // Calls f(dimension, place) for each turned dimension, place counting from 0; likewise for the others.
+  // Calls f(dimension, place) for each turned dimension, place counting from 0; likewise for the
+  // others.
   template <typename F>
   void ForRotated(F f) const {
     for (int i = 0; i < pairs; ++i) f(i, i), f(head_dim / 2 + i, pairs + i);
@@ -55,16 +57,20 @@ Mat NormInput(const BlockContext& context, ConstMat x, const Vector& norm, Block
 // x = (x + rms(y, norm)) * scale
 void AddNormed(const BlockContext& context, Mat x, Mat y, const Vector& norm, float scale);
 // y = Wdown(gelu_tanh(Wgate h) * Wup h)
-void FeedForward(const BlockContext& context, const LayerWeights& w, ConstMat h, BlockBuffers& buffers);
+void FeedForward(const BlockContext& context, const LayerWeights& w, ConstMat h,
+                 BlockBuffers& buffers);
 
-// Where a layer's queries look: the layer of the cache whose records they read, and that layer's key norm.
+// Where a layer's queries look: the layer of the cache whose records they read, and that layer's
+// key norm.
 struct KeySource {
   const CacheLayout::Layer& place;
   const Vector& k_norm;
 };
 
-// y = Wo attention(scale * rope(rms(q))), q being the projected queries in buffers.q. One range a row.
-void AttendAndProject(const BlockContext& context, int layer, const LayerWeights& w, const KeySource& keys,
-                      const RopeTable& angles, std::span<const AttentionRow> ranges, BlockBuffers& buffers);
+// y = Wo attention(scale * rope(rms(q))), q being the projected queries in buffers.q. One range a
+// row.
+void AttendAndProject(const BlockContext& context, int layer, const LayerWeights& w,
+                      const KeySource& keys, const RopeTable& angles,
+                      std::span<const AttentionRow> ranges, BlockBuffers& buffers);
 
 }  // namespace facet

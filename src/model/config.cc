@@ -11,7 +11,8 @@ namespace {
 using nlohmann::json;
 
 // Shapes beyond these are damage, not models; they keep every later product far from overflow.
-constexpr int64_t kMaxLayers = 1024, kMaxWidth = 1 << 20, kMaxVocab = 1 << 24, kMaxContext = 1 << 24;
+constexpr int64_t kMaxLayers = 1024, kMaxWidth = 1 << 20, kMaxVocab = 1 << 24,
+                  kMaxContext = 1 << 24;
 
 // Reads typed values out of one JSON object; the first failure is kept and names the key.
 class Reader {
@@ -62,7 +63,8 @@ class Reader {
     return Ok();
   }
   void Fail(const std::string& want, const std::string& got, const std::string& key) {
-    if (!error_) error_ = Expected(want, got.substr(0, 80), key.empty() ? where_ : where_ + "." + key);
+    if (!error_)
+      error_ = Expected(want, got.substr(0, 80), key.empty() ? where_ : where_ + "." + key);
   }
 
  private:
@@ -85,8 +87,10 @@ std::vector<int> IdList(const json& value) {
   return ids;
 }
 
-Result<RopeConfig> RopeFromJson(const json& parameters, const char* kind, int head_dim, double theta) {
-  const json object = parameters.is_object() && parameters.contains(kind) ? parameters[kind] : json::object();
+Result<RopeConfig> RopeFromJson(const json& parameters, const char* kind, int head_dim,
+                                double theta) {
+  const json object =
+      parameters.is_object() && parameters.contains(kind) ? parameters[kind] : json::object();
   Reader read(object, Cat("config.json: rope_parameters.", kind));
   const std::string type = read.String("rope_type", "default");
   if (type != "default" && type != "proportional" && type != "linear") {
@@ -119,7 +123,8 @@ Result<void> LayersFromJson(Reader& read, TextConfig& text) {
   for (int i = 0; i < count; ++i) {
     LayerConfig layer = base;
     if (types[i] != "sliding_attention" && types[i] != "full_attention") {
-      read.Fail("sliding_attention or full_attention", types[i].dump(), Cat("layer_types[", i, "]"));
+      read.Fail("sliding_attention or full_attention", types[i].dump(),
+                Cat("layer_types[", i, "]"));
     }
     layer.sliding = types[i] == "sliding_attention";
     if (!layer.sliding) {
@@ -151,7 +156,8 @@ void RefuseUnsupported(Reader& read, bool drafter) {
     read.Fail("0", "per-layer embeddings", "hidden_size_per_layer_input");
   }
   const std::string activation = read.String("hidden_activation", "gelu_pytorch_tanh");
-  if (activation != "gelu_pytorch_tanh") read.Fail("gelu_pytorch_tanh", activation, "hidden_activation");
+  if (activation != "gelu_pytorch_tanh")
+    read.Fail("gelu_pytorch_tanh", activation, "hidden_activation");
 }
 
 // The shapes must fit together whatever their source was.
@@ -160,7 +166,8 @@ Result<void> CheckText(const TextConfig& text) {
     const LayerConfig& layer = text.layers[i];
     const std::string where = Cat("layer ", i);
     if (layer.heads % layer.kv_heads != 0) {
-      return Expected("heads that are a multiple of the kv heads", Cat(layer.heads, " and ", layer.kv_heads), where);
+      return Expected("heads that are a multiple of the kv heads",
+                      Cat(layer.heads, " and ", layer.kv_heads), where);
     }
     if (layer.head_dim % 2 != 0) return Expected("an even head_dim", layer.head_dim, where);
   }
@@ -184,7 +191,8 @@ Result<TextConfig> TextFromJson(const json& object, Family family) {
   RefuseUnsupported(read, family == Family::kGemma4Assistant);
   FACET_TRY(LayersFromJson(read, text));
   int sliding_dim = text.layers[0].head_dim, full_dim = text.layers[0].head_dim;
-  for (const LayerConfig& layer : text.layers) (layer.sliding ? sliding_dim : full_dim) = layer.head_dim;
+  for (const LayerConfig& layer : text.layers)
+    (layer.sliding ? sliding_dim : full_dim) = layer.head_dim;
   const json parameters = read.Object("rope_parameters");
   FACET_ASSIGN(text.rope_sliding, RopeFromJson(parameters, "sliding_attention", sliding_dim, 1e4));
   FACET_ASSIGN(text.rope_full, RopeFromJson(parameters, "full_attention", full_dim, 1e6));
@@ -225,7 +233,8 @@ Result<ModelConfig> ConfigFromJson(const json& config, const json& generation) {
   FACET_TRY(read.Done());
   if (type != "gemma4_unified" && type != "gemma4_unified_assistant") {
     return Error{Cat("config.json: model_type \"", type,
-                     "\" is not supported; gemma4_unified and gemma4_unified_assistant are (and Gemma 3 text models as GGUF)"),
+                     "\" is not supported; gemma4_unified and gemma4_unified_assistant are (and "
+                     "Gemma 3 text models as GGUF)"),
                  ErrorKind::kUnsupported};
   }
   const bool drafter = type == "gemma4_unified_assistant";
@@ -248,8 +257,10 @@ Result<ModelConfig> ConfigFromJson(const json& config, const json& generation) {
     v.embed_dim = vision.Int("mm_embed_dim", 1, kMaxWidth);
     v.positions = vision.Int("mm_posemb_size", 1, 1 << 20);
     v.eps = static_cast<float>(vision.Number("rms_norm_eps", 1e-12, 1, 1e-6));
-    const int side = vision.Int("patch_size", 1, 4096, 16) * vision.Int("pooling_kernel_size", 1, 64, 3);
-    if (side != 48) vision.Fail("patches of 48 pixels", std::to_string(side), "patch_size * pooling_kernel_size");
+    const int side =
+        vision.Int("patch_size", 1, 4096, 16) * vision.Int("pooling_kernel_size", 1, 64, 3);
+    if (side != 48)
+      vision.Fail("patches of 48 pixels", std::to_string(side), "patch_size * pooling_kernel_size");
     FACET_TRY(vision.Done());
     out.vision = v;
   }
@@ -264,8 +275,13 @@ Result<ModelConfig> ConfigFromJson(const json& config, const json& generation) {
     out.audio = a;
   }
   const auto id = [&](const char* key) { return read.Int(key, -1, kMaxVocab, -1); };
-  out.tokens = {id("image_token_id"), id("video_token_id"), id("audio_token_id"), id("boi_token_id"),
-                id("eoi_token_id"),   id("boa_token_id"),   std::max(id("eoa_token_index"), id("eoa_token_id"))};
+  out.tokens = {id("image_token_id"),
+                id("video_token_id"),
+                id("audio_token_id"),
+                id("boi_token_id"),
+                id("eoi_token_id"),
+                id("boa_token_id"),
+                std::max(id("eoa_token_index"), id("eoa_token_id"))};
   out.generation = GenerationFromJson(generation, config);
   const json text_object = read.Object("text_config");
   if (text_object.contains("bos_token_id") && text_object["bos_token_id"].is_number_integer()) {

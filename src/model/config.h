@@ -1,6 +1,7 @@
-// What a checkpoint says about itself: shapes, rotary frequencies, special tokens, generation defaults.
-// Sources: config.json in both spellings (hub and re-saved), generation_config.json, GGUF metadata (gemma4, gemma3,
-// gemma4-assistant, clip). Every value is read; none is assumed for a model by name. DESIGN section 4.
+// What a checkpoint says about itself: shapes, rotary frequencies, special tokens, generation
+// defaults. Sources: config.json in both spellings (hub and re-saved), generation_config.json, GGUF
+// metadata (gemma4, gemma3, gemma4-assistant, clip). Every value is read; none is assumed for a
+// model by name. DESIGN section 4.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,10 @@ enum class Family { kGemma4Unified, kGemma4Assistant, kGemma3 };
 
 struct RopeConfig {
   double theta = 10000;
-  int rotated_pairs = 0;  // pairs (i, i + head_dim / 2) with i < rotated_pairs turn, the others stay
-  double scale = 1;       // positions are divided by this (linear scaling of Gemma 3's long-context models)
+  int rotated_pairs =
+      0;  // pairs (i, i + head_dim / 2) with i < rotated_pairs turn, the others stay
+  double scale =
+      1;  // positions are divided by this (linear scaling of Gemma 3's long-context models)
 };
 
 struct LayerConfig {
@@ -35,19 +38,19 @@ struct TextConfig {
   float eps = 1e-6f;
   std::vector<LayerConfig> layers;
   RopeConfig rope_sliding, rope_full;
-  float embedding_scale = 1;        // of token embeddings: sqrt(width)
-  float attention_scale = 1;        // of scores
-  float softcap = 0;                // final_logit_softcapping; 0 = none
-  bool value_norm = false;          // Gemma 4 normalises values
-  bool image_bidirectional = false; // use_bidirectional_attention == "vision"
+  float embedding_scale = 1;         // of token embeddings: sqrt(width)
+  float attention_scale = 1;         // of scores
+  float softcap = 0;                 // final_logit_softcapping; 0 = none
+  bool value_norm = false;           // Gemma 4 normalises values
+  bool image_bidirectional = false;  // use_bidirectional_attention == "vision"
 
   const RopeConfig& rope(bool sliding) const { return sliding ? rope_sliding : rope_full; }
 };
 
 struct VisionConfig {
-  int embed_dim = 0;   // width of the patch embedding
-  int positions = 0;   // rows of each position table
-  float eps = 1e-6f;   // of the norm before the projection
+  int embed_dim = 0;  // width of the patch embedding
+  int positions = 0;  // rows of each position table
+  float eps = 1e-6f;  // of the norm before the projection
 };
 
 struct AudioConfig {
@@ -56,7 +59,7 @@ struct AudioConfig {
 };
 
 struct DrafterConfig {
-  int target_width = 0;           // backbone_hidden_size
+  int target_width = 0;  // backbone_hidden_size
   bool ordered_embeddings = false;
   int centroids = 0, top_centroids = 0;
 };
@@ -88,7 +91,8 @@ struct ModelConfig {
 
 // config.json and (may be null) generation_config.json. Errors name the key.
 Result<ModelConfig> ConfigFromJson(const nlohmann::json& config, const nlohmann::json& generation);
-// A text model's or a drafter's GGUF; `tensors` of the projector are described by AddProjectorConfig.
+// A text model's or a drafter's GGUF; `tensors` of the projector are described by
+// AddProjectorConfig.
 Result<ModelConfig> ConfigFromGguf(const Gguf& file);
 // Adds vision and audio from a projector file (general.architecture "clip").
 Result<void> AddProjectorConfig(const Gguf& mmproj, ModelConfig& config);

@@ -72,26 +72,30 @@ int FindToken(const std::vector<std::string_view>& tokens, std::string_view text
   return at == tokens.end() ? -1 : static_cast<int>(at - tokens.begin());
 }
 
-// Ids that end an answer and ids of the placeholders come from the vocabulary's texts, as llama.cpp's loader does it.
+// Ids that end an answer and ids of the placeholders come from the vocabulary's texts, as
+// llama.cpp's loader does it.
 Result<void> ReadTokens(const Gguf& file, ModelConfig& out) {
   FACET_ASSIGN(const std::vector<std::string_view> tokens, file.Strings("tokenizer.ggml.tokens"));
   const auto find = [&](std::string_view text) { return FindToken(tokens, text); };
   out.tokens = {find("<|image|>"), find("<|video|>"), find("<|audio|>"), find("<|image>"),
                 find("<image|>"),  find("<|audio>"),  find("<audio|>")};
   const auto add_eos = [&](int id) {
-    if (id >= 0 && std::find(out.generation.eos.begin(), out.generation.eos.end(), id) == out.generation.eos.end()) {
+    if (id >= 0 && std::find(out.generation.eos.begin(), out.generation.eos.end(), id) ==
+                       out.generation.eos.end()) {
       out.generation.eos.push_back(id);
     }
   };
   for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
     if (const auto id = file.Int(key); id.ok()) add_eos(static_cast<int>(*id));
   }
-  for (const char* text : {"<eos>", "<turn|>", "<|tool_response>", "<end_of_turn>"}) add_eos(find(text));
+  for (const char* text : {"<eos>", "<turn|>", "<|tool_response>", "<end_of_turn>"})
+    add_eos(find(text));
   if (file.Has("tokenizer.ggml.suppress_tokens")) {
     FACET_ASSIGN(const std::vector<int64_t> ids, file.Ints("tokenizer.ggml.suppress_tokens"));
     out.generation.suppress.assign(ids.begin(), ids.end());
   }
-  if (const auto bos = file.Int("tokenizer.ggml.bos_token_id"); bos.ok()) out.bos = static_cast<int>(*bos);
+  if (const auto bos = file.Int("tokenizer.ggml.bos_token_id"); bos.ok())
+    out.bos = static_cast<int>(*bos);
   return Ok();
 }
 
@@ -110,7 +114,8 @@ void ReadShape(Keys& keys, TextConfig& text) {
   text.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(text.width)));
 }
 
-// Gemma 3: local rope base 10000 unless the file says otherwise, five sliding layers to one full one.
+// Gemma 3: local rope base 10000 unless the file says otherwise, five sliding layers to one full
+// one.
 void ReadGemma3(Keys& keys, TextConfig& text) {
   text.family = Family::kGemma3;
   const int count = keys.Int("block_count", 1, 1024);
@@ -126,8 +131,8 @@ void ReadGemma3(Keys& keys, TextConfig& text) {
   text.rope_full = {keys.Number("rope.freq_base", 1, 1e12, 1e6), layer.head_dim / 2,
                     keys.Number("rope.scaling.factor", 1, 1e6, 1.0)};
   text.rope_sliding = {keys.Number("rope.freq_base_swa", 1, 1e12, 1e4), layer.head_dim / 2, 1};
-  text.attention_scale = static_cast<float>(
-      keys.Number("attention.scale", 1e-9, 1e3, 1 / std::sqrt(static_cast<double>(layer.head_dim))));
+  text.attention_scale = static_cast<float>(keys.Number(
+      "attention.scale", 1e-9, 1e3, 1 / std::sqrt(static_cast<double>(layer.head_dim))));
   text.softcap = static_cast<float>(keys.Number("final_logit_softcapping", 0, 1e6, 0.0));
 }
 
@@ -142,7 +147,8 @@ Result<int> RotatedPairs(const Gguf& file, int head_dim) {
   int pairs = 0;
   while (pairs < head_dim / 2 && value[pairs] == 1.0f) ++pairs;
   for (int i = pairs; i < head_dim / 2; ++i) {
-    if (!(value[i] >= 1e20f)) return Expected("1 or at least 1e20", value[i], Cat("rope_freqs.weight[", i, "]"));
+    if (!(value[i] >= 1e20f))
+      return Expected("1 or at least 1e20", value[i], Cat("rope_freqs.weight[", i, "]"));
   }
   return pairs;
 }
@@ -158,14 +164,16 @@ Result<void> ReadGemma4(const Gguf& file, Keys& keys, TextConfig& text) {
   const bool drafter = text.family == Family::kGemma4Assistant;
   for (int i = 0; i < count; ++i) {
     const bool own_values = file.Find(Cat("blk.", i, ".attn_v.weight")) != nullptr;
-    text.layers.push_back({sliding[i] != 0, heads[i], kv_heads[i], sliding[i] ? sliding_dim : full_dim,
-                           !drafter && !own_values});
+    text.layers.push_back({sliding[i] != 0, heads[i], kv_heads[i],
+                           sliding[i] ? sliding_dim : full_dim, !drafter && !own_values});
   }
   if (!drafter && keys.Int("attention.shared_kv_layers", 0, 1024, 0) != 0) {
-    return Error{"shared kv layers are not supported (attention.shared_kv_layers)", ErrorKind::kUnsupported};
+    return Error{"shared kv layers are not supported (attention.shared_kv_layers)",
+                 ErrorKind::kUnsupported};
   }
   if (keys.Int("embedding_length_per_layer_input", 0, 1 << 20, 0) != 0) {
-    return Error{"per-layer embeddings are not supported (embedding_length_per_layer_input)", ErrorKind::kUnsupported};
+    return Error{"per-layer embeddings are not supported (embedding_length_per_layer_input)",
+                 ErrorKind::kUnsupported};
   }
   if (keys.Has("expert_count")) {
     return Error{"mixtures of experts are not supported (expert_count)", ErrorKind::kUnsupported};
@@ -195,7 +203,8 @@ Result<ModelConfig> ConfigFromGguf(const Gguf& file) {
     ReadGemma3(keys, out.text);
   } else {
     out.text.family = arch == "gemma4" ? Family::kGemma4Unified : Family::kGemma4Assistant;
-    if (auto read = ReadGemma4(file, keys, out.text); !read.ok()) return read.error().In(file.path().string());
+    if (auto read = ReadGemma4(file, keys, out.text); !read.ok())
+      return read.error().In(file.path().string());
   }
   if (arch == "gemma4-assistant") {
     out.drafter = DrafterConfig{};
@@ -205,12 +214,14 @@ Result<ModelConfig> ConfigFromGguf(const Gguf& file) {
   for (size_t i = 0; i < out.text.layers.size(); ++i) {
     const LayerConfig& layer = out.text.layers[i];
     if (layer.heads % layer.kv_heads != 0) {
-      return Expected("heads that are a multiple of the kv heads", Cat(layer.heads, " and ", layer.kv_heads),
+      return Expected("heads that are a multiple of the kv heads",
+                      Cat(layer.heads, " and ", layer.kv_heads),
                       Cat(file.path().string(), ": layer ", i));
     }
   }
   const Tensor* embedding = file.Find("token_embd.weight");
-  if (embedding != nullptr) out.text.vocab = static_cast<int>(std::min<int64_t>(embedding->rows(), 1 << 24));
+  if (embedding != nullptr)
+    out.text.vocab = static_cast<int>(std::min<int64_t>(embedding->rows(), 1 << 24));
   if (file.Has("tokenizer.ggml.tokens")) FACET_TRY(ReadTokens(file, out));
   ReadSampling(file, out.generation);
   return out;
@@ -222,7 +233,9 @@ Result<void> AddProjectorConfig(const Gguf& mmproj, ModelConfig& config) {
   if (arch != "clip") return Expected("architecture clip", arch, where);
   const auto projector = [&](const char* key, const char* want) -> Result<void> {
     FACET_ASSIGN(const std::string_view type, mmproj.String(key));
-    if (type != want) return Error{Cat(where, ": ", key, " \"", type, "\" is not supported; ", want, " is"), ErrorKind::kUnsupported};
+    if (type != want)
+      return Error{Cat(where, ": ", key, " \"", type, "\" is not supported; ", want, " is"),
+                   ErrorKind::kUnsupported};
     return Ok();
   };
   const auto flag = [&](const char* key) { return mmproj.Bool(key).ok() && *mmproj.Bool(key); };
@@ -231,10 +244,12 @@ Result<void> AddProjectorConfig(const Gguf& mmproj, ModelConfig& config) {
     FACET_TRY(projector("clip.vision.projector_type", "gemma4uv"));
     VisionConfig vision;
     vision.embed_dim = keys.Int("vision.embedding_length", 1, 1 << 20);
-    vision.eps = static_cast<float>(keys.Number("vision.attention.layer_norm_epsilon", 1e-12, 1, 1e-6));
+    vision.eps =
+        static_cast<float>(keys.Number("vision.attention.layer_norm_epsilon", 1e-12, 1, 1e-6));
     FACET_ASSIGN(const Tensor* table, mmproj.Get("v.position_embd.weight"));
     if (table->shape.size() != 3 || table->shape[0] != 2) {
-      return Expected("(2, positions, width)", table->Describe(), where + ": v.position_embd.weight");
+      return Expected("(2, positions, width)", table->Describe(),
+                      where + ": v.position_embd.weight");
     }
     vision.positions = static_cast<int>(std::min<int64_t>(table->shape[1], 1 << 20));
     config.vision = vision;
@@ -242,7 +257,8 @@ Result<void> AddProjectorConfig(const Gguf& mmproj, ModelConfig& config) {
   if (flag("clip.has_audio_encoder")) {
     FACET_TRY(projector("clip.audio.projector_type", "gemma4ua"));
     AudioConfig audio;
-    audio.eps = static_cast<float>(keys.Number("audio.attention.layer_norm_epsilon", 1e-12, 1, 1e-6));
+    audio.eps =
+        static_cast<float>(keys.Number("audio.attention.layer_norm_epsilon", 1e-12, 1, 1e-6));
     config.audio = audio;
   }
   return keys.Done();

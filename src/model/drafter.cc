@@ -18,28 +18,37 @@ Result<std::unique_ptr<Drafter>> Drafter::Load(const std::filesystem::path& path
 }
 
 Drafter::Drafter(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, Model& target)
-    : checkpoint_(std::move(checkpoint)), packed_(std::move(packed)), target_(target), projector_(target.projector_.precision(), target.pool()) {
+    : checkpoint_(std::move(checkpoint)),
+      packed_(std::move(packed)),
+      target_(target),
+      projector_(target.projector_.precision(), target.pool()) {
   const std::vector<LayerConfig>& layers = target.config().text.layers;
-  for (size_t i = 0; i < layers.size(); ++i) (layers[i].sliding ? last_sliding_ : last_full_) = static_cast<int>(i);
+  for (size_t i = 0; i < layers.size(); ++i)
+    (layers[i].sliding ? last_sliding_ : last_full_) = static_cast<int>(i);
 }
 
 Result<void> Drafter::CheckFits() const {
   const TextConfig& own = config().text;
   const TextConfig& target = target_.config().text;
   if (config().drafter->target_width != target.width) {
-    return Expected(Cat("a drafter for width ", target.width), config().drafter->target_width, "backbone_hidden_size");
+    return Expected(Cat("a drafter for width ", target.width), config().drafter->target_width,
+                    "backbone_hidden_size");
   }
-  if (own.vocab != target.vocab) return Expected(Cat("a vocabulary of ", target.vocab), own.vocab, "vocab_size");
+  if (own.vocab != target.vocab)
+    return Expected(Cat("a vocabulary of ", target.vocab), own.vocab, "vocab_size");
   for (size_t i = 0; i < own.layers.size(); ++i) {
     const LayerConfig& c = own.layers[i];
     const int source = c.sliding ? last_sliding_ : last_full_;
     const std::string where = Cat("layer ", i);
     if (source < 0) return Error{Cat(where, ": the target has no layer of this type")};
     const LayerConfig& keys = target.layers[source];
-    if (c.head_dim != keys.head_dim) return Expected(Cat("head_dim ", keys.head_dim), c.head_dim, where);
-    if (c.heads % keys.kv_heads != 0) return Expected(Cat("a multiple of ", keys.kv_heads, " heads"), c.heads, where);
+    if (c.head_dim != keys.head_dim)
+      return Expected(Cat("head_dim ", keys.head_dim), c.head_dim, where);
+    if (c.heads % keys.kv_heads != 0)
+      return Expected(Cat("a multiple of ", keys.kv_heads, " heads"), c.heads, where);
     if (own.rope(c.sliding).rotated_pairs != target.rope(c.sliding).rotated_pairs) {
-      return Expected(Cat(target.rope(c.sliding).rotated_pairs, " turning pairs"), own.rope(c.sliding).rotated_pairs, where);
+      return Expected(Cat(target.rope(c.sliding).rotated_pairs, " turning pairs"),
+                      own.rope(c.sliding).rotated_pairs, where);
     }
   }
   return Ok();
@@ -56,10 +65,12 @@ Result<void> Drafter::Draft(std::span<const DraftRow> rows, Buffer& logits, Buff
   }
   projector_.Run(input, checkpoint_.weights.drafter->pre_projection, x);
   for (const LayerConfig& c : config().text.layers) {
-    (c.sliding ? sliding_ : full_).Fill(RopeFrequencies(config().text.rope(c.sliding), c.head_dim), positions);
+    (c.sliding ? sliding_ : full_)
+        .Fill(RopeFrequencies(config().text.rope(c.sliding), c.head_dim), positions);
   }
   tiles_.resize(std::max(tiles_.size(), rows.size()));
-  for (size_t layer = 0; layer < config().text.layers.size(); ++layer) Layer(static_cast<int>(layer), rows);
+  for (size_t layer = 0; layer < config().text.layers.size(); ++layer)
+    Layer(static_cast<int>(layer), rows);
 
   const BlockContext context{config().text, projector_, target_.pool()};
   Mat h = NormInput(context, x, checkpoint_.weights.final_norm, block_);
@@ -73,7 +84,8 @@ Result<void> Drafter::Draft(std::span<const DraftRow> rows, Buffer& logits, Buff
   return Ok();
 }
 
-// As a layer of the target, but keys and values are the target's, of its last layer of the same type.
+// As a layer of the target, but keys and values are the target's, of its last layer of the same
+// type.
 void Drafter::Layer(int layer, std::span<const DraftRow> rows) {
   const BlockContext context{config().text, projector_, target_.pool()};
   const LayerWeights& w = checkpoint_.weights.layers[layer];
@@ -89,7 +101,8 @@ void Drafter::Layer(int layer, std::span<const DraftRow> rows) {
   Mat x = x_;
   Mat h = NormInput(context, x, w.attn_norm, block_);
   projector_.Run(h, w.q, block_.q.Resize(h.rows(), w.q.rows()));
-  const KeySource keys{target_.cache().layout().layers[source], target_.weights().layers[source].k_norm};
+  const KeySource keys{target_.cache().layout().layers[source],
+                       target_.weights().layers[source].k_norm};
   AttendAndProject(context, layer, w, keys, sliding ? sliding_ : full_, ranges_, block_);
   AddNormed(context, x, block_.y, w.post_attn_norm, 1.0f);
   h = NormInput(context, x, w.ffn_norm, block_);
@@ -114,7 +127,8 @@ void Drafter::OrderedLogits(ConstMat h, Mat logits) {
       for (int k = 0; k < each; ++k) {
         const int32_t id = w.ordering[int64_t{order[i]} * each + k];
         projector_.Row(checkpoint_.weights.embedding, id, embedding);
-        scored.emplace_back(id, std::inner_product(embedding.begin(), embedding.end(), h.row(r), 0.0f));
+        scored.emplace_back(id,
+                            std::inner_product(embedding.begin(), embedding.end(), h.row(r), 0.0f));
       }
     }
     float lowest = scored[0].second;

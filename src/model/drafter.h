@@ -1,5 +1,5 @@
-// The multi-token-prediction drafter (gemma4_unified_assistant): a few layers with queries alone, which read the target's
-// keys and values. DESIGN section 4.
+// The multi-token-prediction drafter (gemma4_unified_assistant): a few layers with queries alone,
+// which read the target's keys and values. DESIGN section 4.
 #pragma once
 
 #include <filesystem>
@@ -14,10 +14,12 @@ namespace facet {
 
 // One draft to make: what the target sampled last and where it stands.
 struct DraftRow {
-  const KvSequence* sequence = nullptr;  // keys of everything but `token`; the query stands at its length
-  int32_t token = 0;                     // the newest token, or the draft before this one
-  const float* hidden = nullptr;         // (target width): the target's state after its final norm at the last cached
-                                         // position, or the hidden state that the draft before this one gave
+  const KvSequence* sequence =
+      nullptr;        // keys of everything but `token`; the query stands at its length
+  int32_t token = 0;  // the newest token, or the draft before this one
+  const float* hidden =
+      nullptr;  // (target width): the target's state after its final norm at the last cached
+                // position, or the hidden state that the draft before this one gave
 };
 
 class Drafter {
@@ -25,8 +27,9 @@ class Drafter {
   // Errors: not a drafter, or shapes that do not fit `target`. The target must outlive the drafter.
   static Result<std::unique_ptr<Drafter>> Load(const std::filesystem::path& path, Model& target);
 
-  // One draft for each row. logits: (rows, vocab), no soft cap; with ordered embeddings tokens outside the best centroids
-  // get the lowest score minus 1. hidden: (rows, target width), for the next draft of the round.
+  // One draft for each row. logits: (rows, vocab), no soft cap; with ordered embeddings tokens
+  // outside the best centroids get the lowest score minus 1. hidden: (rows, target width), for the
+  // next draft of the round.
   Result<void> Draft(std::span<const DraftRow> rows, Buffer& logits, Buffer& hidden);
 
   const ModelConfig& config() const { return checkpoint_.config; }

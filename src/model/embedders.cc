@@ -1,4 +1,5 @@
-// Pictures and sound go straight into the decoder: one projection each, no encoder. DESIGN section 4.
+// Pictures and sound go straight into the decoder: one projection each, no encoder. DESIGN
+// section 4.
 #include <algorithm>
 
 #include "model/step.h"
@@ -10,7 +11,8 @@ namespace {
 constexpr int kSide = 48, kPatchValues = kSide * kSide * 3;
 constexpr float kLayerNormEps = 1e-5f;
 
-// One patch as floats / 255, in the order of the file's weights: pixel by pixel, or channel by channel.
+// One patch as floats / 255, in the order of the file's weights: pixel by pixel, or channel by
+// channel.
 void PatchValues(const uint8_t* pixels, bool channels_first, std::span<float> out) {
   for (int i = 0; i < kPatchValues; ++i) {
     const int at = channels_first ? i % 3 * (kSide * kSide) + i / 3 : i;
@@ -26,15 +28,18 @@ void AddRow(const float* from, std::span<float> to) {
 
 Result<void> Model::EmbedPatches(MatrixView<const uint8_t> pixels, int columns, Mat out) {
   if (!weights().vision) {
-    return Error{"this model cannot see: it has no vision weights (a GGUF needs its mmproj file)", ErrorKind::kUnsupported};
+    return Error{"this model cannot see: it has no vision weights (a GGUF needs its mmproj file)",
+                 ErrorKind::kUnsupported};
   }
   const VisionWeights& w = *weights().vision;
   const VisionConfig& c = *config().vision;
   const int64_t rows = (pixels.rows() + columns - 1) / columns;
   if (columns > c.positions || rows > c.positions) {
-    return Error{Cat("a picture of ", columns, " x ", rows, " patches is beyond the model's ", c.positions, " positions")};
+    return Error{Cat("a picture of ", columns, " x ", rows, " patches is beyond the model's ",
+                     c.positions, " positions")};
   }
-  // Patches go through in batches, so that a film's frames never stand in memory as floats all at once.
+  // Patches go through in batches, so that a film's frames never stand in memory as floats all at
+  // once.
   constexpr int64_t kBatch = 128;
   Buffer values, embedded;
   for (int64_t begin = 0; begin < pixels.rows(); begin += kBatch) {
@@ -60,7 +65,8 @@ Result<void> Model::EmbedPatches(MatrixView<const uint8_t> pixels, int columns, 
 
 Result<void> Model::EmbedAudio(ConstMat frames, Mat out) {
   if (!weights().audio) {
-    return Error{"this model cannot hear: it has no audio weights (a GGUF needs its mmproj file)", ErrorKind::kUnsupported};
+    return Error{"this model cannot hear: it has no audio weights (a GGUF needs its mmproj file)",
+                 ErrorKind::kUnsupported};
   }
   Buffer normed;
   Mat x = normed.Resize(frames.rows(), frames.cols());

@@ -8,7 +8,8 @@ namespace {
 size_t VectorBytes(const Weights& weights) {
   size_t values = weights.final_norm.size();
   for (const LayerWeights& w : weights.layers) {
-    for (const Vector* v : {&w.attn_norm, &w.q_norm, &w.k_norm, &w.post_attn_norm, &w.ffn_norm, &w.post_ffn_norm}) {
+    for (const Vector* v :
+         {&w.attn_norm, &w.q_norm, &w.k_norm, &w.post_attn_norm, &w.ffn_norm, &w.post_ffn_norm}) {
       values += v->size();
     }
   }
@@ -37,7 +38,8 @@ MemoryEstimate EstimateMemory(const Checkpoint& checkpoint, const EstimateOption
     kv = std::max<int64_t>(kv, int64_t{c.kv_heads} * c.head_dim);
   }
   const int64_t rows = std::min<int64_t>(options.chunk, options.context);
-  // Residual stream, normed input and output; queries and attention; keys and values; gate and up; 8-bit codes of the widest.
+  // Residual stream, normed input and output; queries and attention; keys and values; gate and up;
+  // 8-bit codes of the widest.
   const int64_t floats = 3 * text.width + 2 * heads + 2 * kv + 2 * text.ffn + text.ffn / 3;
   out.workspace = static_cast<size_t>(rows * floats + 2 * int64_t{text.vocab}) * sizeof(float);
   out.program = (size_t{28} << 20) + static_cast<size_t>(text.vocab) * 64;

@@ -11,7 +11,9 @@ namespace {
 
 constexpr size_t kPageAlignment = 64;
 
-size_t AlignUp(size_t bytes) { return (bytes + kPageAlignment - 1) / kPageAlignment * kPageAlignment; }
+size_t AlignUp(size_t bytes) {
+  return (bytes + kPageAlignment - 1) / kPageAlignment * kPageAlignment;
+}
 
 }  // namespace
 
@@ -32,7 +34,9 @@ CacheLayout CacheLayout::Create(const TextConfig& config, CacheType type, bool c
 }
 
 size_t CacheLayout::BytesFor(int64_t tokens) const {
-  const auto pages = [](int64_t positions) { return static_cast<size_t>((positions + kTile - 1) / kTile); };
+  const auto pages = [](int64_t positions) {
+    return static_cast<size_t>((positions + kTile - 1) / kTile);
+  };
   const int64_t near = std::min<int64_t>(tokens, window + kTile);
   return pages(tokens) * page_bytes[kFull] + pages(near) * page_bytes[kSliding];
 }
@@ -110,8 +114,8 @@ KvSequence::~KvSequence() {
 
 Result<KvPool::Page*> KvSequence::NewPage(int group) {
   if (KvPool::Page* page = pool_->Allocate(group)) return page;
-  return Error{Cat("the cache of keys and values is full: ", pool_->bytes_in_use() >> 20, " MiB in use of ",
-                   pool_->budget() >> 20, " MiB"),
+  return Error{Cat("the cache of keys and values is full: ", pool_->bytes_in_use() >> 20,
+                   " MiB in use of ", pool_->budget() >> 20, " MiB"),
                ErrorKind::kResource};
 }
 
@@ -142,7 +146,8 @@ void KvSequence::Commit(int rows) {
   assert(pages.empty() || static_cast<size_t>(length_) <= pages.size() * kTile);
   // The next query, at position length, sees keys from length - window + 1 on.
   const int keep = std::max(0, length_ - pool_->layout().window + 1) / kTile;
-  for (int& tile = first_[CacheLayout::kSliding]; tile < keep && tile < static_cast<int>(pages.size()); ++tile) {
+  for (int& tile = first_[CacheLayout::kSliding];
+       tile < keep && tile < static_cast<int>(pages.size()); ++tile) {
     pool_->Release(std::exchange(pages[tile], nullptr));
   }
 }
@@ -155,7 +160,8 @@ bool KvSequence::CanRewind(int length) const {
 
 Result<void> KvSequence::Rewind(int length) {
   if (!CanRewind(length)) {
-    return Error{Cat("cannot go back from ", length_, " to ", length, " tokens: the window there has been given up")};
+    return Error{Cat("cannot go back from ", length_, " to ", length,
+                     " tokens: the window there has been given up")};
   }
   length_ = length;
   const size_t tiles = (length + kTile - 1) / kTile;

@@ -1,9 +1,10 @@
 // The paged cache of keys and values. DESIGN section 5.
 //
-// A page holds kTile positions of all layers of one group (the sliding layers, or the full ones) and is shared by reference
-// count: a copy of a KvSequence is a snapshot that costs nothing until one of the two writes into a shared page. Rows of a
-// step are written behind the committed length and become visible by Commit, so a rejected draft overwrites nothing.
-// Not thread-safe: one engine thread owns a pool and its sequences.
+// A page holds kTile positions of all layers of one group (the sliding layers, or the full ones)
+// and is shared by reference count: a copy of a KvSequence is a snapshot that costs nothing until
+// one of the two writes into a shared page. Rows of a step are written behind the committed length
+// and become visible by Commit, so a rejected draft overwrites nothing. Not thread-safe: one engine
+// thread owns a pool and its sequences.
 #pragma once
 
 #include <array>
@@ -24,7 +25,7 @@ struct CacheLayout {
   struct Layer {
     Group group = kSliding;
     KvShape shape;
-    size_t offset = 0;  // bytes from the start of the page
+    size_t offset = 0;     // bytes from the start of the page
     bool compact = false;  // rotated key, then v; see Record in layer.h
   };
   std::vector<Layer> layers;
@@ -81,7 +82,8 @@ class KvSequence {
   // Makes positions [length, length + rows) writable: pages exist and are this sequence's alone.
   // Error kResource where the pool's budget is spent.
   Result<void> Reserve(int rows);
-  // The first `rows` of the reserved positions count from now on; sliding pages behind the window are given up.
+  // The first `rows` of the reserved positions count from now on; sliding pages behind the window
+  // are given up.
   void Commit(int rows);
   // Back to an earlier length. Error where the window of that length has been given up.
   Result<void> Rewind(int length);
@@ -99,8 +101,9 @@ class KvSequence {
   Result<KvPool::Page*> NewPage(int group);
   KvPool* pool_;
   int length_ = 0;
-  std::array<std::vector<KvPool::Page*>, 2> pages_;  // by group, indexed by tile; null where given up
-  std::array<int, 2> first_{};                       // first tile still held, by group
+  std::array<std::vector<KvPool::Page*>, 2>
+      pages_;                   // by group, indexed by tile; null where given up
+  std::array<int, 2> first_{};  // first tile still held, by group
 };
 
 }  // namespace facet

@@ -21,7 +21,9 @@ int ChunkLength(std::span<const SoftRun> soft, int begin, int total, int limit) 
 Result<std::unique_ptr<Model>> Model::Load(const LoadOptions& options, ThreadPool& pool) {
   FACET_ASSIGN(Checkpoint checkpoint, LoadCheckpoint(options.model, options.mmproj));
   if (checkpoint.config.drafter) {
-    return Error{Cat(options.model.string(), ": is a drafter; it goes beside a model, it cannot answer alone"), ErrorKind::kUnsupported};
+    return Error{Cat(options.model.string(),
+                     ": is a drafter; it goes beside a model, it cannot answer alone"),
+                 ErrorKind::kUnsupported};
   }
   std::unique_ptr<PackedStore> packed;
   if (options.precision == Precision::kFast) {
@@ -30,13 +32,15 @@ Result<std::unique_ptr<Model>> Model::Load(const LoadOptions& options, ThreadPoo
   return std::unique_ptr<Model>(new Model(std::move(checkpoint), std::move(packed), options, pool));
 }
 
-Model::Model(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, const LoadOptions& options, ThreadPool& pool)
+Model::Model(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, const LoadOptions& options,
+             ThreadPool& pool)
     : checkpoint_(std::move(checkpoint)),
       packed_(std::move(packed)),
       pool_(pool),
       projector_(options.precision, pool),
       cache_(std::make_unique<KvPool>(
-          CacheLayout::Create(checkpoint_.config.text, options.cache, options.compact_cache), options.cache_budget)),
+          CacheLayout::Create(checkpoint_.config.text, options.cache, options.compact_cache),
+          options.cache_budget)),
       work_(std::make_unique<Workspace>()) {}
 
 Model::~Model() = default;
@@ -44,7 +48,8 @@ Model::~Model() = default;
 Result<void> Model::Forward(std::span<const Chunk> chunks, Buffer& hidden) {
   Step step(*this, chunks);
   FACET_TRY(step.Begin());
-  for (size_t layer = 0; layer < config().text.layers.size(); ++layer) step.Layer(static_cast<int>(layer));
+  for (size_t layer = 0; layer < config().text.layers.size(); ++layer)
+    step.Layer(static_cast<int>(layer));
   step.Finish(hidden);
   return Ok();
 }
@@ -57,7 +62,8 @@ void Model::Logits(ConstMat hidden, Mat logits) {
 Result<void> Model::EmbedTokens(std::span<const int32_t> ids, Mat out) {
   const TextConfig& text = config().text;
   for (size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] < 0 || ids[i] >= text.vocab) return Expected(Cat("a token id below ", text.vocab), ids[i], "token");
+    if (ids[i] < 0 || ids[i] >= text.vocab)
+      return Expected(Cat("a token id below ", text.vocab), ids[i], "token");
     projector_.Row(weights().embedding, ids[i], out.row_span(i));
     for (float& value : out.row_span(i)) value *= text.embedding_scale;
   }

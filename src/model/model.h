@@ -1,5 +1,5 @@
-// A loaded model: one forward step over rows of many sequences, logits, and the embedders of pictures and sound.
-// DESIGN section 4 has the arithmetic.
+// A loaded model: one forward step over rows of many sequences, logits, and the embedders of
+// pictures and sound. DESIGN section 4 has the arithmetic.
 #pragma once
 
 #include <filesystem>
@@ -21,24 +21,26 @@
 
 namespace facet {
 
-// Soft tokens of one picture, film frame or sound inside a sequence: rows that replace the placeholder's embedding.
+// Soft tokens of one picture, film frame or sound inside a sequence: rows that replace the
+// placeholder's embedding.
 struct SoftRun {
-  int begin = 0;            // absolute position of the first soft token
-  ConstMat rows;            // (count, width)
-  bool picture = false;     // pictures and film frames see themselves whole in sliding layers
+  int begin = 0;         // absolute position of the first soft token
+  ConstMat rows;         // (count, width)
+  bool picture = false;  // pictures and film frames see themselves whole in sliding layers
   int end() const { return begin + static_cast<int>(rows.rows()); }
 };
 
 // New tokens of one sequence in one step. A picture's run must lie in one chunk whole.
 struct Chunk {
-  KvSequence* sequence = nullptr;    // positions continue at sequence->length(); Commit is the caller's
-  std::span<const int32_t> tokens;   // ids; those under soft runs are ignored
-  std::span<const SoftRun> soft;     // sorted by begin; runs outside the chunk are allowed
-  int outputs = 1;                   // hidden states wanted, for that many of the last rows
+  KvSequence* sequence =
+      nullptr;  // positions continue at sequence->length(); Commit is the caller's
+  std::span<const int32_t> tokens;  // ids; those under soft runs are ignored
+  std::span<const SoftRun> soft;    // sorted by begin; runs outside the chunk are allowed
+  int outputs = 1;                  // hidden states wanted, for that many of the last rows
 };
 
-// How many tokens of a prompt to take from `begin` on, at most `limit` where pictures allow: a run that would be cut is
-// taken whole or left for the next chunk. `soft` as in Chunk. At least 1.
+// How many tokens of a prompt to take from `begin` on, at most `limit` where pictures allow: a run
+// that would be cut is taken whole or left for the next chunk. `soft` as in Chunk. At least 1.
 int ChunkLength(std::span<const SoftRun> soft, int begin, int total, int limit);
 
 struct LoadOptions {
@@ -48,7 +50,8 @@ struct LoadOptions {
   CacheType cache = CacheType::kF16;
   bool compact_cache = true;
   size_t cache_budget = 0;  // bytes; 0 = no limit
-  bool keep_packed = true;  // write packed weights of large models to the cache folder, for the next start
+  bool keep_packed =
+      true;  // write packed weights of large models to the cache folder, for the next start
 };
 
 // Receives every named intermediate; see DESIGN rule 3.
@@ -66,9 +69,10 @@ class Model {
   // Null where precision is plain.
   PackedStore* packed() { return packed_.get(); }
 
-  // Computes all chunks in one batch. Writes keys and values behind each sequence's length (the caller commits) and
-  // returns the states after the final norm: (sum of outputs, width), chunk after chunk. On error (cache full, a picture
-  // that is cut, an id outside the vocabulary) no sequence has changed.
+  // Computes all chunks in one batch. Writes keys and values behind each sequence's length (the
+  // caller commits) and returns the states after the final norm: (sum of outputs, width), chunk
+  // after chunk. On error (cache full, a picture that is cut, an id outside the vocabulary) no
+  // sequence has changed.
   Result<void> Forward(std::span<const Chunk> chunks, Buffer& hidden);
 
   // Logits (rows, vocab) of such states, soft-capped; suppress_tokens are not applied.
@@ -77,7 +81,8 @@ class Model {
   // Rows of the embedding table, scaled: (ids, width).
   Result<void> EmbedTokens(std::span<const int32_t> ids, Mat out);
 
-  // Soft tokens of a picture of `columns` patches a row: pixels (patches, 6912) to (patches, width).
+  // Soft tokens of a picture of `columns` patches a row: pixels (patches, 6912) to (patches,
+  // width).
   Result<void> EmbedPatches(MatrixView<const uint8_t> pixels, int columns, Mat out);
   // Soft tokens of sound: frames (n, 640) to (n, width).
   Result<void> EmbedAudio(ConstMat frames, Mat out);
@@ -85,7 +90,8 @@ class Model {
   void set_trace(Trace trace) { trace_ = std::move(trace); }
 
  private:
-  Model(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, const LoadOptions& options, ThreadPool& pool);
+  Model(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, const LoadOptions& options,
+        ThreadPool& pool);
   friend class Step;
   friend class Drafter;
 

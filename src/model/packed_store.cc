@@ -25,7 +25,9 @@ constexpr size_t kSmallestFile = size_t{64} << 20;
 constexpr size_t kPage = 4096;
 constexpr char kMagic[16] = "facet packed 1\n";
 
-size_t AlignUp(size_t n, size_t step) { return (n + step - 1) / step * step; }
+size_t AlignUp(size_t n, size_t step) {
+  return (n + step - 1) / step * step;
+}
 
 // Where each matrix lies: behind the header page, each on a page of its own.
 struct Plan {
@@ -37,7 +39,8 @@ Plan MakePlan(const std::vector<Linear*>& linears) {
   Plan plan;
   for (const Linear* linear : linears) {
     plan.offsets.push_back(plan.total);
-    plan.total = AlignUp(plan.total + PackedBytes(linear->weight.type, linear->rows(), linear->cols()), kPage);
+    plan.total = AlignUp(
+        plan.total + PackedBytes(linear->weight.type, linear->rows(), linear->cols()), kPage);
   }
   return plan;
 }
@@ -62,12 +65,12 @@ class Sha256 {
   EVP_MD_CTX* context_;
 };
 
-// Reading seven gigabytes to name a file would cost more than packing them: the identity is every tensor's name, type,
-// shape and first and last bytes, and the time at which the file was changed.
+// Reading seven gigabytes to name a file would cost more than packing them: the identity is every
+// tensor's name, type, shape and first and last bytes, and the time at which the file was changed.
 std::string Identity(const Checkpoint& checkpoint, const std::vector<Linear*>& linears) {
   Sha256 hash;
   for (const TensorFile* file : {checkpoint.text.get(), checkpoint.projector.get()}) {
-    struct stat info{};
+    struct stat info {};
     if (file == nullptr || stat(file->path().c_str(), &info) != 0) continue;
     hash.Add(&info.st_size, sizeof(info.st_size));
     hash.Add(&info.st_mtim, sizeof(info.st_mtim));
@@ -85,13 +88,15 @@ std::string Identity(const Checkpoint& checkpoint, const std::vector<Linear*>& l
   return hash.Hex();
 }
 
-// Packs one matrix group by group; pages of the source are dropped in pieces, so that source and copy together never
-// exceed one copy by more than a piece.
-void PackAndDrop(const Checkpoint& checkpoint, const Linear& linear, std::byte* out, ThreadPool& pool) {
+// Packs one matrix group by group; pages of the source are dropped in pieces, so that source and
+// copy together never exceed one copy by more than a piece.
+void PackAndDrop(const Checkpoint& checkpoint, const Linear& linear, std::byte* out,
+                 ThreadPool& pool) {
   const WeightView& w = linear.weight;
   const int64_t groups = (w.rows + kPackedGroup - 1) / kPackedGroup;
   const size_t group_bytes = PackedGroupBytes(w.type, w.cols);
-  const int64_t piece = std::max<int64_t>(1, static_cast<int64_t>((size_t{32} << 20) / group_bytes));
+  const int64_t piece =
+      std::max<int64_t>(1, static_cast<int64_t>((size_t{32} << 20) / group_bytes));
   const TensorFile* file = checkpoint.FileOf(linear.name);
   for (int64_t begin = 0; begin < groups; begin += piece) {
     const int64_t end = std::min(groups, begin + piece);
@@ -99,7 +104,8 @@ void PackAndDrop(const Checkpoint& checkpoint, const Linear& linear, std::byte* 
     pool.ParallelFor((end - begin + kStep - 1) / kStep, [&](int64_t s) {
       for (int64_t g = begin + s * kStep; g < std::min(end, begin + (s + 1) * kStep); ++g) {
         const int64_t row = g * kPackedGroup;
-        PackGroup(w.rows_at(row, std::min<int64_t>(kPackedGroup, w.rows - row)), out + g * group_bytes);
+        PackGroup(w.rows_at(row, std::min<int64_t>(kPackedGroup, w.rows - row)),
+                  out + g * group_bytes);
       }
     });
     if (file == nullptr) continue;
@@ -112,7 +118,8 @@ void PackAndDrop(const Checkpoint& checkpoint, const Linear& linear, std::byte* 
 
 }  // namespace
 
-Result<std::unique_ptr<PackedStore>> PackedStore::Create(Checkpoint& checkpoint, bool keep, ThreadPool& pool) {
+Result<std::unique_ptr<PackedStore>> PackedStore::Create(Checkpoint& checkpoint, bool keep,
+                                                         ThreadPool& pool) {
   const std::vector<Linear*> linears = AllLinears(checkpoint.weights);
   const Plan plan = MakePlan(linears);
   std::unique_ptr<PackedStore> store(new PackedStore);
@@ -141,7 +148,8 @@ PackedStore::~PackedStore() {
 }
 
 Result<void> PackedStore::Allocate(size_t bytes) {
-  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) {
     return Error{Cat("no memory for ", bytes >> 20, " MiB of weights"), ErrorKind::kResource};
   }
@@ -154,9 +162,10 @@ Result<void> PackedStore::Allocate(size_t bytes) {
 bool PackedStore::MapFile(const fs::path& path, size_t bytes) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
-  struct stat info{};
+  struct stat info {};
   void* data = MAP_FAILED;
-  if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && static_cast<size_t>(info.st_size) == bytes) {
+  if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
+      static_cast<size_t>(info.st_size) == bytes) {
     data = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
   }
   close(fd);
@@ -172,7 +181,8 @@ bool PackedStore::MapFile(const fs::path& path, size_t bytes) {
   return true;
 }
 
-// Written in pieces that are flushed and forgotten at once, so that the page cache does not hold a second copy.
+// Written in pieces that are flushed and forgotten at once, so that the page cache does not hold a
+// second copy.
 void PackedStore::WriteInBackground(const fs::path& path) {
   writer_ = std::jthread([this, path](const std::stop_token& stop) {
     std::error_code code;
@@ -196,8 +206,9 @@ void PackedStore::WriteInBackground(const fs::path& path) {
         done += static_cast<size_t>(n);
       }
       complete = done == count;
-      sync_file_range(fd, static_cast<off64_t>(at), static_cast<off64_t>(count),
-                      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+      sync_file_range(
+          fd, static_cast<off64_t>(at), static_cast<off64_t>(count),
+          SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
       posix_fadvise(fd, static_cast<off_t>(at), static_cast<off_t>(count), POSIX_FADV_DONTNEED);
     }
     close(fd);

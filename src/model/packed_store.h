@@ -1,7 +1,8 @@
 // The one copy of the weights that the fast kernels read. DESIGN section 5.
 //
-// The first start packs every matrix into memory, dropping the source's pages on the way, and a thread writes the packed
-// form to a disposable file in the cache folder meanwhile. Later starts map that file.
+// The first start packs every matrix into memory, dropping the source's pages on the way, and a
+// thread writes the packed form to a disposable file in the cache folder meanwhile. Later starts
+// map that file.
 #pragma once
 
 #include <filesystem>
@@ -17,9 +18,10 @@ namespace facet {
 
 class PackedStore {
  public:
-  // Sets `packed` of every Linear of the checkpoint. `keep`: use and write the file in the cache folder (small models are
-  // packed anew each time, which is faster than looking).
-  static Result<std::unique_ptr<PackedStore>> Create(Checkpoint& checkpoint, bool keep, ThreadPool& pool);
+  // Sets `packed` of every Linear of the checkpoint. `keep`: use and write the file in the cache
+  // folder (small models are packed anew each time, which is faster than looking).
+  static Result<std::unique_ptr<PackedStore>> Create(Checkpoint& checkpoint, bool keep,
+                                                     ThreadPool& pool);
   ~PackedStore();
   PackedStore(const PackedStore&) = delete;
   PackedStore& operator=(const PackedStore&) = delete;

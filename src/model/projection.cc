@@ -6,7 +6,8 @@ namespace facet {
 
 void Projector::Run(ConstMat x, std::span<const Product> products) {
   if (precision_ == Precision::kPlain) {
-    for (const Product& product : products) MatMulPlain(product.weight->weight, x, product.out, *pool_);
+    for (const Product& product : products)
+      MatMulPlain(product.weight->weight, x, product.out, *pool_);
     return;
   }
   input_.Assign(x);

@@ -1,4 +1,5 @@
-// y = x W^T for the model's projections, in the precision that was asked for. The one place that knows which kernel runs.
+// y = x W^T for the model's projections, in the precision that was asked for. The one place that
+// knows which kernel runs.
 #pragma once
 
 #include <span>
@@ -39,7 +40,7 @@ class Projector {
  private:
   Precision precision_;
   ThreadPool* pool_;
-  MatMulInput input_;                  // kept from call to call
+  MatMulInput input_;  // kept from call to call
   std::vector<PackedProduct> packed_;
 };
 

@@ -21,7 +21,8 @@ Result<void> Step::Begin() {
   rows_.reserve(total);
   work_.x.Resize(total, config_.width);
   for (size_t i = 0; i < chunks_.size(); ++i) FACET_TRY(AddChunk(static_cast<int>(i)));
-  for (const Chunk& chunk : chunks_) FACET_TRY(chunk.sequence->Reserve(static_cast<int>(chunk.tokens.size())));
+  for (const Chunk& chunk : chunks_)
+    FACET_TRY(chunk.sequence->Reserve(static_cast<int>(chunk.tokens.size())));
   FillAngles();
   work_.tiles.resize(std::max(work_.tiles.size(), chunks_.size()));
   Trace("embeddings", -1, work_.x);
@@ -32,16 +33,19 @@ Result<void> Step::AddChunk(int index) {
   const Chunk& chunk = chunks_[index];
   const int begin = chunk.sequence->length(), end = begin + static_cast<int>(chunk.tokens.size());
   if (end > config_.context) {
-    return Error{Cat(end, " tokens do not fit into the context of ", config_.context), ErrorKind::kResource};
+    return Error{Cat(end, " tokens do not fit into the context of ", config_.context),
+                 ErrorKind::kResource};
   }
   size_t next = 0;
   for (int position = begin; position < end; ++position) {
     while (next < chunk.soft.size() && chunk.soft[next].end() <= position) ++next;
-    const SoftRun* run = next < chunk.soft.size() && chunk.soft[next].begin <= position ? &chunk.soft[next] : nullptr;
+    const SoftRun* run = next < chunk.soft.size() && chunk.soft[next].begin <= position
+                             ? &chunk.soft[next]
+                             : nullptr;
     const bool whole = run != nullptr && run->picture && config_.image_bidirectional;
     if (whole && (run->begin < begin || run->end() > end)) {
-      return Error{Cat("a picture at tokens ", run->begin, " to ", run->end(), " is cut by a step of tokens ", begin,
-                       " to ", end)};
+      return Error{Cat("a picture at tokens ", run->begin, " to ", run->end(),
+                       " is cut by a step of tokens ", begin, " to ", end)};
     }
     rows_.push_back({index, position, whole ? run->end() : 0});
     FACET_TRY(Embed(static_cast<int>(rows_.size()) - 1, chunk.tokens[position - begin], run));
@@ -95,7 +99,8 @@ void Step::Attention(int layer, ConstMat h) {
   Mat v = work_.v.Resize(h.rows(), w.k.rows());
   const Product products[] = {{&w.q, q}, {&w.k, k}, {&w.v, v}};
   model_.projector_.Run(h, std::span(products, c.keys_are_values ? 2 : 3));
-  if (config_.value_norm) RmsNorm({c.head_dim, nullptr, config_.eps}, c.keys_are_values ? k : v, v, model_.pool_);
+  if (config_.value_norm)
+    RmsNorm({c.head_dim, nullptr, config_.eps}, c.keys_are_values ? k : v, v, model_.pool_);
   RmsNorm({c.head_dim, w.k_norm.data(), config_.eps}, k, k, model_.pool_);
   Rope(angles, c.head_dim, k, model_.pool_);
   Trace("key", layer, k);
@@ -103,7 +108,8 @@ void Step::Attention(int layer, ConstMat h) {
   WriteRecords(layer, k, v);
   FillRanges(layer);
   const KeySource keys{model_.cache_->layout().layers[layer], w.k_norm};
-  AttendAndProject(context_, layer, w, keys, angles, {work_.ranges.data(), rows_.size()}, work_.block);
+  AttendAndProject(context_, layer, w, keys, angles, {work_.ranges.data(), rows_.size()},
+                   work_.block);
 }
 
 // Writes each row's records, keys normed and turned, values normed, into the cache.
@@ -130,13 +136,16 @@ void Step::WriteRecords(int layer, ConstMat keys, ConstMat values) {
       }
     }
     const Row& at = rows_[r];
-    WriteRecord(shape, chunks_[at.chunk].sequence->WritableTile(layer, at.position), at.position % kTile, record.data());
+    WriteRecord(shape, chunks_[at.chunk].sequence->WritableTile(layer, at.position),
+                at.position % kTile, record.data());
   });
 }
 
-// Which keys each row sees. Sliding layers: (causal or same picture) and key > query - window. Full layers: causal.
+// Which keys each row sees. Sliding layers: (causal or same picture) and key > query - window. Full
+// layers: causal.
 void Step::FillRanges(int layer) {
-  for (size_t i = 0; i < chunks_.size(); ++i) chunks_[i].sequence->TilePointers(layer, work_.tiles[i]);
+  for (size_t i = 0; i < chunks_.size(); ++i)
+    chunks_[i].sequence->TilePointers(layer, work_.tiles[i]);
   work_.ranges.resize(rows_.size());
   const bool sliding = config_.layers[layer].sliding;
   for (size_t r = 0; r < rows_.size(); ++r) {

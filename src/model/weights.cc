@@ -15,7 +15,8 @@
 namespace facet {
 namespace {
 
-// Takes tensors out of a checkpoint by any of their names, checks their shapes and remembers what was taken.
+// Takes tensors out of a checkpoint by any of their names, checks their shapes and remembers what
+// was taken.
 class Taker {
  public:
   Taker(const TensorFile& file, bool gguf, std::string prefix)
@@ -23,9 +24,12 @@ class Taker {
 
   bool gguf() const { return gguf_; }
   std::string LayerName(int layer, const PartName& part) const {
-    return gguf_ ? Cat("blk.", layer, ".", part.gguf) : Cat(prefix_, "layers.", layer, ".", part.hub);
+    return gguf_ ? Cat("blk.", layer, ".", part.gguf)
+                 : Cat(prefix_, "layers.", layer, ".", part.hub);
   }
-  std::string TopName(const char* hub, const char* gguf) const { return gguf_ ? gguf : prefix_ + hub; }
+  std::string TopName(const char* hub, const char* gguf) const {
+    return gguf_ ? gguf : prefix_ + hub;
+  }
 
   // The first of `names` that the file has.
   Result<const Tensor*> Take(const std::vector<std::string>& names) {
@@ -48,7 +52,8 @@ class Taker {
     return Matrix({LayerName(layer, part)}, rows, cols);
   }
 
-  // A vector of `count` values, decoded; also any shape whose product is `count` when `shape` is given.
+  // A vector of `count` values, decoded; also any shape whose product is `count` when `shape` is
+  // given.
   Result<Vector> Values(const std::vector<std::string>& names, std::vector<int64_t> shape) {
     FACET_ASSIGN(const Tensor* tensor, Take(names));
     FACET_TRY(CheckShape(*tensor, shape));
@@ -64,12 +69,14 @@ class Taker {
     return Values({LayerName(layer, part)}, {count});
   }
 
-  // Error for a tensor inside a layer that nothing took: it would change the result. Others are only reported.
+  // Error for a tensor inside a layer that nothing took: it would change the result. Others are
+  // only reported.
   Result<void> CheckAllTaken(const std::set<std::string>& harmless) const {
     for (const Tensor& tensor : file_.tensors()) {
       if (taken_.contains(tensor.name) || harmless.contains(tensor.name)) continue;
       const bool in_layer = tensor.name.find(gguf_ ? "blk." : "layers.") != std::string::npos;
-      if (in_layer || tensor.name.find("output.weight") == 0 || tensor.name.find("lm_head") != std::string::npos) {
+      if (in_layer || tensor.name.find("output.weight") == 0 ||
+          tensor.name.find("lm_head") != std::string::npos) {
         return Error{Cat(file_.path().string(), ": tensor ", tensor.name, " ", tensor.Describe(),
                          " belongs to no part of the model that is known here"),
                      ErrorKind::kUnsupported};
@@ -84,8 +91,8 @@ class Taker {
     Tensor want;
     want.shape = shape;
     std::string text = want.Describe();
-    return Expected("shape " + text.substr(0, text.find(')') + 1) + " of floating numbers", tensor.Describe(),
-                    Cat(file_.path().string(), ": ", tensor.name));
+    return Expected("shape " + text.substr(0, text.find(')') + 1) + " of floating numbers",
+                    tensor.Describe(), Cat(file_.path().string(), ": ", tensor.name));
   }
 
  private:
@@ -98,7 +105,8 @@ class Taker {
 Result<LayerWeights> TakeLayer(Taker& take, const ModelConfig& config, int i) {
   const TextConfig& text = config.text;
   const LayerConfig& c = text.layers[i];
-  const int64_t width = text.width, q_rows = int64_t{c.heads} * c.head_dim, kv_rows = int64_t{c.kv_heads} * c.head_dim;
+  const int64_t width = text.width, q_rows = int64_t{c.heads} * c.head_dim,
+                kv_rows = int64_t{c.kv_heads} * c.head_dim;
   LayerWeights w;
   FACET_ASSIGN(w.attn_norm, take.Values(i, kAttnNorm, width));
   FACET_ASSIGN(w.q, take.Matrix(i, kQ, q_rows, width));
@@ -124,7 +132,8 @@ Result<LayerWeights> TakeLayer(Taker& take, const ModelConfig& config, int i) {
   return w;
 }
 
-// Tables of column and row positions: the hub keeps (positions, 2, width), a GGUF (2, positions, width).
+// Tables of column and row positions: the hub keeps (positions, 2, width), a GGUF (2, positions,
+// width).
 Result<void> TakePositions(Taker& take, const VisionConfig& c, VisionWeights& w) {
   const int64_t n = c.positions, d = c.embed_dim;
   if (take.gguf()) {
@@ -133,7 +142,9 @@ Result<void> TakePositions(Taker& take, const VisionConfig& c, VisionWeights& w)
     w.rows.assign(table.begin() + n * d, table.end());
     return Ok();
   }
-  FACET_ASSIGN(const Vector table, take.Values({"model.vision_embedder.pos_embedding", "model.embed_vision.pos_embedding"}, {n, 2, d}));
+  FACET_ASSIGN(const Vector table, take.Values({"model.vision_embedder.pos_embedding",
+                                                "model.embed_vision.pos_embedding"},
+                                               {n, 2, d}));
   w.columns.resize(n * d);
   w.rows.resize(n * d);
   for (int64_t i = 0; i < n; ++i) {
@@ -147,7 +158,8 @@ Result<VisionWeights> TakeVision(Taker& take, const ModelConfig& config) {
   const VisionConfig& c = *config.vision;
   constexpr int64_t kPatch = 48 * 48 * 3;
   const int64_t d = c.embed_dim;
-  const auto names = [&](const std::string& hub, const std::string& gguf) -> std::vector<std::string> {
+  const auto names = [&](const std::string& hub,
+                         const std::string& gguf) -> std::vector<std::string> {
     if (take.gguf()) return {gguf};
     return {"model.vision_embedder." + hub, "model.embed_vision." + hub};
   };
@@ -162,23 +174,26 @@ Result<VisionWeights> TakeVision(Taker& take, const ModelConfig& config) {
   FACET_TRY(TakePositions(take, c, w));
   FACET_ASSIGN(w.pos_norm, take.Values(names("pos_norm.weight", "v.patch_norm.3.weight"), {d}));
   FACET_ASSIGN(w.pos_norm_bias, take.Values(names("pos_norm.bias", "v.patch_norm.3.bias"), {d}));
-  std::vector<std::string> projection = {"model.embed_vision.embedding_projection.weight",
-                                         "model.embed_vision.multimodal_embedder.embedding_projection.weight"};
+  std::vector<std::string> projection = {
+      "model.embed_vision.embedding_projection.weight",
+      "model.embed_vision.multimodal_embedder.embedding_projection.weight"};
   if (take.gguf()) projection = {"mm.input_projection.weight"};
   FACET_ASSIGN(w.projection, take.Matrix(projection, config.text.width, d));
   return w;
 }
 
 Result<AudioWeights> TakeAudio(Taker& take, const ModelConfig& config) {
-  std::vector<std::string> names = {"model.embed_audio.embedding_projection.weight",
-                                    "model.embed_audio.multimodal_embedder.embedding_projection.weight"};
+  std::vector<std::string> names = {
+      "model.embed_audio.embedding_projection.weight",
+      "model.embed_audio.multimodal_embedder.embedding_projection.weight"};
   if (take.gguf()) names = {"mm.a.input_projection.weight"};
   AudioWeights w;
   FACET_ASSIGN(w.projection, take.Matrix(names, config.text.width, config.audio->frame));
   return w;
 }
 
-Result<std::vector<int32_t>> TakeOrdering(Taker& take, const std::vector<std::string>& names, int vocab) {
+Result<std::vector<int32_t>> TakeOrdering(Taker& take, const std::vector<std::string>& names,
+                                          int vocab) {
   FACET_ASSIGN(const Tensor* tensor, take.Take(names));
   if (tensor->elements() != vocab || (tensor->type != DType::kI64 && tensor->type != DType::kI32)) {
     return Expected(Cat("(", vocab, ") integers"), tensor->Describe(), tensor->name);
@@ -193,7 +208,8 @@ Result<std::vector<int32_t>> TakeOrdering(Taker& take, const std::vector<std::st
       std::memcpy(&narrow, tensor->data.data() + i * sizeof(int32_t), sizeof(int32_t));
       id = narrow;
     }
-    if (id < 0 || id >= vocab) return Expected(Cat("ids below ", vocab), id, Cat(tensor->name, "[", i, "]"));
+    if (id < 0 || id >= vocab)
+      return Expected(Cat("ids below ", vocab), id, Cat(tensor->name, "[", i, "]"));
     ids[i] = static_cast<int32_t>(id);
   }
   return ids;
@@ -202,22 +218,35 @@ Result<std::vector<int32_t>> TakeOrdering(Taker& take, const std::vector<std::st
 Result<DrafterWeights> TakeDrafter(Taker& take, ModelConfig& config) {
   DrafterConfig& c = *config.drafter;
   const int64_t width = config.text.width, target = c.target_width;
-  const auto names = [&](const char* hub, const char* gguf) -> std::vector<std::string> { return {take.gguf() ? gguf : hub}; };
+  const auto names = [&](const char* hub, const char* gguf) -> std::vector<std::string> {
+    return {take.gguf() ? gguf : hub};
+  };
   DrafterWeights w;
-  FACET_ASSIGN(w.pre_projection, take.Matrix(names("pre_projection.weight", "nextn.pre_projection.weight"), width, 2 * target));
-  FACET_ASSIGN(w.post_projection, take.Matrix(names("post_projection.weight", "nextn.post_projection.weight"), target, width));
+  FACET_ASSIGN(w.pre_projection,
+               take.Matrix(names("pre_projection.weight", "nextn.pre_projection.weight"), width,
+                           2 * target));
+  FACET_ASSIGN(
+      w.post_projection,
+      take.Matrix(names("post_projection.weight", "nextn.post_projection.weight"), target, width));
   if (!c.ordered_embeddings) return w;
-  FACET_ASSIGN(w.centroids, take.Matrix(names("masked_embedding.centroids.weight", "masked_embd_centroids.weight"), c.centroids, width));
-  FACET_ASSIGN(w.ordering, TakeOrdering(take, names("masked_embedding.token_ordering", "masked_embd_ordering"), config.text.vocab));
+  FACET_ASSIGN(w.centroids, take.Matrix(names("masked_embedding.centroids.weight",
+                                              "masked_embd_centroids.weight"),
+                                        c.centroids, width));
+  FACET_ASSIGN(w.ordering,
+               TakeOrdering(take, names("masked_embedding.token_ordering", "masked_embd_ordering"),
+                            config.text.vocab));
   if (config.text.vocab % c.centroids != 0) {
-    return Expected("a vocabulary that the centroids divide", Cat(config.text.vocab, " and ", c.centroids), "num_centroids");
+    return Expected("a vocabulary that the centroids divide",
+                    Cat(config.text.vocab, " and ", c.centroids), "num_centroids");
   }
   return w;
 }
 
 Result<void> TakeText(Taker& take, ModelConfig& config, Weights& w) {
-  FACET_ASSIGN(w.embedding, take.Matrix({take.TopName("embed_tokens.weight", "token_embd.weight")}, config.text.vocab, config.text.width));
-  FACET_ASSIGN(w.final_norm, take.Values({take.TopName("norm.weight", "output_norm.weight")}, {config.text.width}));
+  FACET_ASSIGN(w.embedding, take.Matrix({take.TopName("embed_tokens.weight", "token_embd.weight")},
+                                        config.text.vocab, config.text.width));
+  FACET_ASSIGN(w.final_norm, take.Values({take.TopName("norm.weight", "output_norm.weight")},
+                                         {config.text.width}));
   for (size_t i = 0; i < config.text.layers.size(); ++i) {
     FACET_ASSIGN(LayerWeights layer, TakeLayer(take, config, static_cast<int>(i)));
     w.layers.push_back(std::move(layer));
@@ -259,7 +288,8 @@ Result<Checkpoint> LoadFolder(const std::filesystem::path& folder) {
   return out;
 }
 
-Result<Checkpoint> LoadGguf(const std::filesystem::path& path, const std::optional<std::filesystem::path>& mmproj) {
+Result<Checkpoint> LoadGguf(const std::filesystem::path& path,
+                            const std::optional<std::filesystem::path>& mmproj) {
   Checkpoint out;
   FACET_ASSIGN(std::unique_ptr<Gguf> file, Gguf::Open(path));
   FACET_ASSIGN(out.config, ConfigFromGguf(*file));
@@ -267,10 +297,12 @@ Result<Checkpoint> LoadGguf(const std::filesystem::path& path, const std::option
     // Ordered embeddings are kept by files of this program; others leave the dense head.
     if (const Tensor* centroids = file->Find("masked_embd_centroids.weight")) {
       out.config.drafter->ordered_embeddings = true;
-      out.config.drafter->centroids = static_cast<int>(std::min<int64_t>(centroids->rows(), 1 << 24));
+      out.config.drafter->centroids =
+          static_cast<int>(std::min<int64_t>(centroids->rows(), 1 << 24));
       FACET_ASSIGN(const int64_t top, file->Int("gemma4-assistant.centroid_top_k"));
       if (top < 1 || top > out.config.drafter->centroids) {
-        return Expected(Cat("1 to ", out.config.drafter->centroids), top, "gemma4-assistant.centroid_top_k");
+        return Expected(Cat("1 to ", out.config.drafter->centroids), top,
+                        "gemma4-assistant.centroid_top_k");
       }
       out.config.drafter->top_centroids = static_cast<int>(top);
     }
@@ -315,7 +347,8 @@ std::vector<Linear*> AllLinears(Weights& weights) {
   if (weights.audio) all.push_back(&weights.audio->projection);
   if (weights.drafter) {
     all.insert(all.end(), {&weights.drafter->pre_projection, &weights.drafter->post_projection});
-    if (weights.drafter->centroids.weight.data != nullptr) all.push_back(&weights.drafter->centroids);
+    if (weights.drafter->centroids.weight.data != nullptr)
+      all.push_back(&weights.drafter->centroids);
   }
   return all;
 }
@@ -332,11 +365,13 @@ Result<Checkpoint> LoadCheckpoint(const std::filesystem::path& model,
   FACET_ASSIGN(const ModelFormat format, RecogniseModel(model));
   if (format == ModelFormat::kSafetensors) {
     if (mmproj) {
-      return Error{Cat(mmproj->string(), ": a projector file goes with a GGUF model; this model is a folder")};
+      return Error{Cat(mmproj->string(),
+                       ": a projector file goes with a GGUF model; this model is a folder")};
     }
     std::error_code code;
     if (std::filesystem::is_directory(model, code)) return LoadFolder(model);
-    return Error{Cat(model.string(), ": name the folder that holds this file together with config.json")};
+    return Error{
+        Cat(model.string(), ": name the folder that holds this file together with config.json")};
   }
   return LoadGguf(model, mmproj);
 }

@@ -1,4 +1,5 @@
-// Weights of a checkpoint under the names that the forward pass uses, whatever its container and spelling.
+// Weights of a checkpoint under the names that the forward pass uses, whatever its container and
+// spelling.
 #pragma once
 
 #include <filesystem>
@@ -27,7 +28,8 @@ using Vector = std::vector<float>;
 
 struct LayerWeights {
   Vector attn_norm, q_norm, k_norm, post_attn_norm, ffn_norm, post_ffn_norm;
-  Linear q, k, v, o, gate, up, down;  // v.weight.data null where keys are values; k and v null in a drafter
+  Linear q, k, v, o, gate, up,
+      down;  // v.weight.data null where keys are values; k and v null in a drafter
   float layer_scalar = 1;
 };
 
@@ -44,8 +46,8 @@ struct AudioWeights {
 
 struct DrafterWeights {
   Linear pre_projection, post_projection;
-  Linear centroids;              // (centroids, width); with ordered embeddings
-  std::vector<int32_t> ordering; // (vocab): token ids, centroid after centroid
+  Linear centroids;               // (centroids, width); with ordered embeddings
+  std::vector<int32_t> ordering;  // (vocab): token ids, centroid after centroid
 };
 
 struct Weights {
@@ -70,8 +72,9 @@ struct Checkpoint {
 // Every Linear of the weights, in a fixed order.
 std::vector<Linear*> AllLinears(Weights& weights);
 
-// `model`: a folder with config.json and safetensors, or a GGUF; `mmproj`: a projector GGUF for the latter.
-// Errors name the file and the tensor: missing, wrong shape, unsupported type, a layer's tensor that nothing here computes.
+// `model`: a folder with config.json and safetensors, or a GGUF; `mmproj`: a projector GGUF for the
+// latter. Errors name the file and the tensor: missing, wrong shape, unsupported type, a layer's
+// tensor that nothing here computes.
 Result<Checkpoint> LoadCheckpoint(const std::filesystem::path& model,
                                   const std::optional<std::filesystem::path>& mmproj);
 

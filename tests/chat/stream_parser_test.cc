@@ -21,14 +21,22 @@ struct Answer {
 void Collect(const std::vector<OutputEvent>& events, Answer& answer) {
   for (const OutputEvent& e : events) {
     switch (e.kind) {
-      case OutputEvent::Kind::kContent: answer.content += e.text; break;
-      case OutputEvent::Kind::kReasoning: answer.reasoning += e.text; break;
+      case OutputEvent::Kind::kContent:
+        answer.content += e.text;
+        break;
+      case OutputEvent::Kind::kReasoning:
+        answer.reasoning += e.text;
+        break;
       case OutputEvent::Kind::kCallBegin:
         ASSERT_EQ(e.call, static_cast<int>(answer.calls.size()));
         answer.calls.push_back({e.text, "", false});
         break;
-      case OutputEvent::Kind::kCallArguments: answer.calls.at(e.call).arguments += e.text; break;
-      case OutputEvent::Kind::kCallEnd: answer.calls.at(e.call).complete = true; break;
+      case OutputEvent::Kind::kCallArguments:
+        answer.calls.at(e.call).arguments += e.text;
+        break;
+      case OutputEvent::Kind::kCallEnd:
+        answer.calls.at(e.call).complete = true;
+        break;
     }
   }
 }
@@ -47,16 +55,21 @@ Answer Parse(const std::vector<std::string_view>& pieces, bool thinking = false)
   return answer;
 }
 
-Answer Whole(const std::string& text) { return Parse({text}); }
+Answer Whole(const std::string& text) {
+  return Parse({text});
+}
 
 TEST(StreamParser, TakesAnAnswerApart) {
   const Answer answer = Whole(
-      "<|channel>thought\nTwo steps.\nFirst one.\n<channel|>Sure.<|tool_call>call:get_weather{city:<|\"|>Oslo<|\"|>,days:[1,2],"
+      "<|channel>thought\nTwo steps.\nFirst "
+      "one.\n<channel|>Sure.<|tool_call>call:get_weather{city:<|\"|>Oslo<|\"|>,days:[1,2],"
       "opts:{deep:true}}<tool_call|><|tool_response>");
   EXPECT_EQ(answer.reasoning, "Two steps.\nFirst one.");
   EXPECT_EQ(answer.content, "Sure.");
   ASSERT_EQ(answer.calls.size(), 1u);
-  EXPECT_EQ(answer.calls[0], (Answer::Call{"get_weather", R"({"city":"Oslo","days":[1,2],"opts":{"deep":true}})", true}));
+  EXPECT_EQ(
+      answer.calls[0],
+      (Answer::Call{"get_weather", R"({"city":"Oslo","days":[1,2],"opts":{"deep":true}})", true}));
 }
 
 // Arguments in the model's notation and the JSON that they are.
@@ -66,8 +79,10 @@ const std::pair<const char*, const char*> kArguments[] = {
     {"a:-1.5e3,b:0,c:01", R"({"a":-1.5e3,"b":0,"c":"01"})"},
     {"a:true,b:false,c:null,d:None", R"({"a":true,"b":false,"c":null,"d":"None"})"},
     {"s:<|\"|>plain<|\"|>", R"({"s":"plain"})"},
-    {"s:<|\"|>quotes \" back\\slash\nline\ttab<|\"|>", R"({"s":"quotes \" back\\slash\nline\ttab"})"},
-    {"s:<|\"|><tool_call|>, <|tool_call>call:x{} and <|channel><|\"|>", R"({"s":"<tool_call|>, <|tool_call>call:x{} and <|channel>"})"},
+    {"s:<|\"|>quotes \" back\\slash\nline\ttab<|\"|>",
+     R"({"s":"quotes \" back\\slash\nline\ttab"})"},
+    {"s:<|\"|><tool_call|>, <|tool_call>call:x{} and <|channel><|\"|>",
+     R"({"s":"<tool_call|>, <|tool_call>call:x{} and <|channel>"})"},
     {"s:<|\"|>{a:1},[2]}<|\"|>,t:2", R"({"s":"{a:1},[2]}","t":2})"},
     {"s:<|\"|><|\"|>", R"({"s":""})"},
     {"l:[]", R"({"l":[]})"},
@@ -96,7 +111,8 @@ TEST(StreamParser, EverySplitOfEveryTranscriptParsesToTheSame) {
   for (const auto& [thought, reasoning] : kThoughts) {
     for (const auto& [arguments, json] : kArguments) {
       const auto& [content, shown] = kContents[transcripts % 3];
-      const std::string text = std::string(thought) + content + "<|tool_call>call:f.g{" + arguments + "}<tool_call|>" +
+      const std::string text = std::string(thought) + content + "<|tool_call>call:f.g{" +
+                               arguments + "}<tool_call|>" +
                                "<|tool_call>call:second{}<tool_call|>";
       Answer want;
       want.reasoning = reasoning;
@@ -125,8 +141,10 @@ TEST(StreamParser, ACallThatIsCutOffIsNotCompletedByGuesses) {
 }
 
 TEST(StreamParser, ClosesBracketsThatTheModelForgot) {
-  EXPECT_EQ(Whole("<|tool_call>call:f{a:[1,{b:2<tool_call|>").calls[0], (Answer::Call{"f", R"({"a":[1,{"b":2}]})", true}));
-  EXPECT_EQ(Whole("<|tool_call>call:f{a<tool_call|>").calls[0], (Answer::Call{"f", R"({"a":null})", true}));
+  EXPECT_EQ(Whole("<|tool_call>call:f{a:[1,{b:2<tool_call|>").calls[0],
+            (Answer::Call{"f", R"({"a":[1,{"b":2}]})", true}));
+  EXPECT_EQ(Whole("<|tool_call>call:f{a<tool_call|>").calls[0],
+            (Answer::Call{"f", R"({"a":null})", true}));
   EXPECT_EQ(Whole("<|tool_call>call:now<tool_call|>").calls[0], (Answer::Call{"now", "{}", true}));
 }
 
@@ -160,7 +178,8 @@ TEST(StreamParser, NestingIsLimited) {
 }
 
 TEST(StreamParser, ArgumentsAreJsonWhateverComes) {
-  const std::string_view pieces[] = {"{", "}", "[", "]", ",", ":", "<|\"|>", "\"", "\\", "a", "1", " ", "\n", "u12", "true"};
+  const std::string_view pieces[] = {"{",  "}", "[", "]", ",",  ":",   "<|\"|>", "\"",
+                                     "\\", "a", "1", " ", "\n", "u12", "true"};
   uint64_t random = 7;
   for (int round = 0; round < 20000; ++round) {
     StreamParser parser;

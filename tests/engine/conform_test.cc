@@ -1,4 +1,5 @@
-// The whole path against the reference implementation: ids, logits at every position, greedy transcripts, drafts.
+// The whole path against the reference implementation: ids, logits at every position, greedy
+// transcripts, drafts.
 #include <algorithm>
 #include <cmath>
 
@@ -13,10 +14,11 @@ namespace {
 
 constexpr float kTolerance = 2e-3f;
 
-const char* const kCases[] = {"audio",          "audio-two-frames", "everything",       "image-560",
-                              "image-grey",     "image-jpg-70",     "image-odd-shapes", "image-png",
-                              "multi-turn",     "text-short",       "text-system-long", "text-thinking",
-                              "text-unicode",   "tools-declared",   "tools-round-trip", "video"};
+const char* const kCases[] = {
+    "audio",        "audio-two-frames", "everything",       "image-560",
+    "image-grey",   "image-jpg-70",     "image-odd-shapes", "image-png",
+    "multi-turn",   "text-short",       "text-system-long", "text-thinking",
+    "text-unicode", "tools-declared",   "tools-round-trip", "video"};
 
 // The gap between the two best tokens that may be sampled.
 float Gap(std::span<const float> logits, const std::vector<int>& suppressed) {
@@ -45,7 +47,9 @@ TEST_P(ConformCase, EqualsTheReference) {
   for (int i = 0; i < want.rows(); ++i) positions[i] = i;
   if (expected.Has("logit_positions")) positions = expected.Ints("logit_positions");
   for (int64_t i = 0; i < want.rows(); ++i) {
-    ASSERT_LE(LargestDifference(logits.view().rows_at(positions[i], 1), want.rows_at(i, 1)), kTolerance) << "position " << positions[i];
+    ASSERT_LE(LargestDifference(logits.view().rows_at(positions[i], 1), want.rows_at(i, 1)),
+              kTolerance)
+        << "position " << positions[i];
   }
 
   // Greedy, ignoring stop tokens, up to the first step whose two best logits are too close to tell.
@@ -70,9 +74,11 @@ TEST_P(ConformCase, EqualsTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, ConformCase,
-                         testing::Combine(testing::Values(&TinyFolder(), &TinyGguf()), testing::ValuesIn(kCases)),
+                         testing::Combine(testing::Values(&TinyFolder(), &TinyGguf()),
+                                          testing::ValuesIn(kCases)),
                          [](const auto& info) {
-                           std::string name = std::get<0>(info.param)->name + "_" + std::get<1>(info.param);
+                           std::string name =
+                               std::get<0>(info.param)->name + "_" + std::get<1>(info.param);
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
@@ -82,10 +88,12 @@ TEST(Conform, HubSpellingOfTheConfigurationLoadsTheSame) {
   for (const auto& entry : std::filesystem::directory_iterator(Reference("tiny/checkpoint"))) {
     std::filesystem::copy(entry.path(), folder.path() / entry.path().filename());
   }
-  std::filesystem::copy(Reference("tiny/checkpoint/config-hub-style.json"), folder.path() / "config.json",
+  std::filesystem::copy(Reference("tiny/checkpoint/config-hub-style.json"),
+                        folder.path() / "config.json",
                         std::filesystem::copy_options::overwrite_existing);
   ThreadPool pool(2);
-  const LoadedReference saved = Load(TinyFolder(), pool), hub = Load(PlainOptions(folder.path()), pool);
+  const LoadedReference saved = Load(TinyFolder(), pool),
+                        hub = Load(PlainOptions(folder.path()), pool);
   const Prompt prompt = CasePrompt(saved, "image-jpg-70");
   KvSequence a(saved.model->cache()), b(hub.model->cache());
   EXPECT_TRUE(SameBits(ReadAll(*saved.model, prompt, 512, a), ReadAll(*hub.model, prompt, 512, b)));
@@ -109,7 +117,8 @@ TEST(Conform, ChunksOfAnySizeGiveTheSameBits) {
       const Buffer want = ReadAll(*loaded.model, prompt, 1 << 20, whole);
       for (const int chunk : {1, 7, 64, 512}) {
         KvSequence sequence(loaded.model->cache());
-        EXPECT_TRUE(SameBits(ReadAll(*loaded.model, prompt, chunk, sequence), want)) << name << " in chunks of " << chunk;
+        EXPECT_TRUE(SameBits(ReadAll(*loaded.model, prompt, chunk, sequence), want))
+            << name << " in chunks of " << chunk;
       }
     }
   }
@@ -170,7 +179,8 @@ void WriteDequantized(const std::filesystem::path& from, const std::filesystem::
   const auto file = Take(Gguf::Open(from));
   GgufWriter writer;
   for (const auto& [key, value] : file->metadata()) writer.Copy(key, value);
-  for (const Tensor& tensor : file->tensors()) writer.Declare(tensor.name, DType::kF32, tensor.shape);
+  for (const Tensor& tensor : file->tensors())
+    writer.Declare(tensor.name, DType::kF32, tensor.shape);
   ASSERT_TRUE(writer.Begin(to).ok());
   for (const Tensor& tensor : file->tensors()) {
     std::vector<float> values(tensor.elements());
@@ -202,7 +212,8 @@ TEST(Conform, QuantisedFilesEqualTheirDequantisedSelves) {
 
 class ConformDraft : public testing::TestWithParam<std::tuple<const TestModel*, const char*>> {};
 
-// Three rounds of four drafts, each after the tokens that the round before it got accepted and the corrected one.
+// Three rounds of four drafts, each after the tokens that the round before it got accepted and the
+// corrected one.
 TEST_P(ConformDraft, EqualsTheReference) {
   const auto& [files, name] = GetParam();
   ThreadPool pool(2);
@@ -240,9 +251,11 @@ TEST_P(ConformDraft, EqualsTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(Tiny, ConformDraft,
                          testing::Combine(testing::Values(&TinyFolder(), &TinyGguf()),
-                                          testing::Values("text-short", "text-system-long", "image-jpg-70", "everything")),
+                                          testing::Values("text-short", "text-system-long",
+                                                          "image-jpg-70", "everything")),
                          [](const auto& info) {
-                           std::string name = std::get<0>(info.param)->name + "_" + std::get<1>(info.param);
+                           std::string name =
+                               std::get<0>(info.param)->name + "_" + std::get<1>(info.param);
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
@@ -275,7 +288,8 @@ TEST(Conform, Gemma3Slow) {
         const int best = ArgMax(row);
         double sum = 0;
         for (const float v : row) sum += std::exp(static_cast<double>(v) - row[best]);
-        EXPECT_NEAR(row[best] + std::log(sum), sums.data()[begin + r], 1e-2) << name << " position " << begin + r;
+        EXPECT_NEAR(row[best] + std::log(sum), sums.data()[begin + r], 1e-2)
+            << name << " position " << begin + r;
         same += best == top[(begin + r) * 32];
         ++positions;
       }

@@ -17,7 +17,8 @@ using nlohmann::json;
 class GrammarTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    auto tokenizer = Tokenizer::Load(std::filesystem::path(FACET_TESTS_DIR) / "reference/gemma4/vocab.gguf");
+    auto tokenizer =
+        Tokenizer::Load(std::filesystem::path(FACET_TESTS_DIR) / "reference/gemma4/vocab.gguf");
     ASSERT_TRUE(tokenizer.ok());
     tokenizer_ = *tokenizer;
     auto vocabulary = ConstraintVocabulary::Create(*tokenizer_, Stops());
@@ -26,7 +27,8 @@ class GrammarTest : public testing::Test {
   }
   static std::vector<TokenId> Stops() { return {1, 106, 50}; }
 
-  // Text of an answer whose tokens are drawn evenly from what is allowed; nothing where it does not end.
+  // Text of an answer whose tokens are drawn evenly from what is allowed; nothing where it does not
+  // end.
   std::optional<std::string> Draw(const std::string& grammar, uint32_t seed, int limit = 3000) {
     auto constraint = vocabulary_->Compile(grammar);
     if (!constraint) {
@@ -66,7 +68,10 @@ class GrammarTest : public testing::Test {
     return grammar.ok() ? *grammar : "";
   }
   static json Tool(const std::string& name, const json& parameters, bool strict = true) {
-    return {{"type", "function"}, {"function", {{"name", name}, {"description", ""}, {"parameters", parameters}, {"strict", strict}}}};
+    return {
+        {"type", "function"},
+        {"function",
+         {{"name", name}, {"description", ""}, {"parameters", parameters}, {"strict", strict}}}};
   }
   static std::shared_ptr<const Tokenizer> tokenizer_;
   static std::shared_ptr<const ConstraintVocabulary> vocabulary_;
@@ -81,7 +86,8 @@ bool Fits(const json& value, const json& schema) {
     return std::find(schema["enum"].begin(), schema["enum"].end(), value) != schema["enum"].end();
   }
   if (schema.contains("anyOf")) {
-    return std::any_of(schema["anyOf"].begin(), schema["anyOf"].end(), [&](const json& s) { return Fits(value, s); });
+    return std::any_of(schema["anyOf"].begin(), schema["anyOf"].end(),
+                       [&](const json& s) { return Fits(value, s); });
   }
   const std::string type = schema.value("type", "");
   if (type == "string") {
@@ -93,14 +99,17 @@ bool Fits(const json& value, const json& schema) {
   if (type == "integer" || type == "number") {
     if (!value.is_number() || (type == "integer" && !value.is_number_integer())) return false;
     const double n = value;
-    return n >= schema.value("minimum", -1e300) && n <= schema.value("maximum", 1e300) && n > schema.value("exclusiveMinimum", -1e300) &&
+    return n >= schema.value("minimum", -1e300) && n <= schema.value("maximum", 1e300) &&
+           n > schema.value("exclusiveMinimum", -1e300) &&
            n < schema.value("exclusiveMaximum", 1e300);
   }
   if (type == "boolean") return value.is_boolean();
   if (type == "null") return value.is_null();
   if (type == "array") {
-    return value.is_array() && value.size() >= schema.value("minItems", 0u) && value.size() <= schema.value("maxItems", 1u << 20) &&
-           std::all_of(value.begin(), value.end(), [&](const json& v) { return Fits(v, schema["items"]); });
+    return value.is_array() && value.size() >= schema.value("minItems", 0u) &&
+           value.size() <= schema.value("maxItems", 1u << 20) &&
+           std::all_of(value.begin(), value.end(),
+                       [&](const json& v) { return Fits(v, schema["items"]); });
   }
   if (type == "object") {
     if (!value.is_object()) return false;
@@ -108,7 +117,8 @@ bool Fits(const json& value, const json& schema) {
       if (!value.contains(name.get<std::string>())) return false;
     }
     for (const auto& [name, member] : value.items()) {
-      if (!schema["properties"].contains(name) || !Fits(member, schema["properties"][name])) return false;
+      if (!schema["properties"].contains(name) || !Fits(member, schema["properties"][name]))
+        return false;
     }
     return true;
   }
@@ -117,39 +127,56 @@ bool Fits(const json& value, const json& schema) {
 
 const std::vector<json>& Schemas() {
   static const std::vector<json> schemas = [] {
-    const json text = {{"type", "string"}, {"maxLength", 12}}, small = {{"type", "integer"}, {"minimum", -5}, {"maximum", 120}};
+    const json text = {{"type", "string"}, {"maxLength", 12}},
+               small = {{"type", "integer"}, {"minimum", -5}, {"maximum", 120}};
     const auto object = [](json properties, json required) {
-      return json{{"type", "object"}, {"properties", properties}, {"required", required}, {"additionalProperties", false}};
+      return json{{"type", "object"},
+                  {"properties", properties},
+                  {"required", required},
+                  {"additionalProperties", false}};
     };
-    const auto list = [](json items, int most) { return json{{"type", "array"}, {"items", items}, {"maxItems", most}}; };
+    const auto list = [](json items, int most) {
+      return json{{"type", "array"}, {"items", items}, {"maxItems", most}};
+    };
     std::vector<json> out = {
         object({{"name", text}}, {"name"}),
         object({{"name", text}, {"age", small}}, {"name", "age"}),
         object({{"a", text}, {"b", text}, {"c", text}}, json::array()),
-        object({{"a", text}, {"b", small}, {"c", {{"type", "boolean"}}}, {"d", {{"type", "null"}}}}, {"b", "d"}),
+        object({{"a", text}, {"b", small}, {"c", {{"type", "boolean"}}}, {"d", {{"type", "null"}}}},
+               {"b", "d"}),
         object({{"tags", list(text, 4)}}, {"tags"}),
         object({{"points", list(object({{"x", small}, {"y", small}}, {"x", "y"}), 3)}}, {"points"}),
         object({{"unit", {{"enum", {"celsius", "fahrenheit"}}}}}, {"unit"}),
-        object({{"kind", {{"const", "circle"}}}, {"r", {{"type", "integer"}, {"exclusiveMinimum", 0}, {"maximum", 9}}}}, {"kind", "r"}),
+        object({{"kind", {{"const", "circle"}}},
+                {"r", {{"type", "integer"}, {"exclusiveMinimum", 0}, {"maximum", 9}}}},
+               {"kind", "r"}),
         object({{"v", {{"anyOf", {text, small, {{"type", "null"}}}}}}}, {"v"}),
-        object({{"deep", object({{"deeper", object({{"deepest", text}}, {"deepest"})}}, {"deeper"})}}, {"deep"}),
+        object(
+            {{"deep", object({{"deeper", object({{"deepest", text}}, {"deepest"})}}, {"deeper"})}},
+            {"deep"}),
         object({{"s", {{"type", "string"}, {"minLength", 3}, {"maxLength", 5}}}}, {"s"}),
-        object({{"l", {{"type", "array"}, {"items", small}, {"minItems", 2}, {"maxItems", 5}}}}, {"l"}),
+        object({{"l", {{"type", "array"}, {"items", small}, {"minItems", 2}, {"maxItems", 5}}}},
+               {"l"}),
         object({{"m", list(list({{"type", "boolean"}}, 2), 2)}}, {"m"}),
         object({{"e", {{"enum", {1, 2, 3}}}}}, {"e"}),
         object({{"flag", {{"type", "boolean"}}}}, {"flag"}),
         object({{"x_1", small}, {"y-2", small}}, {"x_1", "y-2"}),
-        object({{"choice", {{"anyOf", {object({{"a", small}}, {"a"}), object({{"b", text}}, {"b"})}}}}}, {"choice"}),
+        object({{"choice",
+                 {{"anyOf", {object({{"a", small}}, {"a"}), object({{"b", text}}, {"b"})}}}}},
+               {"choice"}),
         object({{"empty", object(json::object(), json::array())}}, {"empty"}),
         object({{"q", {{"type", "string"}, {"maxLength", 1}}}}, {"q"}),
-        object({{"list", list({{"anyOf", {small, {{"type", "boolean"}}}}}, 6)}, {"note", text}}, {"list"}),
+        object({{"list", list({{"anyOf", {small, {{"type", "boolean"}}}}}, 6)}, {"note", text}},
+               {"list"}),
     };
     return out;
   }();
   return schemas;
 }
 
-void JsonAnswers(GrammarTest&, const std::function<std::optional<std::string>(const json&, bool, uint32_t)>& draw, int each) {
+void JsonAnswers(GrammarTest&,
+                 const std::function<std::optional<std::string>(const json&, bool, uint32_t)>& draw,
+                 int each) {
   int total = 0;
   for (const json& schema : Schemas()) {
     for (int i = 0; i < each; ++i) {
@@ -167,18 +194,31 @@ void JsonAnswers(GrammarTest&, const std::function<std::optional<std::string>(co
 }
 
 TEST_F(GrammarTest, JsonAnswersFitTheirSchema) {
-  JsonAnswers(*this, [&](const json& schema, bool, uint32_t seed) { return Draw(Grammar({.schema = schema, .tools = {}, .only = {}}), seed); }, 2);
+  JsonAnswers(
+      *this,
+      [&](const json& schema, bool, uint32_t seed) {
+        return Draw(Grammar({.schema = schema, .tools = {}, .only = {}}), seed);
+      },
+      2);
 }
 
 TEST_F(GrammarTest, SlowThousandJsonAnswersFitTheirSchema) {
-  JsonAnswers(*this, [&](const json& schema, bool, uint32_t seed) { return Draw(Grammar({.schema = schema, .tools = {}, .only = {}}), seed); }, 50);
+  JsonAnswers(
+      *this,
+      [&](const json& schema, bool, uint32_t seed) {
+        return Draw(Grammar({.schema = schema, .tools = {}, .only = {}}), seed);
+      },
+      50);
 }
 
 TEST_F(GrammarTest, CallsFitTheirSchema) {
   for (const json& schema : Schemas()) {
     for (uint32_t seed = 0; seed < 3; ++seed) {
-      AnswerForm form{.schema = {}, .tools = json::array({Tool("f", schema), Tool("g", schema)}), .calls = AnswerForm::Calls::kMust,
-                      .only = "g", .parallel = false};
+      AnswerForm form{.schema = {},
+                      .tools = json::array({Tool("f", schema), Tool("g", schema)}),
+                      .calls = AnswerForm::Calls::kMust,
+                      .only = "g",
+                      .parallel = false};
       const auto text = Draw(Grammar(form), seed);
       ASSERT_TRUE(text) << schema.dump();
       StreamParser parser;
@@ -203,46 +243,68 @@ TEST_F(GrammarTest, CallsFitTheirSchema) {
 
 TEST_F(GrammarTest, ThinkingComesFirstWhereItMay) {
   const json schema = Schemas()[0];
-  auto grammar = vocabulary_->Compile(Grammar({.thinking = AnswerForm::Thinking::kMay, .schema = schema, .tools = {}, .only = {}}));
+  auto grammar = vocabulary_->Compile(
+      Grammar({.thinking = AnswerForm::Thinking::kMay, .schema = schema, .tools = {}, .only = {}}));
   ASSERT_TRUE(grammar.ok());
-  for (const TokenId id : tokenizer_->Encode("<|channel>thought\nHm, {\"name\".\n<channel|>{\"name\":\"x\"}")) {
+  for (const TokenId id :
+       tokenizer_->Encode("<|channel>thought\nHm, {\"name\".\n<channel|>{\"name\":\"x\"}")) {
     ASSERT_TRUE((*grammar)->Accept(id).ok()) << tokenizer_->Piece(id);
   }
   ASSERT_TRUE((*grammar)->Accept(106).ok());
   auto none = vocabulary_->Compile(Grammar({.schema = schema, .tools = {}, .only = {}}));
   EXPECT_FALSE((*none)->Accept(*tokenizer_->Find("<|channel>")).ok());
-  auto open = vocabulary_->Compile(Grammar({.thinking = AnswerForm::Thinking::kOpen, .schema = schema, .tools = {}, .only = {}}));
-  for (const TokenId id : tokenizer_->Encode("more\n<channel|>{\"name\":\"x\"}")) ASSERT_TRUE((*open)->Accept(id).ok());
+  auto open = vocabulary_->Compile(Grammar(
+      {.thinking = AnswerForm::Thinking::kOpen, .schema = schema, .tools = {}, .only = {}}));
+  for (const TokenId id : tokenizer_->Encode("more\n<channel|>{\"name\":\"x\"}"))
+    ASSERT_TRUE((*open)->Accept(id).ok());
 }
 
 TEST_F(GrammarTest, KeywordsThatCannotBeEnforcedAreRefused) {
   const auto refused = [&](const json& parameters) {
-    return !AnswerGrammar({.schema = {}, .tools = json::array({Tool("f", parameters)}), .only = {}}, *tokenizer_).ok();
+    return !AnswerGrammar({.schema = {}, .tools = json::array({Tool("f", parameters)}), .only = {}},
+                          *tokenizer_)
+                .ok();
   };
-  EXPECT_TRUE(refused({{"type", "object"}, {"properties", {{"a", {{"not", {{"type", "string"}}}}}}}}));
+  EXPECT_TRUE(
+      refused({{"type", "object"}, {"properties", {{"a", {{"not", {{"type", "string"}}}}}}}}));
   EXPECT_TRUE(refused({{"type", "object"}, {"minProperties", 2}}));
-  EXPECT_TRUE(refused({{"type", "object"}, {"properties", {{"a", {{"type", "array"}, {"uniqueItems", true}}}}}}));
-  EXPECT_FALSE(refused({{"type", "object"}, {"properties", {{"a", {{"$ref", "#/$defs/a"}}}}}, {"$defs", {{"a", {{"type", "string"}}}}}}));
+  EXPECT_TRUE(refused(
+      {{"type", "object"}, {"properties", {{"a", {{"type", "array"}, {"uniqueItems", true}}}}}}));
+  EXPECT_FALSE(refused({{"type", "object"},
+                        {"properties", {{"a", {{"$ref", "#/$defs/a"}}}}},
+                        {"$defs", {{"a", {{"type", "string"}}}}}}));
   // A recursive schema compiles.
-  const json recursive = json::parse(R"({"type":"object","properties":{"next":{"$ref":"#"},"v":{"type":"integer"}},"required":["v"]})");
-  const auto grammar = AnswerGrammar({.schema = {}, .tools = json::array({Tool("f", recursive)}), .only = {}}, *tokenizer_);
+  const json recursive = json::parse(
+      R"({"type":"object","properties":{"next":{"$ref":"#"},"v":{"type":"integer"}},"required":["v"]})");
+  const auto grammar = AnswerGrammar(
+      {.schema = {}, .tools = json::array({Tool("f", recursive)}), .only = {}}, *tokenizer_);
   ASSERT_TRUE(grammar.ok());
   EXPECT_TRUE(vocabulary_->Compile(*grammar).ok());
   // A tool that is not strict is held to the notation at least.
-  EXPECT_TRUE(AnswerGrammar({.schema = {}, .tools = json::array({Tool("f", {{"type", "object"}, {"minProperties", 2}}, false)}), .only = {}}, *tokenizer_).ok());
+  EXPECT_TRUE(AnswerGrammar({.schema = {},
+                             .tools = json::array(
+                                 {Tool("f", {{"type", "object"}, {"minProperties", 2}}, false)}),
+                             .only = {}},
+                            *tokenizer_)
+                  .ok());
 }
 
 TEST_F(GrammarTest, WhatClientsDeclareCompiles) {
-  const json parameters = json::parse(R"({"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{
+  const json parameters = json::parse(
+      R"({"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{
     "a":{"anyOf":[{"type":"string"},{"type":"array","items":{"type":"string"}}],"description":"x"},
     "b":{"type":"object","patternProperties":{"^.*$":{"type":"string"}}},
     "c":{"const":"only"},"d":{"type":"integer","exclusiveMinimum":0,"maximum":9007199254740991,"default":5},
     "e":{"type":"array","items":{"type":"object","properties":{"q":{"type":"string","minLength":1,"maxLength":80}},"required":["q"]},"maxItems":4},
     "f":{"type":"object","additionalProperties":{}},"g":{"type":["string","null"]}},"required":["a","c"]})");
-  const std::string grammar = Grammar({.schema = {}, .tools = json::array({Tool("t", parameters)}), .calls = AnswerForm::Calls::kMust, .only = {}});
+  const std::string grammar = Grammar({.schema = {},
+                                       .tools = json::array({Tool("t", parameters)}),
+                                       .calls = AnswerForm::Calls::kMust,
+                                       .only = {}});
   const auto compiled = vocabulary_->Compile(grammar);
   ASSERT_TRUE(compiled.ok()) << compiled.error().message << grammar;
-  for (const TokenId id : tokenizer_->Encode("<|tool_call>call:t{a:[<|\"|>x<|\"|>],b:{k:<|\"|>v<|\"|>},c:<|\"|>only<|\"|>,d:7,g:null}<tool_call|>")) {
+  for (const TokenId id : tokenizer_->Encode("<|tool_call>call:t{a:[<|\"|>x<|\"|>],b:{k:<|\"|>v<|"
+                                             "\"|>},c:<|\"|>only<|\"|>,d:7,g:null}<tool_call|>")) {
     ASSERT_TRUE((*compiled)->Accept(id).ok()) << tokenizer_->Piece(id);
   }
 }

@@ -25,7 +25,8 @@ inline const TestModel& TinyFolder() {
   return model;
 }
 inline const TestModel& TinyGguf() {
-  static const TestModel model{"gguf", "tiny/gguf/model-f32.gguf", "tiny/gguf/mmproj-f32.gguf", "tiny/gguf/assistant-f32.gguf"};
+  static const TestModel model{"gguf", "tiny/gguf/model-f32.gguf", "tiny/gguf/mmproj-f32.gguf",
+                               "tiny/gguf/assistant-f32.gguf"};
   return model;
 }
 
@@ -45,7 +46,8 @@ struct LoadedReference {
   std::optional<ChatTemplate> chat_template;
 };
 
-inline LoadOptions PlainOptions(const std::filesystem::path& path, const std::filesystem::path& mmproj = {}) {
+inline LoadOptions PlainOptions(const std::filesystem::path& path,
+                                const std::filesystem::path& mmproj = {}) {
   LoadOptions options;
   options.model = path;
   if (!mmproj.empty()) options.mmproj = mmproj;
@@ -65,20 +67,26 @@ inline LoadedReference Load(const LoadOptions& options, ThreadPool& pool) {
 }
 
 inline LoadedReference Load(const TestModel& files, ThreadPool& pool) {
-  return Load(PlainOptions(Reference(files.model), files.mmproj.empty() ? std::filesystem::path() : Reference(files.mmproj)), pool);
+  return Load(PlainOptions(Reference(files.model), files.mmproj.empty() ? std::filesystem::path()
+                                                                        : Reference(files.mmproj)),
+              pool);
 }
 
 // The prompt of tiny/cases/NAME.json with its soft tokens' rows.
 inline Prompt CasePrompt(const LoadedReference& loaded, const std::string& name) {
-  const auto request = nlohmann::json::parse(Take(ReadFile(Reference("tiny/cases/" + name + ".json"))));
+  const auto request =
+      nlohmann::json::parse(Take(ReadFile(Reference("tiny/cases/" + name + ".json"))));
   PromptRequest prompt;
   prompt.messages = request["messages"];
   prompt.tools = request.value("tools", nlohmann::json());
   prompt.render.enable_thinking = request.value("enable_thinking", false);
   prompt.media.image_budget = request.value("image_budget", 280);
   prompt.media.video_budget = request.value("video_budget", 70);
-  prompt.load = [](const nlohmann::json& part) { return ReadFile(Reference("tiny/media/" + part["path"].get<std::string>())); };
-  Prompt built = Take(BuildPrompt(loaded.model->config(), *loaded.tokenizer, *loaded.chat_template, prompt));
+  prompt.load = [](const nlohmann::json& part) {
+    return ReadFile(Reference("tiny/media/" + part["path"].get<std::string>()));
+  };
+  Prompt built =
+      Take(BuildPrompt(loaded.model->config(), *loaded.tokenizer, *loaded.chat_template, prompt));
   EXPECT_TRUE(EmbedPrompt(*loaded.model, built).ok());
   return built;
 }
@@ -105,7 +113,8 @@ class Expectation {
   std::unique_ptr<Safetensors> file_;
 };
 
-// States after the final norm of every position of a prompt read in chunks of at most `chunk` tokens.
+// States after the final norm of every position of a prompt read in chunks of at most `chunk`
+// tokens.
 inline Buffer ReadAll(Model& model, const Prompt& prompt, int chunk, KvSequence& sequence) {
   const std::vector<SoftRun> runs = prompt.Runs();
   const int total = static_cast<int>(prompt.ids.size()), width = model.config().text.width;
@@ -134,7 +143,8 @@ inline float LargestDifference(ConstMat a, ConstMat b) {
   EXPECT_EQ(a.cols(), b.cols());
   float largest = 0;
   for (int64_t r = 0; r < a.rows(); ++r) {
-    for (int64_t c = 0; c < a.cols(); ++c) largest = std::max(largest, std::fabs(a(r, c) - b(r, c)));
+    for (int64_t c = 0; c < a.cols(); ++c)
+      largest = std::max(largest, std::fabs(a(r, c) - b(r, c)));
   }
   return largest;
 }

@@ -10,7 +10,9 @@
 namespace facet {
 namespace {
 
-std::vector<float> Logits() { return {0.0f, 1.0f, 3.0f, 2.0f, -1.0f}; }
+std::vector<float> Logits() {
+  return {0.0f, 1.0f, 3.0f, 2.0f, -1.0f};
+}
 
 TEST(Sampler, GreedyTakesTheFirstOfTheLargestAndLeavesOutSuppressed) {
   SamplingParams params;
@@ -124,7 +126,8 @@ TEST(Sampler, NotANumberIsNeverSampled) {
   EXPECT_EQ(ArgMax(logits), 1);
   SamplingParams params;
   params.top_k = 3;
-  for (const auto& [id, probability] : Sampler(params).Distribution(logits).tokens) EXPECT_NE(id, 0);
+  for (const auto& [id, probability] : Sampler(params).Distribution(logits).tokens)
+    EXPECT_NE(id, 0);
 }
 
 TEST(StopStrings, SpanTokensAndReleaseWhatCannotBecomeOne) {
@@ -146,7 +149,8 @@ TEST(StopStrings, EverySplitGivesTheSameText) {
   for (size_t a = 0; a <= text.size(); ++a) {
     for (size_t b = a; b <= text.size(); ++b) {
       StopStrings stops({"###"});
-      const std::string out = stops.Add(text.substr(0, a)) + stops.Add(text.substr(a, b - a)) + stops.Add(text.substr(b)) + stops.Finish();
+      const std::string out = stops.Add(text.substr(0, a)) + stops.Add(text.substr(a, b - a)) +
+                              stops.Add(text.substr(b)) + stops.Finish();
       ASSERT_EQ(out, "one ## two # three ") << a << " " << b;
     }
   }

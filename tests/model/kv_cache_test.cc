@@ -56,7 +56,8 @@ TEST(KvCache, PagesBehindTheWindowAreGivenUpAndFullLayersStay) {
   std::vector<const std::byte*> tiles;
   sequence.TilePointers(0, tiles);
   const int first = (300 - 40 + 1) / kTile;
-  for (int t = 0; t < static_cast<int>(tiles.size()); ++t) EXPECT_EQ(tiles[t] != nullptr, t >= first) << t;
+  for (int t = 0; t < static_cast<int>(tiles.size()); ++t)
+    EXPECT_EQ(tiles[t] != nullptr, t >= first) << t;
   sequence.TilePointers(2, tiles);
   for (const std::byte* tile : tiles) EXPECT_NE(tile, nullptr);
   EXPECT_EQ(At(sequence, 2, 5), 5.0f);
@@ -124,8 +125,10 @@ TEST(KvCache, TheEstimateEqualsWhatASequenceHolds) {
   for (const int tokens : {1, 31, 40, 200, 1000}) {
     KvPool pool(CacheLayout::Create(Config(), CacheType::kQ8_0, true));
     KvSequence sequence(pool);
-    for (int done = 0; done < tokens; done += std::min(16, tokens - done)) Fill(sequence, std::min(16, tokens - done), 0);
-    const auto held = static_cast<double>(sequence.bytes()), estimate = static_cast<double>(pool.layout().BytesFor(tokens));
+    for (int done = 0; done < tokens; done += std::min(16, tokens - done))
+      Fill(sequence, std::min(16, tokens - done), 0);
+    const auto held = static_cast<double>(sequence.bytes()),
+               estimate = static_cast<double>(pool.layout().BytesFor(tokens));
     EXPECT_LE(std::abs(held - estimate), pool.layout().page_bytes[0]) << tokens;
   }
 }

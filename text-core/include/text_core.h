@@ -1,5 +1,5 @@
-// C interface of text-core: chat templates, rendered by minijinja as the hub's Python renders them, and constraints on what
-// may be generated, by llguidance. All texts are UTF-8.
+// C interface of text-core: chat templates, rendered by minijinja as the hub's Python renders them,
+// and constraints on what may be generated, by llguidance. All texts are UTF-8.
 #pragma once
 
 #include <stddef.h>
@@ -30,12 +30,13 @@ typedef struct tc_limits {
 typedef struct tc_template tc_template;
 
 // Compiles a template. On TC_OK `template_out` is set, else `error`.
-int32_t tc_template_new(const char* source, size_t size, tc_template** template_out, tc_text* error);
+int32_t tc_template_new(const char* source, size_t size, tc_template** template_out,
+                        tc_text* error);
 
-// Renders with the members of a JSON object as variables, in their order. `text` is the result or the error.
-// May be called from several threads at once.
-int32_t tc_template_render(const tc_template* tmpl, const char* context, size_t size, tc_limits limits,
-                           tc_text* text);
+// Renders with the members of a JSON object as variables, in their order. `text` is the result or
+// the error. May be called from several threads at once.
+int32_t tc_template_render(const tc_template* tmpl, const char* context, size_t size,
+                           tc_limits limits, tc_text* text);
 
 void tc_template_free(tc_template* tmpl);
 
@@ -44,17 +45,19 @@ void tc_template_free(tc_template* tmpl);
 typedef struct tc_vocabulary tc_vocabulary;
 typedef struct tc_constraint tc_constraint;
 
-// `bytes` holds the bytes of all tokens one after another; token i ends at ends[i] and is special where special[i] != 0.
-// `stops` end an answer. On TC_OK `vocabulary_out` is set, else `error`.
-int32_t tc_vocabulary_new(const uint8_t* bytes, const size_t* ends, const uint8_t* special, size_t count,
-                          const uint32_t* stops, size_t stop_count, tc_vocabulary** vocabulary_out, tc_text* error);
+// `bytes` holds the bytes of all tokens one after another; token i ends at ends[i] and is special
+// where special[i] != 0. `stops` end an answer. On TC_OK `vocabulary_out` is set, else `error`.
+int32_t tc_vocabulary_new(const uint8_t* bytes, const size_t* ends, const uint8_t* special,
+                          size_t count, const uint32_t* stops, size_t stop_count,
+                          tc_vocabulary** vocabulary_out, tc_text* error);
 void tc_vocabulary_free(tc_vocabulary* vocabulary);
 
-// Compiles a grammar in llguidance's Lark syntax. The vocabulary must outlive nothing: what is needed of it is kept.
-int32_t tc_constraint_new(const tc_vocabulary* vocabulary, const char* grammar, size_t size, tc_constraint** constraint_out,
-                          tc_text* error);
-// One bit for each token that may come next; `words` words of 32 bits, missing ones are 0. Where the grammar is complete,
-// these are the stops.
+// Compiles a grammar in llguidance's Lark syntax. The vocabulary must outlive nothing: what is
+// needed of it is kept.
+int32_t tc_constraint_new(const tc_vocabulary* vocabulary, const char* grammar, size_t size,
+                          tc_constraint** constraint_out, tc_text* error);
+// One bit for each token that may come next; `words` words of 32 bits, missing ones are 0. Where
+// the grammar is complete, these are the stops.
 int32_t tc_constraint_mask(tc_constraint* constraint, uint32_t* mask, size_t words, tc_text* error);
 // The token has come. An error where it was not allowed.
 int32_t tc_constraint_accept(tc_constraint* constraint, uint32_t token, tc_text* error);
