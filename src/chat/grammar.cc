@@ -267,7 +267,8 @@ class NotationGrammar {
   static Result<int> Count(const json& schema, const char* key, int fallback,
                            const std::string& where) {
     if (!schema.contains(key)) return fallback;
-    if (!schema[key].is_number_integer() || schema[key].get<double>() < 0 || schema[key].get<double>() > 100000) {
+    if (!schema[key].is_number_integer() || schema[key].get<double>() < 0 ||
+        schema[key].get<double>() > 100000) {
       return Expected("an integer from 0 to 100000", schema[key].dump(), Cat(where, ".", key));
     }
     return schema[key].get<int>();

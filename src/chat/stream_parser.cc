@@ -8,26 +8,59 @@ namespace facet {
 namespace {
 
 constexpr std::string_view kChannelOpen = "<|channel>", kChannelClose = "<channel|>";
-constexpr std::string_view kCallOpen = "<|tool_call>", kCallClose = "<tool_call|>", kQuote = "<|\"|>";
+constexpr std::string_view kCallOpen = "<|tool_call>", kCallClose = "<tool_call|>",
+                           kQuote = "<|\"|>";
 
 // Control tokens that Feed recognises in text.
-constexpr std::array<std::string_view, 26> kMarkers = {
-    kChannelOpen,  kChannelClose,       kCallOpen,           kCallClose, kQuote,     "<|turn>",   "<turn|>",
-    "<|tool>",     "<tool|>",           "<|tool_response>",  "<tool_response|>",     "<|think|>", "<bos>",
-    "<eos>",       "<pad>",             "<unk>",             "<mask>",   "<|image>", "<|image|>", "<image|>",
-    "<|audio>",    "<|audio|>",         "<audio|>",          "<|video|>", "<|video>", "<video|>"};
+constexpr std::array<std::string_view, 26> kMarkers = {kChannelOpen,
+                                                       kChannelClose,
+                                                       kCallOpen,
+                                                       kCallClose,
+                                                       kQuote,
+                                                       "<|turn>",
+                                                       "<turn|>",
+                                                       "<|tool>",
+                                                       "<tool|>",
+                                                       "<|tool_response>",
+                                                       "<tool_response|>",
+                                                       "<|think|>",
+                                                       "<bos>",
+                                                       "<eos>",
+                                                       "<pad>",
+                                                       "<unk>",
+                                                       "<mask>",
+                                                       "<|image>",
+                                                       "<|image|>",
+                                                       "<image|>",
+                                                       "<|audio>",
+                                                       "<|audio|>",
+                                                       "<audio|>",
+                                                       "<|video|>",
+                                                       "<|video>",
+                                                       "<video|>"};
 
 constexpr size_t kMaxDepth = 128;
 
 void Escape(char c, std::string& json) {
   static constexpr char kHex[] = "0123456789abcdef";
   switch (c) {
-    case '"': json += "\\\""; return;
-    case '\\': json += "\\\\"; return;
-    case '\n': json += "\\n"; return;
-    case '\t': json += "\\t"; return;
-    case '\r': json += "\\r"; return;
-    default: break;
+    case '"':
+      json += "\\\"";
+      return;
+    case '\\':
+      json += "\\\\";
+      return;
+    case '\n':
+      json += "\\n";
+      return;
+    case '\t':
+      json += "\\t";
+      return;
+    case '\r':
+      json += "\\r";
+      return;
+    default:
+      break;
   }
   const auto u = static_cast<unsigned char>(c);
   if (u < 0x20) {
@@ -74,13 +107,15 @@ std::string_view Trim(std::string_view text) {
 
 std::string Scalar(std::string_view bare) {
   const std::string_view text = Trim(bare);
-  if (text == "true" || text == "false" || text == "null" || IsJsonNumber(text)) return std::string(text);
+  if (text == "true" || text == "false" || text == "null" || IsJsonNumber(text))
+    return std::string(text);
   return QuoteJson(text);
 }
 
 }  // namespace
 
-// --- arguments ------------------------------------------------------------------------------------------------------
+// --- arguments
+// ------------------------------------------------------------------------------------------------------
 
 void ArgumentsWriter::Text(std::string_view text, std::string& json) {
   for (const char c : text) {
@@ -220,7 +255,8 @@ void ArgumentsWriter::Char(char c, std::string& json) {
 void ArgumentsWriter::Open(char close, std::string& json) {
   bare_.clear();
   BeginValue(json);
-  if (levels_.size() >= kMaxDepth) {  // deeper than any schema: the value is dropped, the JSON stays whole
+  if (levels_.size() >=
+      kMaxDepth) {  // deeper than any schema: the value is dropped, the JSON stays whole
     json += "null";
     levels_.back().expect = Expect::kNext;
     return;
@@ -262,7 +298,8 @@ void ArgumentsWriter::EndKey(std::string& json) {
 }
 
 void ArgumentsWriter::Pop(char close, std::string& json) {
-  const bool open = std::any_of(levels_.begin(), levels_.end(), [&](const Level& l) { return l.close == close; });
+  const bool open =
+      std::any_of(levels_.begin(), levels_.end(), [&](const Level& l) { return l.close == close; });
   if (!open) return;
   for (bool found = false; !found;) {
     found = levels_.back().close == close;
@@ -275,7 +312,8 @@ void ArgumentsWriter::Close(std::string& json) {
   if (levels_.empty()) return;
   if (string_ == String::kJson) {
     if (escaped_) json += "\\\\";
-    if (!unicode_.empty() && levels_.back().expect != Expect::kKey) json.append("\\\\").append(unicode_);
+    if (!unicode_.empty() && levels_.back().expect != Expect::kKey)
+      json.append("\\\\").append(unicode_);
     if (levels_.back().expect != Expect::kKey) {
       json.push_back('"');
       levels_.back().expect = Expect::kNext;
@@ -285,11 +323,13 @@ void ArgumentsWriter::Close(std::string& json) {
   while (!levels_.empty()) Char(levels_.back().close, json);
 }
 
-// --- stream ---------------------------------------------------------------------------------------------------------
+// --- stream
+// ---------------------------------------------------------------------------------------------------------
 
 StreamParser::StreamParser(bool thinking) : state_(thinking ? State::kThinking : State::kContent) {}
 
-void StreamParser::Emit(OutputEvent::Kind kind, std::string_view text, std::vector<OutputEvent>& out) {
+void StreamParser::Emit(OutputEvent::Kind kind, std::string_view text,
+                        std::vector<OutputEvent>& out) {
   const int call = kind >= OutputEvent::Kind::kCallBegin ? calls_ - 1 : 0;
   const bool joins = kind != OutputEvent::Kind::kCallBegin && kind != OutputEvent::Kind::kCallEnd;
   if (joins && text.empty()) return;
@@ -312,13 +352,15 @@ void StreamParser::Feed(std::string_view text, std::vector<OutputEvent>& out) {
       Plain(plain, out);
       continue;
     }
-    const auto whole = std::find_if(kMarkers.begin(), kMarkers.end(), [&](auto m) { return rest.starts_with(m); });
+    const auto whole =
+        std::find_if(kMarkers.begin(), kMarkers.end(), [&](auto m) { return rest.starts_with(m); });
     if (whole != kMarkers.end()) {
       begin += whole->size();
       Control(*whole, out);
       continue;
     }
-    if (std::any_of(kMarkers.begin(), kMarkers.end(), [&](auto m) { return m.starts_with(rest); })) break;
+    if (std::any_of(kMarkers.begin(), kMarkers.end(), [&](auto m) { return m.starts_with(rest); }))
+      break;
     const std::string one(rest.substr(0, 1));
     ++begin;
     Plain(one, out);
@@ -330,12 +372,17 @@ void StreamParser::Plain(std::string_view text, std::vector<OutputEvent>& out) {
   if (text.empty()) return;
   switch (state_) {
     case State::kContent:
-    case State::kBrokenCall: return Emit(OutputEvent::Kind::kContent, text, out);
+    case State::kBrokenCall:
+      return Emit(OutputEvent::Kind::kContent, text, out);
     case State::kChannel:
-    case State::kThinking: return Thinking(text, out);
-    case State::kCallHead: return CallHead(text, out);
-    case State::kArguments: return Arguments(text, out);
-    case State::kCallTail: return;
+    case State::kThinking:
+      return Thinking(text, out);
+    case State::kCallHead:
+      return CallHead(text, out);
+    case State::kArguments:
+      return Arguments(text, out);
+    case State::kCallTail:
+      return;
   }
 }
 
@@ -382,7 +429,8 @@ void StreamParser::Thinking(std::string_view text, std::vector<OutputEvent>& out
 
 void StreamParser::LeaveThinking(std::vector<OutputEvent>& out) {
   // A channel that was closed within its name: "thought" alone is an empty channel.
-  if (state_ == State::kChannel && head_ != "thought") Emit(OutputEvent::Kind::kReasoning, head_, out);
+  if (state_ == State::kChannel && head_ != "thought")
+    Emit(OutputEvent::Kind::kReasoning, head_, out);
   head_.clear();
   newline_ = false;
   state_ = State::kContent;
@@ -400,8 +448,9 @@ void StreamParser::CallHead(std::string_view text, std::vector<OutputEvent>& out
 void StreamParser::BeginArguments(std::vector<OutputEvent>& out) {
   std::string_view name = Trim(head_);
   if (name.starts_with("call:")) name = Trim(name.substr(5));
-  const bool valid = !name.empty() && name.size() <= 256 &&
-                     std::none_of(name.begin(), name.end(), [](unsigned char c) { return c <= ' '; });
+  const bool valid =
+      !name.empty() && name.size() <= 256 &&
+      std::none_of(name.begin(), name.end(), [](unsigned char c) { return c <= ' '; });
   if (!valid) {
     state_ = State::kBrokenCall;
     Emit(OutputEvent::Kind::kContent, head_, out);
@@ -441,7 +490,8 @@ void StreamParser::Finish(std::vector<OutputEvent>& out) {
   const std::string rest = std::move(pending_);
   pending_.clear();
   Plain(rest, out);
-  if (state_ == State::kChannel && head_ != "thought") Emit(OutputEvent::Kind::kReasoning, head_, out);
+  if (state_ == State::kChannel && head_ != "thought")
+    Emit(OutputEvent::Kind::kReasoning, head_, out);
   if (newline_) Emit(OutputEvent::Kind::kReasoning, "\n", out);
   newline_ = false;
   if (state_ == State::kCallTail) EndCall(out);

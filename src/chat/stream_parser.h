@@ -1,8 +1,10 @@
-// Takes a model's answer apart while it streams: thinking channel, content, and tool calls in Gemma 4's notation,
-//   <|channel>thought\n...\n<channel|>   <|tool_call>call:NAME{key:<|"|>text<|"|>,list:[1,true]}<tool_call|>
-// with the arguments turned into JSON as they arrive. The result does not depend on where the stream is cut, and no control
-// token reaches content, reasoning or (outside of quotes) arguments. Notation: the checkpoint's chat template; function-calling
-// page of the Gemma documentation.
+// Takes a model's answer apart while it streams: thinking channel, content, and tool calls in Gemma
+// 4's notation,
+//   <|channel>thought\n...\n<channel|>
+//   <|tool_call>call:NAME{key:<|"|>text<|"|>,list:[1,true]}<tool_call|>
+// with the arguments turned into JSON as they arrive. The result does not depend on where the
+// stream is cut, and no control token reaches content, reasoning or (outside of quotes) arguments.
+// Notation: the checkpoint's chat template; function-calling page of the Gemma documentation.
 #pragma once
 
 #include <string>
@@ -26,7 +28,8 @@ struct OutputEvent {
   bool operator==(const OutputEvent&) const = default;
 };
 
-// JSON from the arguments of a call, character by character. Quoted text is escaped, bare words become strings.
+// JSON from the arguments of a call, character by character. Quoted text is escaped, bare words
+// become strings.
 class ArgumentsWriter {
  public:
   // Begins inside the outermost brace. Appends the JSON to `json`.
@@ -75,7 +78,8 @@ class StreamParser {
   void Control(std::string_view token, std::vector<OutputEvent>& out);
   // Text of ordinary tokens: what looks like a control token in it is text.
   void Plain(std::string_view text, std::vector<OutputEvent>& out);
-  // The stream has ended. A call that was cut off stays cut off: its arguments are not completed by guesses.
+  // The stream has ended. A call that was cut off stays cut off: its arguments are not completed by
+  // guesses.
   void Finish(std::vector<OutputEvent>& out);
 
   bool thinking() const { return state_ == State::kChannel || state_ == State::kThinking; }
@@ -96,8 +100,8 @@ class StreamParser {
   void BeginArguments(std::vector<OutputEvent>& out);
 
   State state_ = State::kContent;
-  std::string pending_;  // the beginning of what may become a control token
-  std::string head_;     // channel name, or call head
+  std::string pending_;   // the beginning of what may become a control token
+  std::string head_;      // channel name, or call head
   bool newline_ = false;  // held back: it belongs to <channel|> when that follows
   ArgumentsWriter arguments_;
   int calls_ = 0, complete_ = 0;

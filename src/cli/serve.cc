@@ -15,7 +15,6 @@
 namespace facet::cli {
 namespace {
 
-
 struct ServeFlags {
   std::vector<std::string> models, names, keys, key_files;
   std::string mmproj, vocabulary;
@@ -27,13 +26,15 @@ struct ServeFlags {
 
 Result<void> AddModels(ServeFlags& flags) {
   if (flags.models.empty()) return Error{"MODEL: name at least one model to serve"};
-  if (flags.names.size() > flags.models.size()) return Error{"--served-model-name: more names than models"};
+  if (flags.names.size() > flags.models.size())
+    return Error{"--served-model-name: more names than models"};
   for (size_t i = 0; i < flags.models.size(); ++i) {
     FACET_ASSIGN(serve::ModelSpec spec, ResolveSpec(flags.models[i]));
     if (i < flags.names.size()) spec.id = flags.names[i];
     if (i == 0 && !flags.mmproj.empty()) spec.files.mmproj = flags.mmproj;
     for (const serve::ModelSpec& other : flags.options.models) {
-      if (other.id == spec.id) return Error{Cat("two models are called ", spec.id, ": use --served-model-name")};
+      if (other.id == spec.id)
+        return Error{Cat("two models are called ", spec.id, ": use --served-model-name")};
     }
     flags.options.models.push_back(std::move(spec));
   }
@@ -44,7 +45,8 @@ Result<void> AddKeys(ServeFlags& flags) {
   serve::KeyRing& ring = flags.options.http.access.keys;
   for (const std::string& key : flags.keys) FACET_TRY(ring.Add(key));
   for (const std::string& file : flags.key_files) FACET_TRY(ring.AddFile(file));
-  if (const char* key = std::getenv("FACET_API_KEY"); key != nullptr && *key != '\0') FACET_TRY(ring.Add(key));
+  if (const char* key = std::getenv("FACET_API_KEY"); key != nullptr && *key != '\0')
+    FACET_TRY(ring.Add(key));
   return Ok();
 }
 
@@ -54,7 +56,8 @@ Result<void> ReadPort(bool given, uint16_t& port) {
   if (given || text == nullptr || *text == '\0') return Ok();
   const std::string_view value(text);
   const auto [end, code] = std::from_chars(value.data(), value.data() + value.size(), port);
-  if (code != std::errc() || end != value.data() + value.size()) return Expected("a port from 0 to 65535", value, "$PORT");
+  if (code != std::errc() || end != value.data() + value.size())
+    return Expected("a port from 0 to 65535", value, "$PORT");
   return Ok();
 }
 
@@ -73,9 +76,11 @@ Result<void> Serve(ServeFlags& flags, bool port_given) {
   const std::string address = o.http.address;
   FACET_ASSIGN(const auto server, serve::Server::Create(std::move(o)));
   const bool six = address.find(':') != std::string::npos;
-  const std::string url = Cat("http://", six ? "[" : "", address, six ? "]" : "", ":", server->port(), "/v1");
+  const std::string url =
+      Cat("http://", six ? "[" : "", address, six ? "]" : "", ":", server->port(), "/v1");
   spdlog::info("{}", url);
-  const ServerNote note({getpid(), url, server->models().ids(), static_cast<int64_t>(std::time(nullptr))});
+  const ServerNote note(
+      {getpid(), url, server->models().ids(), static_cast<int64_t>(std::time(nullptr))});
   return server->Run();
 }
 
@@ -86,36 +91,57 @@ void AddServe(CLI::App& app, int& exit_code) {
   serve::ServerOptions& o = flags->options;
   CLI::App* command = app.add_subcommand("serve", "Serve models through the OpenAI API");
   command->add_option("MODEL", flags->models, "A name, a folder, a GGUF, or script:FILE");
-  command->add_option("--served-model-name,--alias", flags->names, "Names for the models, in their order");
+  command->add_option("--served-model-name,--alias", flags->names,
+                      "Names for the models, in their order");
   command->add_option("--host", o.http.address, "IP address to listen on")->capture_default_str();
-  auto* port = command->add_option("-p,--port", o.http.port, "Port ($PORT where not given; 0: any)")->capture_default_str();
-  command->add_option("--api-key", flags->keys, "Ask for this key (or sha256:DIGEST; $FACET_API_KEY too)");
+  auto* port = command->add_option("-p,--port", o.http.port, "Port ($PORT where not given; 0: any)")
+                   ->capture_default_str();
+  command->add_option("--api-key", flags->keys,
+                      "Ask for this key (or sha256:DIGEST; $FACET_API_KEY too)");
   command->add_option("--api-key-file", flags->key_files, "File with one key or digest a line");
-  command->add_option("--cors-origin,--cors-origins", o.http.access.origins, "Origin of web pages that may call");
-  command->add_option("--allowed-host", o.http.access.hosts, "Host name under which clients may call");
-  command->add_option("-c,--ctx,--ctx-size,--max-model-len", o.model.context, "Context in tokens (0: the model's)")
+  command->add_option("--cors-origin,--cors-origins", o.http.access.origins,
+                      "Origin of web pages that may call");
+  command->add_option("--allowed-host", o.http.access.hosts,
+                      "Host name under which clients may call");
+  command
+      ->add_option("-c,--ctx,--ctx-size,--max-model-len", o.model.context,
+                   "Context in tokens (0: the model's)")
       ->check(CLI::Range(0, 1 << 24));
-  command->add_option("-t,--threads", o.model.threads, "Threads (0: all cores)")->check(CLI::Range(0, 1024));
+  command->add_option("-t,--threads", o.model.threads, "Threads (0: all cores)")
+      ->check(CLI::Range(0, 1024));
   command->add_option("--cache-mb", flags->cache_mb, "MiB for keys, values and prefixes")
-      ->check(CLI::Range(1, 1 << 24))->capture_default_str();
-  command->add_option("--max-sequences", o.model.engine.max_sequences, "Requests that run at the same time")
-      ->check(CLI::Range(1, 1024))->capture_default_str();
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  command
+      ->add_option("--max-sequences", o.model.engine.max_sequences,
+                   "Requests that run at the same time")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   command->add_option("--max-queue", o.model.engine.max_queue, "Requests that may wait")
-      ->check(CLI::Range(0, 1 << 20))->capture_default_str();
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
   command->add_option("--mmproj", flags->mmproj, "Projector GGUF of the first model");
   command->add_option("--vocab", flags->vocabulary, "Vocabulary of scripted models");
-  command->add_option("--max-body-mb", flags->body_mb, "MiB of a request")->check(CLI::Range(1, 4096))->capture_default_str();
-  command->add_option("--keepalive-seconds", flags->keepalive, "Between comments while a prompt is read")
-      ->check(CLI::Range(0.05, 3600.0))->capture_default_str();
+  command->add_option("--max-body-mb", flags->body_mb, "MiB of a request")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command
+      ->add_option("--keepalive-seconds", flags->keepalive,
+                   "Between comments while a prompt is read")
+      ->check(CLI::Range(0.05, 3600.0))
+      ->capture_default_str();
   command->add_option("--drain-seconds", flags->drain, "For running requests after SIGTERM")
-      ->check(CLI::Range(0.0, 86400.0))->capture_default_str();
-  command->add_flag("--no-prefix-cache", flags->no_prefix_cache, "Read every prompt from its beginning");
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
+  command->add_flag("--no-prefix-cache", flags->no_prefix_cache,
+                    "Read every prompt from its beginning");
   command->footer(
       "Examples:\n"
       "  facet serve gemma4-12b\n"
       "  facet serve gemma4-12b ./small.gguf --alias gemma,small --ctx 32768\n"
       "  facet serve gemma4-12b --host 0.0.0.0 --api-key-file keys\n"
-      "Clients: base URL http://127.0.0.1:9379/v1, any key where none is asked for. SIGTERM drains.");
+      "Clients: base URL http://127.0.0.1:9379/v1, any key where none is asked for. SIGTERM "
+      "drains.");
   command->callback([flags, port, &exit_code] {
     const auto served = Serve(*flags, port->count() > 0);
     if (served) return;

@@ -17,7 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// $XDG_RUNTIME_DIR/facet, or a folder of this user's own in the temporary folder. Empty where neither can be trusted.
+// $XDG_RUNTIME_DIR/facet, or a folder of this user's own in the temporary folder. Empty where
+// neither can be trusted.
 fs::path Folder() {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   const fs::path folder = runtime != nullptr && *runtime != '\0'
@@ -25,12 +26,14 @@ fs::path Folder() {
                               : fs::temp_directory_path() / Cat("facet-", getuid());
   std::error_code code;
   if (!fs::exists(folder, code) && mkdir(folder.c_str(), 0700) != 0) return {};
-  struct stat info{};
-  if (lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != getuid()) return {};
+  struct stat info {};
+  if (lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != getuid())
+    return {};
   return folder;
 }
 
-// When the process began, in the kernel's ticks: a number that is used again begins at another time.
+// When the process began, in the kernel's ticks: a number that is used again begins at another
+// time.
 std::string StartTime(pid_t pid) {
   std::ifstream in(Cat("/proc/", pid, "/stat"));
   std::string text((std::istreambuf_iterator<char>(in)), {});
@@ -49,9 +52,13 @@ ServerNote::ServerNote(const RunningServer& server) {
   const fs::path folder = Folder();
   if (folder.empty()) return;
   path_ = folder / Cat("serve-", server.pid, ".json");
-  const nlohmann::json note = {{"pid", server.pid}, {"url", server.url}, {"models", server.models},
-                               {"started", server.started}, {"start_time", StartTime(server.pid)}};
-  if (!WriteFile(path_, note.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))) path_.clear();
+  const nlohmann::json note = {{"pid", server.pid},
+                               {"url", server.url},
+                               {"models", server.models},
+                               {"started", server.started},
+                               {"start_time", StartTime(server.pid)}};
+  if (!WriteFile(path_, note.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)))
+    path_.clear();
 }
 
 ServerNote::~ServerNote() {
@@ -69,7 +76,8 @@ std::vector<RunningServer> RunningServers() {
     RunningServer server;
     try {
       server = {note.at("pid").get<pid_t>(), note.at("url"), note.at("models"), note.at("started")};
-      if (server.pid > 1 && kill(server.pid, 0) == 0 && StartTime(server.pid) == note.at("start_time")) {
+      if (server.pid > 1 && kill(server.pid, 0) == 0 &&
+          StartTime(server.pid) == note.at("start_time")) {
         out.push_back(std::move(server));
         continue;
       }
@@ -77,7 +85,8 @@ std::vector<RunningServer> RunningServers() {
     }
     fs::remove(entry.path(), code);
   }
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.started < b.started; });
+  std::sort(out.begin(), out.end(),
+            [](const auto& a, const auto& b) { return a.started < b.started; });
   return out;
 }
 

@@ -1,4 +1,5 @@
-// Servers that run on this machine for this user: each leaves a note while it runs, for `facet ps` and `facet stop`.
+// Servers that run on this machine for this user: each leaves a note while it runs, for `facet ps`
+// and `facet stop`.
 #pragma once
 
 #include <sys/types.h>

@@ -7,7 +7,8 @@ namespace {
 
 class Answer : public GenerationListener {
  public:
-  Answer(std::shared_ptr<const Tokenizer> tokenizer, AnswerOptions options, std::shared_ptr<AnswerSink> sink)
+  Answer(std::shared_ptr<const Tokenizer> tokenizer, AnswerOptions options,
+         std::shared_ptr<AnswerSink> sink)
       : tokenizer_(std::move(tokenizer)),
         options_(std::move(options)),
         sink_(std::move(sink)),
@@ -15,7 +16,9 @@ class Answer : public GenerationListener {
         parser_(options_.thinking),
         stops_(options_.stop) {}
 
-  void OnProgress(const GenerationStats& so_far, int processed) override { sink_->OnProgress(so_far, processed); }
+  void OnProgress(const GenerationStats& so_far, int processed) override {
+    sink_->OnProgress(so_far, processed);
+  }
   bool Ready() const override { return sink_->Ready(); }
 
   Decision OnToken(const Sampled& token) override {
@@ -32,13 +35,15 @@ class Answer : public GenerationListener {
     if (options_.one_call && parser_.complete_calls() > 0) decision.stop = true;
     const bool thinking = was_thinking || parser_.thinking();
     if (thinking) ++reasoning_tokens_;
-    if (options_.thinking_budget && parser_.thinking() && reasoning_tokens_ >= *options_.thinking_budget && !closing_) {
+    if (options_.thinking_budget && parser_.thinking() &&
+        reasoning_tokens_ >= *options_.thinking_budget && !closing_) {
       closing_ = true;
       decision.force = tokenizer_->Encode("\n<channel|>");
     }
-    const AnswerToken info{.text = std::string(tokenizer_->Piece(token.id)),
-                           .sampled = token,
-                           .content = !thinking && !parser_.in_call() && !tokenizer_->IsSpecial(token.id)};
+    const AnswerToken info{
+        .text = std::string(tokenizer_->Piece(token.id)),
+        .sampled = token,
+        .content = !thinking && !parser_.in_call() && !tokenizer_->IsSpecial(token.id)};
     sink_->OnEvents(std::move(events), &info);
     return decision;
   }
@@ -53,16 +58,24 @@ class Answer : public GenerationListener {
       if (!stops_.stopped()) Append(stops_.Finish(), events);
       if (!events.empty()) sink_->OnEvents(std::move(events), nullptr);
     }
-    AnswerEnd end{.reason = AnswerEnd::Reason::kStop, .error = outcome.error, .stats = outcome.stats,
+    AnswerEnd end{.reason = AnswerEnd::Reason::kStop,
+                  .error = outcome.error,
+                  .stats = outcome.stats,
                   .reasoning_tokens = reasoning_tokens_};
     switch (outcome.reason) {
       case Outcome::Reason::kStop:
       case Outcome::Reason::kListener:
         if (parser_.calls() > 0) end.reason = AnswerEnd::Reason::kToolCalls;
         break;
-      case Outcome::Reason::kLength: end.reason = AnswerEnd::Reason::kLength; break;
-      case Outcome::Reason::kCancelled: end.reason = AnswerEnd::Reason::kCancelled; break;
-      case Outcome::Reason::kError: end.reason = AnswerEnd::Reason::kError; break;
+      case Outcome::Reason::kLength:
+        end.reason = AnswerEnd::Reason::kLength;
+        break;
+      case Outcome::Reason::kCancelled:
+        end.reason = AnswerEnd::Reason::kCancelled;
+        break;
+      case Outcome::Reason::kError:
+        end.reason = AnswerEnd::Reason::kError;
+        break;
     }
     sink_->OnEnd(end);
   }
@@ -102,7 +115,8 @@ class Answer : public GenerationListener {
 
 }  // namespace
 
-std::shared_ptr<GenerationListener> MakeAnswer(std::shared_ptr<const Tokenizer> tokenizer, AnswerOptions options,
+std::shared_ptr<GenerationListener> MakeAnswer(std::shared_ptr<const Tokenizer> tokenizer,
+                                               AnswerOptions options,
                                                std::shared_ptr<AnswerSink> sink) {
   return std::make_shared<Answer>(std::move(tokenizer), std::move(options), std::move(sink));
 }

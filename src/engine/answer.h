@@ -1,5 +1,6 @@
-// From tokens to what a client reads: text that never splits a character, thinking and tool calls taken apart, stop strings,
-// a budget for thinking. Sits between the engine and an API or a terminal.
+// From tokens to what a client reads: text that never splits a character, thinking and tool calls
+// taken apart, stop strings, a budget for thinking. Sits between the engine and an API or a
+// terminal.
 #pragma once
 
 #include <memory>
@@ -13,11 +14,11 @@
 namespace facet {
 
 struct AnswerOptions {
-  bool chat = true;                // false: plain text, control tokens dropped, nothing taken apart
-  bool thinking = false;           // the prompt ends inside an open thinking channel
+  bool chat = true;       // false: plain text, control tokens dropped, nothing taken apart
+  bool thinking = false;  // the prompt ends inside an open thinking channel
   std::optional<int> thinking_budget;  // tokens; then the channel is closed
-  bool one_call = false;           // the answer ends with its first tool call
-  std::vector<std::string> stop;   // end the answer, and are not part of it
+  bool one_call = false;               // the answer ends with its first tool call
+  std::vector<std::string> stop;       // end the answer, and are not part of it
 };
 
 // One token of the answer with its log-probability.
@@ -45,7 +46,8 @@ class AnswerSink {
   virtual bool Ready() const { return true; }
 };
 
-std::shared_ptr<GenerationListener> MakeAnswer(std::shared_ptr<const Tokenizer> tokenizer, AnswerOptions options,
+std::shared_ptr<GenerationListener> MakeAnswer(std::shared_ptr<const Tokenizer> tokenizer,
+                                               AnswerOptions options,
                                                std::shared_ptr<AnswerSink> sink);
 
 }  // namespace facet

@@ -18,7 +18,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double Milliseconds(Clock::duration time) { return std::chrono::duration<double, std::milli>(time).count(); }
+double Milliseconds(Clock::duration time) {
+  return std::chrono::duration<double, std::milli>(time).count();
+}
 
 // Forbids what has no bit.
 void Mask(std::span<const uint32_t> allowed, std::span<float> logits) {
@@ -42,7 +44,8 @@ void Report(std::span<const float> logits, int top, Sampled& token) {
   std::partial_sort(ids.begin(), ids.begin() + n, ids.end(), [&](TokenId a, TokenId b) {
     return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
   });
-  for (size_t i = 0; i < n; ++i) token.top.emplace_back(ids[i], static_cast<float>(logits[ids[i]] - total));
+  for (size_t i = 0; i < n; ++i)
+    token.top.emplace_back(ids[i], static_cast<float>(logits[ids[i]] - total));
 }
 
 // Above this share of the cache's budget, snapshots make room.
@@ -50,7 +53,8 @@ constexpr double kHighWater = 0.95, kLowWater = 0.90;
 
 }  // namespace
 
-// A request from its arrival to its end. `tokens` are prompt and answer; the first `computed` are in the state.
+// A request from its arrival to its end. `tokens` are prompt and answer; the first `computed` are
+// in the state.
 struct Engine::Sequence {
   RequestId id = 0;
   GenerationRequest request;
@@ -80,7 +84,8 @@ struct Engine::Sequence {
   Media media() const { return request.prompt->items; }
   bool InPicture(int length) const {
     return std::any_of(media().begin(), media().end(), [&](const auto& item) {
-      return item->kind != SoftItem::Kind::kAudio && item->begin < length && length < item->begin + item->count;
+      return item->kind != SoftItem::Kind::kAudio && item->begin < length &&
+             length < item->begin + item->count;
     });
   }
 };
@@ -140,13 +145,14 @@ class Engine::Scheduler {
   std::map<std::string, uint64_t> served_;  // tokens computed for each tenant, for fairness
   EngineStats stats_;
   Buffer logits_;
-  double rows_per_ms_ = 0;  // measured speed of prefill
-  int chunk_ = options_.chunk;    // prompt tokens in a step; smaller while the cache is short of room
-  bool crowded_ = false;          // a sequence gave way: nobody starts before another one has ended
+  double rows_per_ms_ = 0;      // measured speed of prefill
+  int chunk_ = options_.chunk;  // prompt tokens in a step; smaller while the cache is short of room
+  bool crowded_ = false;        // a sequence gave way: nobody starts before another one has ended
   std::thread thread_;
 };
 
-// --- the loop -------------------------------------------------------------------------------------------------------
+// --- the loop
+// -------------------------------------------------------------------------------------------------------
 
 void Engine::Scheduler::Run() {
   while (Collect()) {
@@ -172,8 +178,8 @@ void Engine::Scheduler::Run() {
 bool Engine::Scheduler::Collect() {
   std::unique_lock lock(inbox_.mutex);
   inbox_.changed.wait(lock, [&] {
-    return inbox_.stop || !inbox_.submitted.empty() || !inbox_.cancelled.empty() || !running_.empty() ||
-           !waiting_.empty();
+    return inbox_.stop || !inbox_.submitted.empty() || !inbox_.cancelled.empty() ||
+           !running_.empty() || !waiting_.empty();
   });
   for (auto& sequence : inbox_.submitted) waiting_.push_back(std::move(sequence));
   inbox_.submitted.clear();
@@ -206,17 +212,21 @@ void Engine::Scheduler::Publish() {
   inbox_.stats = stats_;
 }
 
-// --- admission ------------------------------------------------------------------------------------------------------
+// --- admission
+// ------------------------------------------------------------------------------------------------------
 
-// A running sequence is just computing a long prefix of this one: wait for it instead of computing it twice.
+// A running sequence is just computing a long prefix of this one: wait for it instead of computing
+// it twice.
 bool Engine::Scheduler::WorthWaiting(const Sequence& candidate) const {
   if (!options_.prefix_cache || !candidate.request.use_cache) return false;
   for (const auto& s : running_) {
     if (s->request.scope != candidate.request.scope || !s->request.use_cache || s->done) continue;
-    const auto differ = std::mismatch(s->keys.begin(), s->keys.end(), candidate.keys.begin(), candidate.keys.end());
+    const auto differ =
+        std::mismatch(s->keys.begin(), s->keys.end(), candidate.keys.begin(), candidate.keys.end());
     const int common = static_cast<int>(differ.first - s->keys.begin());
     const int reachable = std::min(common, s->prompt());
-    if (s->computed() < reachable && reachable - s->computed() >= options_.snapshot_spacing) return true;
+    if (s->computed() < reachable && reachable - s->computed() >= options_.snapshot_spacing)
+      return true;
   }
   return false;
 }
@@ -226,7 +236,8 @@ std::unique_ptr<Engine::Sequence> Engine::Scheduler::NextWaiting() {
   auto best = waiting_.end();
   for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
     if ((*it)->cancelled || WorthWaiting(**it)) continue;
-    if (best == waiting_.end() || served_[(*it)->request.tenant] < served_[(*best)->request.tenant]) best = it;
+    if (best == waiting_.end() || served_[(*it)->request.tenant] < served_[(*best)->request.tenant])
+      best = it;
   }
   if (best == waiting_.end()) return nullptr;
   std::unique_ptr<Sequence> next = std::move(*best);
@@ -247,7 +258,8 @@ void Engine::Scheduler::Admit() {
 void Engine::Scheduler::Start(Sequence& s) {
   const bool again = s.stats.prompt > 0;  // it ran before and was preempted
   if (options_.prefix_cache && s.request.use_cache) {
-    auto hit = cache_.Find(s.request.scope, s.keys, s.size() - 1, [&](int length) { return !s.InPicture(length); });
+    auto hit = cache_.Find(s.request.scope, s.keys, s.size() - 1,
+                           [&](int length) { return !s.InPicture(length); });
     s.state = std::move(hit.state);
     if (!again) s.stats.cached = hit.length;
   }
@@ -271,11 +283,13 @@ void Engine::Scheduler::Start(Sequence& s) {
   if (served_.size() > 4096) served_.clear();
 }
 
-// --- one step -------------------------------------------------------------------------------------------------------
+// --- one step
+// -------------------------------------------------------------------------------------------------------
 
 int Engine::Scheduler::PrefillLimit(bool decodes) const {
   if (!decodes || rows_per_ms_ <= 0) return chunk_;
-  return std::clamp(static_cast<int>(rows_per_ms_ * options_.step_ms), std::min(32, chunk_), chunk_);
+  return std::clamp(static_cast<int>(rows_per_ms_ * options_.step_ms), std::min(32, chunk_),
+                    chunk_);
 }
 
 // Every sequence that can go on: all decodes, and prompts that share the step's tokens evenly.
@@ -304,7 +318,8 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
   if (executor_.cache_budget() > 0) {
     const auto budget = static_cast<double>(executor_.cache_budget());
     if (static_cast<double>(executor_.cache_bytes()) > kHighWater * budget) {
-      while (static_cast<double>(executor_.cache_bytes()) > kLowWater * budget && cache_.EvictOne()) ++stats_.evictions;
+      while (static_cast<double>(executor_.cache_bytes()) > kLowWater * budget && cache_.EvictOne())
+        ++stats_.evictions;
     }
   }
   std::vector<Piece> pieces;
@@ -341,8 +356,8 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
   }
 }
 
-// The cache is full: snapshots go first, then steps become smaller, then the sequence that came last gives way. False where
-// nothing helps.
+// The cache is full: snapshots go first, then steps become smaller, then the sequence that came
+// last gives way. False where nothing helps.
 bool Engine::Scheduler::MakeRoom(int prefilled) {
   const size_t before = executor_.cache_bytes();
   while (executor_.cache_bytes() >= before && cache_.EvictOne()) ++stats_.evictions;
@@ -365,7 +380,8 @@ bool Engine::Scheduler::MakeRoom(int prefilled) {
 void Engine::Scheduler::Preempt(Sequence& s) {
   ++stats_.preemptions;
   crowded_ = true;
-  const auto it = std::find_if(running_.begin(), running_.end(), [&](const auto& p) { return p.get() == &s; });
+  const auto it =
+      std::find_if(running_.begin(), running_.end(), [&](const auto& p) { return p.get() == &s; });
   s.state.reset();
   waiting_.push_front(std::move(*it));
   running_.erase(it);
@@ -390,7 +406,8 @@ void Engine::Scheduler::Advance(Sequence& s, int rows) {
       behind_picture = true;
     }
     s.state->Commit(to - from);
-    const bool anchored = std::binary_search(anchors.begin(), anchors.end(), to) || to == s.prompt();
+    const bool anchored =
+        std::binary_search(anchors.begin(), anchors.end(), to) || to == s.prompt();
     if (anchored || behind_picture || to % spacing == 0) Snapshot(s, anchored || behind_picture);
   }
 }
@@ -437,7 +454,8 @@ void Engine::Scheduler::Emit(Sequence& s, std::span<float> logits) {
   ++s.stats.generated;
   ++stats_.generated_tokens;
   const auto& stops = s.request.stop_tokens;
-  if (std::find(stops.begin(), stops.end(), id) != stops.end()) return Finish(s, Outcome::Reason::kStop);
+  if (std::find(stops.begin(), stops.end(), id) != stops.end())
+    return Finish(s, Outcome::Reason::kStop);
   s.sampler.Accept(id);
   s.tokens.push_back(id);
   s.keys.push_back(static_cast<CacheKey>(id));
@@ -451,7 +469,8 @@ void Engine::Scheduler::Finish(Sequence& s, Outcome::Reason reason, Error error)
   if (s.done) return;
   s.done = true;
   // The next turn's prompt holds this answer.
-  if (s.state && (reason == Outcome::Reason::kStop || reason == Outcome::Reason::kListener)) Snapshot(s, true);
+  if (s.state && (reason == Outcome::Reason::kStop || reason == Outcome::Reason::kListener))
+    Snapshot(s, true);
   s.state.reset();
   const auto now = Clock::now();
   if (s.stats.generated > 0) {
@@ -461,10 +480,18 @@ void Engine::Scheduler::Finish(Sequence& s, Outcome::Reason reason, Error error)
   stats_.whole.Add(Milliseconds(now - s.arrived) / 1000);
   switch (reason) {
     case Outcome::Reason::kStop:
-    case Outcome::Reason::kListener: ++stats_.finished_stop; break;
-    case Outcome::Reason::kLength: ++stats_.finished_length; break;
-    case Outcome::Reason::kCancelled: ++stats_.finished_cancelled; break;
-    case Outcome::Reason::kError: ++stats_.finished_error; break;
+    case Outcome::Reason::kListener:
+      ++stats_.finished_stop;
+      break;
+    case Outcome::Reason::kLength:
+      ++stats_.finished_length;
+      break;
+    case Outcome::Reason::kCancelled:
+      ++stats_.finished_cancelled;
+      break;
+    case Outcome::Reason::kError:
+      ++stats_.finished_error;
+      break;
   }
   {
     const std::lock_guard lock(inbox_.mutex);
@@ -473,7 +500,8 @@ void Engine::Scheduler::Finish(Sequence& s, Outcome::Reason reason, Error error)
   s.listener->OnDone({reason, std::move(error), s.stats});
 }
 
-// --- the engine's face ----------------------------------------------------------------------------------------------
+// --- the engine's face
+// ----------------------------------------------------------------------------------------------
 
 Engine::Engine(std::unique_ptr<Executor> executor, EngineOptions options)
     : executor_(std::move(executor)),
@@ -481,13 +509,17 @@ Engine::Engine(std::unique_ptr<Executor> executor, EngineOptions options)
       inbox_(std::make_unique<Inbox>()),
       scheduler_(std::make_unique<Scheduler>(*executor_, options_, *inbox_)) {}
 
-Engine::~Engine() { Stop(); }
+Engine::~Engine() {
+  Stop();
+}
 
-Result<Engine::RequestId> Engine::Submit(GenerationRequest request, std::shared_ptr<GenerationListener> listener) {
+Result<Engine::RequestId> Engine::Submit(GenerationRequest request,
+                                         std::shared_ptr<GenerationListener> listener) {
   const int prompt = static_cast<int>(request.prompt->ids.size());
   if (prompt == 0) return Error{"the prompt is empty"};
   if (prompt >= context()) {
-    return Error{Cat("the prompt has ", prompt, " tokens; the context holds ", context()), ErrorKind::kInvalid};
+    return Error{Cat("the prompt has ", prompt, " tokens; the context holds ", context()),
+                 ErrorKind::kInvalid};
   }
   const int room = context() - prompt;
   const int limit = prompt + std::clamp(request.max_tokens, 1, room);
@@ -498,7 +530,8 @@ Result<Engine::RequestId> Engine::Submit(GenerationRequest request, std::shared_
   const std::lock_guard lock(inbox_->mutex);
   if (inbox_->stop) return Error{"the server is stopping", ErrorKind::kResource};
   if (inbox_->accepted >= options_.max_sequences + options_.max_queue) {
-    return Error{Cat("the queue is full: ", inbox_->accepted, " requests run or wait"), ErrorKind::kResource};
+    return Error{Cat("the queue is full: ", inbox_->accepted, " requests run or wait"),
+                 ErrorKind::kResource};
   }
   ++inbox_->accepted;
   const RequestId id = inbox_->next_id++;

@@ -1,5 +1,6 @@
-// Serves many generations at once: one thread that batches prefill chunks and decodes of all sequences into one step, with a
-// prefix cache in front. Requests come in and tokens go out through listeners; nothing here knows text or HTTP.
+// Serves many generations at once: one thread that batches prefill chunks and decodes of all
+// sequences into one step, with a prefix cache in front. Requests come in and tokens go out through
+// listeners; nothing here knows text or HTTP.
 #pragma once
 
 #include <atomic>
@@ -16,7 +17,8 @@
 
 namespace facet {
 
-// A token that was chosen, and (where asked for) the likeliest ones in the model's own distribution, best first.
+// A token that was chosen, and (where asked for) the likeliest ones in the model's own
+// distribution, best first.
 struct Sampled {
   TokenId id = 0;
   float logprob = 0;
@@ -34,14 +36,15 @@ class TokenConstraint {
 
 struct GenerationRequest {
   std::shared_ptr<const Prompt> prompt;
-  // Lengths at which a later prompt is likely to part from this one: behind system and tools, before the generation prompt.
+  // Lengths at which a later prompt is likely to part from this one: behind system and tools,
+  // before the generation prompt.
   std::vector<int> anchors;
   SamplingParams sampling;
-  int top_logprobs = -1;            // -1: none
-  int max_tokens = 0;               // at least 1; clamped to what the context leaves
-  std::vector<TokenId> stop_tokens; // end the answer, and are not part of it
-  std::string tenant;               // for fairness
-  std::string scope;                // of the prefix cache: tenant, salt, adapter
+  int top_logprobs = -1;             // -1: none
+  int max_tokens = 0;                // at least 1; clamped to what the context leaves
+  std::vector<TokenId> stop_tokens;  // end the answer, and are not part of it
+  std::string tenant;                // for fairness
+  std::string scope;                 // of the prefix cache: tenant, salt, adapter
   bool use_cache = true;
   std::unique_ptr<TokenConstraint> constraint;
 };
@@ -76,10 +79,11 @@ class GenerationListener {
 };
 
 struct EngineOptions {
-  int max_sequences = 16;     // that run at the same time
-  int max_queue = 256;        // requests that wait
-  int chunk = 512;            // prompt tokens in a step, of all sequences together
-  double step_ms = 200;       // with decodes in the step: prompt tokens are cut so that it takes about so long
+  int max_sequences = 16;  // that run at the same time
+  int max_queue = 256;     // requests that wait
+  int chunk = 512;         // prompt tokens in a step, of all sequences together
+  double step_ms =
+      200;  // with decodes in the step: prompt tokens are cut so that it takes about so long
   bool prefix_cache = true;
   int snapshot_spacing = 64;  // a request that branches computes at most so many known tokens again
 };
@@ -91,8 +95,9 @@ class Engine {
   Engine(std::unique_ptr<Executor> executor, EngineOptions options = {});
   ~Engine();
 
-  // Errors: kResource when the queue is full or the engine stops, kInvalid for a prompt that is empty or leaves no room in the
-  // context. OnDone is called once for each request that was accepted.
+  // Errors: kResource when the queue is full or the engine stops, kInvalid for a prompt that is
+  // empty or leaves no room in the context. OnDone is called once for each request that was
+  // accepted.
   Result<RequestId> Submit(GenerationRequest request, std::shared_ptr<GenerationListener> listener);
   // The sequence is gone after the step that is running.
   void Cancel(RequestId id);

@@ -1,6 +1,6 @@
-// What the scheduler needs of a model: sequences that grow by steps, copies of them that cost nothing, and logits. The real
-// model stands behind it (model_executor.h), or a script (scripted_executor.h). Everything here is called from the engine's one
-// thread.
+// What the scheduler needs of a model: sequences that grow by steps, copies of them that cost
+// nothing, and logits. The real model stands behind it (model_executor.h), or a script
+// (scripted_executor.h). Everything here is called from the engine's one thread.
 #pragma once
 
 #include <cstdint>
@@ -25,15 +25,16 @@ class SequenceState {
   virtual void Commit(int rows) = 0;
 };
 
-// Pictures, film frames and sounds of a prompt, sorted by begin. Their rows are filled when they are needed first.
+// Pictures, film frames and sounds of a prompt, sorted by begin. Their rows are filled when they
+// are needed first.
 using Media = std::span<const std::shared_ptr<SoftItem>>;
 
 // New tokens of one sequence in one step.
 struct Piece {
   SequenceState* state = nullptr;
-  std::span<const TokenId> tokens;     // at positions state->length() and on
-  Media media;                         // of the whole prompt
-  bool output = false;                 // logits after the last token are wanted
+  std::span<const TokenId> tokens;  // at positions state->length() and on
+  Media media;                      // of the whole prompt
+  bool output = false;              // logits after the last token are wanted
 };
 
 class Executor {
@@ -45,8 +46,8 @@ class Executor {
   virtual std::unique_ptr<SequenceState> Create() = 0;
   // A generation begins on this state (which holds a cached prefix of the prompt or nothing).
   virtual void Begin(SequenceState&, std::span<const TokenId> /*prompt*/) {}
-  // Computes all pieces in one batch. Logits: one row for each piece with output, in order. The caller commits.
-  // kResource: the cache is full and no sequence has changed.
+  // Computes all pieces in one batch. Logits: one row for each piece with output, in order. The
+  // caller commits. kResource: the cache is full and no sequence has changed.
   virtual Result<void> Step(std::span<const Piece> pieces, Buffer& logits) = 0;
   // Tokens to take next, at most `limit`, where no picture is cut.
   virtual int PieceLength(Media media, int begin, int total, int limit) const = 0;
@@ -55,7 +56,8 @@ class Executor {
   virtual size_t cache_budget() const = 0;  // 0: none
 };
 
-// At most `limit` tokens from `begin`, ending before a picture that would be cut, or behind it where it comes first.
+// At most `limit` tokens from `begin`, ending before a picture that would be cut, or behind it
+// where it comes first.
 int UncutLength(Media media, int begin, int total, int limit);
 
 }  // namespace facet

@@ -15,7 +15,9 @@ class ModelExecutor : public Executor {
 
   int context() const override { return context_; }
   int vocab() const override { return model_.config().text.vocab; }
-  std::unique_ptr<SequenceState> Create() override { return std::make_unique<PagedState>(model_.cache()); }
+  std::unique_ptr<SequenceState> Create() override {
+    return std::make_unique<PagedState>(model_.cache());
+  }
 
   Result<void> Step(std::span<const Piece> pieces, Buffer& logits) override {
     std::vector<std::vector<SoftRun>> soft(pieces.size());

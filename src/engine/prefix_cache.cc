@@ -21,7 +21,8 @@ std::vector<CacheKey> CacheKeys(std::span<const TokenId> tokens, Media media) {
   for (const auto& item : media) {
     for (int i = 0; i < item->count && item->begin + i < static_cast<int>(keys.size()); ++i) {
       // The top bit keeps media and tokens apart.
-      keys[item->begin + i] = Mix(item->hash + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(i)) | (1ULL << 63);
+      keys[item->begin + i] =
+          Mix(item->hash + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(i)) | (1ULL << 63);
     }
   }
   return keys;
@@ -36,7 +37,8 @@ PrefixCache::Place PrefixCache::Walk(Node& root, std::span<const CacheKey> keys)
     if (child == place.node->children.end()) break;
     Node& next = *child->second;
     const auto rest = keys.subspan(place.matched);
-    const auto [a, b] = std::mismatch(next.label.begin(), next.label.end(), rest.begin(), rest.end());
+    const auto [a, b] =
+        std::mismatch(next.label.begin(), next.label.end(), rest.begin(), rest.end());
     place.matched += static_cast<int>(a - next.label.begin());
     place.node = &next;
     if (a != next.label.end()) break;
@@ -44,8 +46,8 @@ PrefixCache::Place PrefixCache::Walk(Node& root, std::span<const CacheKey> keys)
   return place;
 }
 
-PrefixCache::Hit PrefixCache::Find(const std::string& scope, std::span<const CacheKey> keys, int limit,
-                                   const std::function<bool(int)>& usable) {
+PrefixCache::Hit PrefixCache::Find(const std::string& scope, std::span<const CacheKey> keys,
+                                   int limit, const std::function<bool(int)>& usable) {
   const auto tree = trees_.find(scope);
   if (tree == trees_.end()) return {};
   const Place place = Walk(tree->second->root, keys);
@@ -64,8 +66,10 @@ PrefixCache::Hit PrefixCache::Find(const std::string& scope, std::span<const Cac
       break;
     }
   }
-  // One that lies further along the same path can go back to the limit while it still holds the window there.
-  for (auto it = place.node->snapshots.upper_bound(limit); it != place.node->snapshots.end() && limit > best; ++it) {
+  // One that lies further along the same path can go back to the limit while it still holds the
+  // window there.
+  for (auto it = place.node->snapshots.upper_bound(limit);
+       it != place.node->snapshots.end() && limit > best; ++it) {
     if (!it->second.state->CanRewind(limit)) continue;
     Hit hit{it->second.state->Copy(), limit};
     Touch(*place.node, it->first);
@@ -128,8 +132,8 @@ PrefixCache::Node* PrefixCache::MakeNode(Tree& tree, std::span<const CacheKey> k
   return made;
 }
 
-void PrefixCache::Insert(const std::string& scope, std::span<const CacheKey> keys, const SequenceState& state,
-                         bool anchor) {
+void PrefixCache::Insert(const std::string& scope, std::span<const CacheKey> keys,
+                         const SequenceState& state, bool anchor) {
   const int length = static_cast<int>(keys.size());
   if (length == 0) return;
   auto& tree = trees_[scope];
@@ -156,7 +160,9 @@ int PrefixCache::CostBefore(const Node& node, int length) {
   return length;
 }
 
-void PrefixCache::Touch(Node& node, int length) { node.snapshots.at(length).credit = clock_; }
+void PrefixCache::Touch(Node& node, int length) {
+  node.snapshots.at(length).credit = clock_;
+}
 
 bool PrefixCache::EvictOne() {
   Tree* largest = nullptr;
@@ -167,7 +173,8 @@ bool PrefixCache::EvictOne() {
     scope = name;
   }
   if (largest == nullptr || largest->snapshots == 0) return false;
-  // GreedyDual: worth is the clock at the last use plus the cost to rebuild; the clock follows the worth of what goes.
+  // GreedyDual: worth is the clock at the last use plus the cost to rebuild; the clock follows the
+  // worth of what goes.
   Node* victim = nullptr;
   int length = 0;
   double least = 0;
@@ -177,7 +184,8 @@ bool PrefixCache::EvictOne() {
     stack.pop_back();
     for (const auto& [key, child] : node->children) stack.push_back(child.get());
     for (const auto& [at, snapshot] : node->snapshots) {
-      const double worth = snapshot.credit + CostBefore(*node, at) * (snapshot.anchor ? kAnchorWeight : 1.0);
+      const double worth =
+          snapshot.credit + CostBefore(*node, at) * (snapshot.anchor ? kAnchorWeight : 1.0);
       if (victim != nullptr && worth >= least) continue;
       victim = node;
       length = at;

@@ -1,6 +1,7 @@
-// Finished prefixes of prompts and answers, so that a request that extends, branches from or goes back into an earlier one
-// computes only what is new. One radix tree over token and media keys for each scope (an API key with its salt and adapter):
-// scopes never meet. Each node holds snapshots: states of the model at some lengths, which share pages. DESIGN section 5.
+// Finished prefixes of prompts and answers, so that a request that extends, branches from or goes
+// back into an earlier one computes only what is new. One radix tree over token and media keys for
+// each scope (an API key with its salt and adapter): scopes never meet. Each node holds snapshots:
+// states of the model at some lengths, which share pages. DESIGN section 5.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@
 
 namespace facet {
 
-// One key for one position: the token, or for soft tokens a hash of the medium and the place inside it.
+// One key for one position: the token, or for soft tokens a hash of the medium and the place inside
+// it.
 using CacheKey = uint64_t;
 std::vector<CacheKey> CacheKeys(std::span<const TokenId> tokens, Media media);
 
@@ -30,18 +32,22 @@ class PrefixCache {
     std::unique_ptr<SequenceState> state;  // null: nothing usable
     int length = 0;
   };
-  // The longest stored prefix of `keys` that is at most `limit` long, as a state of its own. `usable` tells whether a sequence may
-  // go on from a length (not inside a picture).
-  Hit Find(const std::string& scope, std::span<const CacheKey> keys, int limit, const std::function<bool(int)>& usable);
+  // The longest stored prefix of `keys` that is at most `limit` long, as a state of its own.
+  // `usable` tells whether a sequence may go on from a length (not inside a picture).
+  Hit Find(const std::string& scope, std::span<const CacheKey> keys, int limit,
+           const std::function<bool(int)>& usable);
 
   // Length of the longest common prefix with anything in the scope, stored states or not.
   int Common(const std::string& scope, std::span<const CacheKey> keys) const;
 
-  // Keeps a copy of `state`, which has computed exactly `keys`. `anchor`: later prompts are likely to meet it.
-  void Insert(const std::string& scope, std::span<const CacheKey> keys, const SequenceState& state, bool anchor);
+  // Keeps a copy of `state`, which has computed exactly `keys`. `anchor`: later prompts are likely
+  // to meet it.
+  void Insert(const std::string& scope, std::span<const CacheKey> keys, const SequenceState& state,
+              bool anchor);
   bool Contains(const std::string& scope, std::span<const CacheKey> keys) const;
 
-  // Drops the snapshot that is cheapest to do without, of the scope that holds most. False where there is none.
+  // Drops the snapshot that is cheapest to do without, of the scope that holds most. False where
+  // there is none.
   bool EvictOne();
   void Clear();
 
@@ -54,11 +60,11 @@ class PrefixCache {
     bool anchor = false;
   };
   struct Node {
-    std::vector<CacheKey> label;                      // keys between parent and this node
-    int begin = 0;                                    // length of the prefix above
+    std::vector<CacheKey> label;  // keys between parent and this node
+    int begin = 0;                // length of the prefix above
     Node* parent = nullptr;
     std::map<CacheKey, std::unique_ptr<Node>> children;
-    std::map<int, Snapshot> snapshots;                // by length, in (begin, end]
+    std::map<int, Snapshot> snapshots;  // by length, in (begin, end]
     int end() const { return begin + static_cast<int>(label.size()); }
   };
   struct Tree {

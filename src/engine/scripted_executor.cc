@@ -14,7 +14,9 @@
 namespace facet {
 namespace {
 
-constexpr float kChosen = 60, kRunnerUp = 30;  // logits of the scripted token and of the end of the turn; others are 0
+constexpr float kChosen = 60,
+                kRunnerUp =
+                    30;  // logits of the scripted token and of the end of the turn; others are 0
 constexpr int kMaxDelay = 600'000;
 
 struct FreeRegex {
@@ -35,7 +37,8 @@ struct Line {
   }
 };
 
-// The pages of a small cache with both kinds of layers: scripted sequences share, rewind and run out like real ones.
+// The pages of a small cache with both kinds of layers: scripted sequences share, rewind and run
+// out like real ones.
 CacheLayout ScriptLayout(int window) {
   TextConfig config;
   config.window = window;
@@ -61,8 +64,11 @@ class ScriptedState : public PagedState {
 
 class ScriptedExecutor : public Executor {
  public:
-  ScriptedExecutor(std::vector<Line> lines, std::shared_ptr<const Tokenizer> tokenizer, const ScriptOptions& options)
-      : lines_(std::move(lines)), tokenizer_(std::move(tokenizer)), options_(options),
+  ScriptedExecutor(std::vector<Line> lines, std::shared_ptr<const Tokenizer> tokenizer,
+                   const ScriptOptions& options)
+      : lines_(std::move(lines)),
+        tokenizer_(std::move(tokenizer)),
+        options_(options),
         pool_(ScriptLayout(options.window), options.cache_budget) {
     end_ = tokenizer_->Find("<turn|>").value_or(tokenizer_->eos().value_or(1));
   }
@@ -94,7 +100,8 @@ class ScriptedExecutor : public Executor {
       outputs += piece.output;
       wait_ms = std::max(wait_ms, Delay(piece));
     }
-    if (wait_ms > 0) std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(wait_ms));
+    if (wait_ms > 0)
+      std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(wait_ms));
     logits.Resize(static_cast<int64_t>(outputs), vocab());
     size_t row = 0;
     for (const Piece& piece : pieces) {
@@ -120,14 +127,16 @@ class ScriptedExecutor : public Executor {
     const int rows = static_cast<int>(piece.tokens.size());
     const bool prefill = s.length() < s.prompt;
     double wait = piece.output ? s.line->delay_ms : 0;
-    if (prefill) wait += static_cast<double>(s.line->prefill_ms) * rows / std::max(1, s.prompt - s.cached);
+    if (prefill)
+      wait += static_cast<double>(s.line->prefill_ms) * rows / std::max(1, s.prompt - s.cached);
     return wait;
   }
   // The token after the piece's last one.
   TokenId Next(const Piece& piece) const {
     const auto& s = static_cast<const ScriptedState&>(*piece.state);
     const int played = s.length() + static_cast<int>(piece.tokens.size()) - s.prompt;
-    if (s.line == nullptr || played < 0 || played >= static_cast<int>(s.line->emit.size())) return end_;
+    if (s.line == nullptr || played < 0 || played >= static_cast<int>(s.line->emit.size()))
+      return end_;
     return s.line->emit[played];
   }
 
@@ -155,7 +164,8 @@ Result<Line> ParseLine(const std::string& text, const Tokenizer& tokenizer) {
       return Error{Cat("unknown key '", key, "'")};
     }
   }
-  if (!object.contains("emit") || !object["emit"].is_string()) return Error{"'emit' must be a string"};
+  if (!object.contains("emit") || !object["emit"].is_string())
+    return Error{"'emit' must be a string"};
   Line line;
   line.emit = tokenizer.Encode(object["emit"].get<std::string>());
   FACET_ASSIGN(line.delay_ms, Milliseconds(object, "delay_ms"));
@@ -202,7 +212,8 @@ Result<std::unique_ptr<Executor>> LoadScript(const std::filesystem::path& path,
     lines.push_back(std::move(*parsed));
   }
   if (lines.empty()) return Error{Cat(path.string(), ": no line to play")};
-  return std::unique_ptr<Executor>(new ScriptedExecutor(std::move(lines), std::move(tokenizer), options));
+  return std::unique_ptr<Executor>(
+      new ScriptedExecutor(std::move(lines), std::move(tokenizer), options));
 }
 
 }  // namespace facet

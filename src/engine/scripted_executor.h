@@ -1,7 +1,8 @@
 // A model that plays a script, for tests of everything above it. DESIGN section 5: JSON lines
 //   {"match": regex?, "emit": text, "delay_ms": n?, "prefill_ms": n?}
-// tried in order for each generation. `match` is a POSIX extended regular expression searched in the prompt's text; `emit` is
-// tokenised with special tokens parsed; `delay_ms` passes before each token, `prefill_ms` while the whole prompt is read.
+// tried in order for each generation. `match` is a POSIX extended regular expression searched in
+// the prompt's text; `emit` is tokenised with special tokens parsed; `delay_ms` passes before each
+// token, `prefill_ms` while the whole prompt is read.
 #pragma once
 
 #include <filesystem>

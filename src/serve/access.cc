@@ -44,7 +44,8 @@ std::string Lower(std::string_view text) {
   return out;
 }
 
-// The host of a Host header, in lower case and without brackets; nothing where the header is malformed.
+// The host of a Host header, in lower case and without brackets; nothing where the header is
+// malformed.
 std::optional<std::string> HostName(std::string_view header) {
   std::string_view host = header, port;
   if (header.starts_with('[')) {
@@ -58,7 +59,8 @@ std::optional<std::string> HostName(std::string_view header) {
   }
   if (!port.empty()) {
     if (port[0] != ':' || port.size() < 2 || port.size() > 6) return std::nullopt;
-    if (!std::all_of(port.begin() + 1, port.end(), [](unsigned char c) { return std::isdigit(c); })) {
+    if (!std::all_of(port.begin() + 1, port.end(),
+                     [](unsigned char c) { return std::isdigit(c); })) {
       return std::nullopt;
     }
   }
@@ -72,17 +74,22 @@ std::optional<ApiError> CheckHost(const AccessRules& rules, const HttpRequest& r
   }
   const auto host = HostName(*request.Header("host"));
   if (!host) return ApiError{400, "malformed Host header", "bad_host", std::nullopt};
-  if (rules.hosts.empty() || std::find(rules.hosts.begin(), rules.hosts.end(), *host) != rules.hosts.end()) {
+  if (rules.hosts.empty() ||
+      std::find(rules.hosts.begin(), rules.hosts.end(), *host) != rules.hosts.end()) {
     return std::nullopt;
   }
-  return ApiError{403, Cat("host '", *host, "' is not allowed; start the server with --allowed-host to allow it"),
-                  "host_not_allowed", std::nullopt};
+  return ApiError{
+      403,
+      Cat("host '", *host, "' is not allowed; start the server with --allowed-host to allow it"),
+      "host_not_allowed", std::nullopt};
 }
 
-std::optional<ApiError> CheckOrigin(const AccessRules& rules, const HttpRequest& request, Headers& answer) {
+std::optional<ApiError> CheckOrigin(const AccessRules& rules, const HttpRequest& request,
+                                    Headers& answer) {
   const size_t count = request.CountHeaders("origin");
   if (count == 0) return std::nullopt;
-  if (count > 1) return ApiError{400, "expected at most one Origin header", "bad_origin", std::nullopt};
+  if (count > 1)
+    return ApiError{400, "expected at most one Origin header", "bad_origin", std::nullopt};
   const std::string_view origin = *request.Header("origin");
   for (const std::string& allowed : rules.origins) {
     if (origin != allowed) continue;
@@ -90,10 +97,12 @@ std::optional<ApiError> CheckOrigin(const AccessRules& rules, const HttpRequest&
     answer.emplace_back("Vary", "Origin");
     return std::nullopt;
   }
-  // The server's own pages. On its own this would let a rebound name through: the Host was checked before.
+  // The server's own pages. On its own this would let a rebound name through: the Host was checked
+  // before.
   const std::string own = Cat("http://", *request.Header("host"));
   if (!rules.hosts.empty() && origin == own) return std::nullopt;
-  return ApiError{403, "this origin is not allowed; start the server with --cors-origin to allow it",
+  return ApiError{403,
+                  "this origin is not allowed; start the server with --cors-origin to allow it",
                   "origin_not_allowed", std::nullopt};
 }
 
@@ -105,7 +114,8 @@ std::optional<ApiError> CheckKey(const AccessRules& rules, HttpRequest& request)
     std::string_view key = value;
     if (name == "authorization") {
       if (key.size() < 7 || Lower(key.substr(0, 7)) != "bearer ") {
-        return ApiError{401, "expected 'Authorization: Bearer KEY'", "invalid_api_key", std::nullopt};
+        return ApiError{401, "expected 'Authorization: Bearer KEY'", "invalid_api_key",
+                        std::nullopt};
       }
       key.remove_prefix(7);
     } else if (name != "x-api-key") {
@@ -115,11 +125,12 @@ std::optional<ApiError> CheckKey(const AccessRules& rules, HttpRequest& request)
     if (auto tenant = rules.keys.Tenant(key)) tenants.push_back(std::move(*tenant));
   }
   if (shown == 0) {
-    return ApiError{401, "this server needs an API key: send 'Authorization: Bearer KEY'", "missing_api_key",
-                    std::nullopt};
+    return ApiError{401, "this server needs an API key: send 'Authorization: Bearer KEY'",
+                    "missing_api_key", std::nullopt};
   }
   // Two headers with different keys: which one counts would be a guess.
-  if (tenants.size() != shown || std::count(tenants.begin(), tenants.end(), tenants[0]) != std::ptrdiff_t(shown)) {
+  if (tenants.size() != shown ||
+      std::count(tenants.begin(), tenants.end(), tenants[0]) != std::ptrdiff_t(shown)) {
     return ApiError{401, "incorrect API key", "invalid_api_key", std::nullopt};
   }
   request.tenant = tenants[0];
@@ -131,7 +142,8 @@ std::optional<ApiError> CheckContentType(const HttpRequest& request) {
   if (request.method != "POST") return std::nullopt;
   const auto header = request.Header("content-type");
   const std::string type = Lower(header ? header->substr(0, header->find(';')) : "");
-  const std::string_view trimmed = std::string_view(type).substr(0, type.find_last_not_of(" \t") + 1);
+  const std::string_view trimmed =
+      std::string_view(type).substr(0, type.find_last_not_of(" \t") + 1);
   const bool form = request.path.starts_with("/v1/audio/") && trimmed == "multipart/form-data";
   if (form || trimmed == "application/json") return std::nullopt;
   return ApiError{415, Cat("expected Content-Type application/json but got '", trimmed, "'"),
@@ -174,7 +186,8 @@ std::optional<std::string> KeyRing::Tenant(std::string_view key) const {
   return Hex(shown);
 }
 
-std::optional<ApiError> CheckAccess(const AccessRules& rules, HttpRequest& request, Headers& answer_headers) {
+std::optional<ApiError> CheckAccess(const AccessRules& rules, HttpRequest& request,
+                                    Headers& answer_headers) {
   if (auto error = CheckHost(rules, request)) return error;
   if (auto error = CheckOrigin(rules, request, answer_headers)) return error;
   if (IsPreflight(request)) return std::nullopt;
@@ -184,13 +197,16 @@ std::optional<ApiError> CheckAccess(const AccessRules& rules, HttpRequest& reque
   return CheckContentType(request);
 }
 
-bool IsPreflight(const HttpRequest& request) { return request.method == "OPTIONS"; }
+bool IsPreflight(const HttpRequest& request) {
+  return request.method == "OPTIONS";
+}
 
 bool IsLoopback(std::string_view host) {
   if (host == "localhost" || host == "::1" || host == "[::1]") return true;
   if (!host.starts_with("127.")) return false;
   return std::count(host.begin(), host.end(), '.') == 3 &&
-         std::all_of(host.begin(), host.end(), [](unsigned char c) { return std::isdigit(c) || c == '.'; });
+         std::all_of(host.begin(), host.end(),
+                     [](unsigned char c) { return std::isdigit(c) || c == '.'; });
 }
 
 }  // namespace facet::serve

@@ -1,5 +1,5 @@
-// Who may talk to the server: Host and Origin allow-lists, API keys, content types. Checked on the headers alone, before a
-// body is read.
+// Who may talk to the server: Host and Origin allow-lists, API keys, content types. Checked on the
+// headers alone, before a body is read.
 #pragma once
 
 #include <array>
@@ -32,13 +32,16 @@ class KeyRing {
 };
 
 struct AccessRules {
-  std::vector<std::string> hosts;    // exact host names, without port; empty: any (a public address, which needs a key)
+  std::vector<std::string>
+      hosts;  // exact host names, without port; empty: any (a public address, which needs a key)
   std::vector<std::string> origins;  // exact origins of other sites that may call
   KeyRing keys;
 };
 
-// Fills request.tenant, or returns why the request is refused. `answer_headers` are to be sent with any answer.
-std::optional<ApiError> CheckAccess(const AccessRules& rules, HttpRequest& request, Headers& answer_headers);
+// Fills request.tenant, or returns why the request is refused. `answer_headers` are to be sent with
+// any answer.
+std::optional<ApiError> CheckAccess(const AccessRules& rules, HttpRequest& request,
+                                    Headers& answer_headers);
 
 // True for an OPTIONS request of CORS, which is answered from its headers.
 bool IsPreflight(const HttpRequest& request);

@@ -7,7 +7,9 @@
 
 namespace facet::serve {
 
-void SendError(Exchange& exchange, const ApiError& error) { exchange.Send(ErrorResponse(error)); }
+void SendError(Exchange& exchange, const ApiError& error) {
+  exchange.Send(ErrorResponse(error));
+}
 
 void SendJson(Exchange& exchange, const OrderedJson& body) {
   exchange.Send({.status = 200, .body = Dump(body), .headers = {}});
@@ -33,7 +35,8 @@ void Api::Handle(std::shared_ptr<const HttpRequest> request, std::shared_ptr<Exc
   const std::string method = call.request->method == "HEAD" ? "GET" : call.request->method;
   const std::map<std::string, Route>* methods = nullptr;
   static const std::map<std::string, Route> kModel = {{"GET", &Api::GetModel}};
-  static const std::map<std::string, Route> kResponse = {{"GET", &Api::GetResponse}, {"DELETE", &Api::DeleteResponse}};
+  static const std::map<std::string, Route> kResponse = {{"GET", &Api::GetResponse},
+                                                         {"DELETE", &Api::DeleteResponse}};
   if (const auto it = routes_.find(call.request->path); it != routes_.end()) {
     methods = &it->second;
   } else if (call.request->path.starts_with("/v1/models/")) {
@@ -42,18 +45,21 @@ void Api::Handle(std::shared_ptr<const HttpRequest> request, std::shared_ptr<Exc
     methods = &kResponse;
   }
   if (methods == nullptr) {
-    return SendError(*call.exchange, {404, Cat("there is no ", method, " ", call.request->path), "not_found", {}});
+    return SendError(*call.exchange,
+                     {404, Cat("there is no ", method, " ", call.request->path), "not_found", {}});
   }
   const auto route = methods->find(method);
   if (route == methods->end()) {
-    ApiError error{405, Cat(call.request->path, " takes ", methods->begin()->first), "method_not_allowed", {}};
+    ApiError error{
+        405, Cat(call.request->path, " takes ", methods->begin()->first), "method_not_allowed", {}};
     HttpResponse response = ErrorResponse(error);
     response.headers.emplace_back("Allow", methods->begin()->first);
     return call.exchange->Send(std::move(response));
   }
   const auto type = call.request->Header("content-type").value_or("");
   if (method == "POST" && !type.starts_with("multipart/")) {
-    if (const auto error = ParseBody(call.request->body, call.body)) return SendError(*call.exchange, *error);
+    if (const auto error = ParseBody(call.request->body, call.body))
+      return SendError(*call.exchange, *error);
   }
   (this->*route->second)(call);
 }
@@ -68,11 +74,13 @@ std::shared_ptr<LoadedModel> Api::ModelFor(Call& call, const std::optional<std::
   return nullptr;
 }
 
-// --- generating routes ----------------------------------------------------------------------------------------------
+// --- generating routes
+// ----------------------------------------------------------------------------------------------
 
-std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequest& chat, const std::string& param,
-                                        std::shared_ptr<Prompt>& out) {
-  if (model.chat_template == nullptr) return ApiError{400, model.template_error, "no_chat_template", "model"};
+std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequest& chat,
+                                        const std::string& param, std::shared_ptr<Prompt>& out) {
+  if (model.chat_template == nullptr)
+    return ApiError{400, model.template_error, "no_chat_template", "model"};
   PromptRequest request;
   request.messages = chat.conversation.messages;
   request.tools = chat.tools;
@@ -98,7 +106,8 @@ namespace {
 
 // The prompt ends inside a thinking channel that it opened itself.
 bool EndsThinking(const Tokenizer& tokenizer, const Prompt& prompt) {
-  const auto open = tokenizer.Find("<|channel>"), close = tokenizer.Find("<channel|>"), turn = tokenizer.Find("<|turn>");
+  const auto open = tokenizer.Find("<|channel>"), close = tokenizer.Find("<channel|>"),
+             turn = tokenizer.Find("<|turn>");
   for (auto id = prompt.ids.rbegin(); id != prompt.ids.rend(); ++id) {
     if (open && *id == *open) return true;
     if ((close && *id == *close) || (turn && *id == *turn)) return false;
@@ -110,21 +119,26 @@ bool EndsThinking(const Tokenizer& tokenizer, const Prompt& prompt) {
 constexpr int kThinkingInForm = 8192;
 
 bool HasStrictTool(const Json& tools) {
-  return std::any_of(tools.begin(), tools.end(), [](const Json& tool) { return tool["function"].value("strict", false); });
+  return std::any_of(tools.begin(), tools.end(),
+                     [](const Json& tool) { return tool["function"].value("strict", false); });
 }
 
-// The form that the answer must have; nothing where any will do. `param` is the field that asks for it.
+// The form that the answer must have; nothing where any will do. `param` is the field that asks for
+// it.
 std::optional<AnswerForm> FormOf(const ChatRequest& chat, bool open_thinking, std::string& param) {
   using Kind = ToolChoice::Kind;
   AnswerForm form;
-  const bool must = chat.tool_choice.kind == Kind::kRequired || chat.tool_choice.kind == Kind::kNamed;
+  const bool must =
+      chat.tool_choice.kind == Kind::kRequired || chat.tool_choice.kind == Kind::kNamed;
   const bool tools = chat.tools.is_array() && chat.tool_choice.kind != Kind::kNone;
   if (must) {
     param = "tool_choice";
     form.calls = AnswerForm::Calls::kMust;
   } else if (chat.format.kind != ResponseFormat::Kind::kText) {
     param = "response_format";
-    form.schema = chat.format.kind == ResponseFormat::Kind::kJsonObject ? OrderedJson{{"type", "object"}} : chat.format.schema;
+    form.schema = chat.format.kind == ResponseFormat::Kind::kJsonObject
+                      ? OrderedJson{{"type", "object"}}
+                      : chat.format.schema;
   } else if (tools && HasStrictTool(chat.tools)) {
     param = "tools";
   } else {
@@ -136,12 +150,14 @@ std::optional<AnswerForm> FormOf(const ChatRequest& chat, bool open_thinking, st
   using Thinking = AnswerForm::Thinking;
   // Where text is free anyway, a model that thinks unasked is let think.
   const bool free = form.schema.is_null() && form.calls == AnswerForm::Calls::kMay;
-  form.thinking = open_thinking ? Thinking::kOpen : chat.thinking.value_or(free) ? Thinking::kMay : Thinking::kNone;
+  form.thinking = open_thinking                  ? Thinking::kOpen
+                  : chat.thinking.value_or(free) ? Thinking::kMay
+                                                 : Thinking::kNone;
   return form;
 }
 
-std::optional<ApiError> Constrain(LoadedModel& model, const AnswerForm& form, const std::string& param,
-                                  std::vector<Job::Run>& runs) {
+std::optional<ApiError> Constrain(LoadedModel& model, const AnswerForm& form,
+                                  const std::string& param, std::vector<Job::Run>& runs) {
   const auto refuse = [&](const Error& error) {
     return ApiError{400, Cat(param, ": ", error.message), "unsupported_schema", param};
   };
@@ -159,8 +175,9 @@ std::optional<ApiError> Constrain(LoadedModel& model, const AnswerForm& form, co
 
 }  // namespace
 
-std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat, std::shared_ptr<const Prompt> prompt,
-                                 const std::string& tenant, std::vector<Job::Run>& out) {
+std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat,
+                                 std::shared_ptr<const Prompt> prompt, const std::string& tenant,
+                                 std::vector<Job::Run>& out) {
   const bool open_thinking = EndsThinking(*model.tokenizer, *prompt);
   std::string param;
   const auto form = FormOf(chat, open_thinking, param);
@@ -181,7 +198,8 @@ std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat, st
     // Thoughts without an end would leave no room for the form.
     const int room = chat.common.max_tokens.value_or(kThinkingInForm * 2) / 2;
     for (Job::Run& run : runs) {
-      run.answer.thinking_budget = std::min({run.answer.thinking_budget.value_or(kThinkingInForm), room, kThinkingInForm});
+      run.answer.thinking_budget =
+          std::min({run.answer.thinking_budget.value_or(kThinkingInForm), room, kThinkingInForm});
     }
   }
   std::move(runs.begin(), runs.end(), std::back_inserter(out));
@@ -190,7 +208,8 @@ std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat, st
 
 void Api::Chat(Call& call) {
   ChatRequest chat;
-  if (const auto error = ReadChat(call.body, limits_, chat)) return SendError(*call.exchange, *error);
+  if (const auto error = ReadChat(call.body, limits_, chat))
+    return SendError(*call.exchange, *error);
   RestoreOrder(call.request->body, chat);
   call.body = nullptr;  // pictures are large
   const auto model = ModelFor(call, chat.common.model);
@@ -205,11 +224,13 @@ void Api::Chat(Call& call) {
 
 void Api::Completions(Call& call) {
   CompletionRequest completion;
-  if (const auto error = ReadCompletion(call.body, limits_, completion)) return SendError(*call.exchange, *error);
+  if (const auto error = ReadCompletion(call.body, limits_, completion))
+    return SendError(*call.exchange, *error);
   const auto model = ModelFor(call, completion.common.model);
   if (model == nullptr) return;
   if (completion.prompts.size() * completion.common.choices > 128) {
-    return SendError(*call.exchange, {400, "n: expected at most 128 answers in one request", "invalid_value", "n"});
+    return SendError(*call.exchange,
+                     {400, "n: expected at most 128 answers in one request", "invalid_value", "n"});
   }
   std::vector<Job::Run> runs;
   for (const auto& text : completion.prompts) {
@@ -219,11 +240,13 @@ void Api::Completions(Call& call) {
     } else {
       *prompt = RawPrompt(*model->tokenizer, std::get<std::string>(text));
       const auto bos = model->tokenizer->bos();
-      if (bos && (prompt->ids.empty() || prompt->ids[0] != *bos)) prompt->ids.insert(prompt->ids.begin(), *bos);
+      if (bos && (prompt->ids.empty() || prompt->ids[0] != *bos))
+        prompt->ids.insert(prompt->ids.begin(), *bos);
     }
     auto error = CheckLength(*model, *prompt, "prompt");
     for (const TokenId id : prompt->ids) {
-      if (id >= model->engine->vocab()) error = ApiError{400, Cat("prompt: ", id, " is not a token"), "invalid_value", "prompt"};
+      if (id >= model->engine->vocab())
+        error = ApiError{400, Cat("prompt: ", id, " is not a token"), "invalid_value", "prompt"};
     }
     if (error) return SendError(*call.exchange, *error);
     for (int i = 0; i < completion.common.choices; ++i) {
@@ -258,7 +281,8 @@ void Prepend(const Conversation& before, Conversation& conversation) {
 void Api::Responses(Call& call) {
   ResponsesJobInput input{.request = {}, .tenant = call.request->tenant, .store = &responses_};
   ResponsesRequest& r = input.request;
-  if (const auto error = ReadResponses(call.body, limits_, r)) return SendError(*call.exchange, *error);
+  if (const auto error = ReadResponses(call.body, limits_, r))
+    return SendError(*call.exchange, *error);
   RestoreOrder(call.request->body, r.chat);
   call.body = nullptr;
   const auto model = ModelFor(call, r.chat.common.model);
@@ -266,15 +290,19 @@ void Api::Responses(Call& call) {
   if (r.previous) {
     const auto before = responses_.Get(call.request->tenant, *r.previous);
     if (!before) {
-      return SendError(*call.exchange, {404, Cat("previous_response_id: there is no response ", *r.previous),
-                                        "previous_response_not_found", "previous_response_id"});
+      return SendError(*call.exchange,
+                       {404, Cat("previous_response_id: there is no response ", *r.previous),
+                        "previous_response_not_found", "previous_response_id"});
     }
     Prepend(before->conversation, r.chat.conversation);
   }
   Json& messages = r.chat.conversation.messages;
-  if (messages.empty()) return SendError(*call.exchange, {400, "input: expected at least one item", "invalid_value", "input"});
+  if (messages.empty())
+    return SendError(*call.exchange,
+                     {400, "input: expected at least one item", "invalid_value", "input"});
   const bool instructed = !r.instructions.empty();
-  if (instructed) messages.insert(messages.begin(), Json{{"role", "system"}, {"content", r.instructions}});
+  if (instructed)
+    messages.insert(messages.begin(), Json{{"role", "system"}, {"content", r.instructions}});
   std::shared_ptr<Prompt> prompt;
   std::vector<Job::Run> runs;
   auto error = BuildChatPrompt(*model, r.chat, "input", prompt);
@@ -287,19 +315,23 @@ void Api::Responses(Call& call) {
 void Api::GetResponse(Call& call) {
   const std::string id = call.request->path.substr(std::string_view("/v1/responses/").size());
   const auto stored = responses_.Get(call.request->tenant, id);
-  if (!stored) return SendError(*call.exchange, {404, Cat("there is no response ", id), "response_not_found", {}});
+  if (!stored)
+    return SendError(*call.exchange,
+                     {404, Cat("there is no response ", id), "response_not_found", {}});
   SendJson(*call.exchange, stored->object);
 }
 
 void Api::DeleteResponse(Call& call) {
   const std::string id = call.request->path.substr(std::string_view("/v1/responses/").size());
   if (!responses_.Erase(call.request->tenant, id)) {
-    return SendError(*call.exchange, {404, Cat("there is no response ", id), "response_not_found", {}});
+    return SendError(*call.exchange,
+                     {404, Cat("there is no response ", id), "response_not_found", {}});
   }
   SendJson(*call.exchange, {{"id", id}, {"object", "response"}, {"deleted", true}});
 }
 
-// --- models ---------------------------------------------------------------------------------------------------------
+// --- models
+// ---------------------------------------------------------------------------------------------------------
 
 OrderedJson Api::DescribeModel(const std::string& id) const {
   OrderedJson out = {{"id", id}, {"object", "model"}, {"created", 0}, {"owned_by", "facet"}};
@@ -313,8 +345,11 @@ OrderedJson Api::DescribeModel(const std::string& id) const {
   out["status"] = {{"value", "loaded"}};
   out["context_length"] = context;
   out["max_model_len"] = context;
-  out["architecture"] = {{"input_modalities", model->Modalities()}, {"output_modalities", {"text"}}};
-  out["meta"] = {{"n_ctx", context}, {"n_ctx_train", model->config.text.context}, {"n_vocab", model->engine->vocab()}};
+  out["architecture"] = {{"input_modalities", model->Modalities()},
+                         {"output_modalities", {"text"}}};
+  out["meta"] = {{"n_ctx", context},
+                 {"n_ctx_train", model->config.text.context},
+                 {"n_vocab", model->engine->vocab()}};
   return out;
 }
 
@@ -328,17 +363,20 @@ void Api::GetModel(Call& call) {
   const std::string id = call.request->path.substr(std::string_view("/v1/models/").size());
   const auto ids = models_.ids();
   if (std::find(ids.begin(), ids.end(), id) == ids.end()) {
-    return SendError(*call.exchange, {404, Cat("the model '", id, "' does not exist"), "model_not_found", "model"});
+    return SendError(*call.exchange,
+                     {404, Cat("the model '", id, "' does not exist"), "model_not_found", "model"});
   }
   SendJson(*call.exchange, DescribeModel(id));
 }
 
-// --- text and tokens ------------------------------------------------------------------------------------------------
+// --- text and tokens
+// ------------------------------------------------------------------------------------------------
 
 void Api::Tokenize(Call& call) {
   Fields fields(call.body, "");
   const auto id = fields.String("model", 1024);
-  const auto content = fields.String("content", SIZE_MAX), prompt = fields.String("prompt", SIZE_MAX);
+  const auto content = fields.String("content", SIZE_MAX),
+             prompt = fields.String("prompt", SIZE_MAX);
   const bool special = fields.Bool("parse_special").value_or(true);
   const bool bos = fields.Bool("add_special").value_or(false);
   const bool pieces = fields.Bool("with_pieces").value_or(false);
@@ -348,9 +386,12 @@ void Api::Tokenize(Call& call) {
   const auto model = ModelFor(call, id);
   if (model == nullptr) return;
   const std::string& text = content ? *content : *prompt;
-  std::vector<TokenId> ids = special ? model->tokenizer->Encode(text) : model->tokenizer->EncodePlain(text);
+  std::vector<TokenId> ids =
+      special ? model->tokenizer->Encode(text) : model->tokenizer->EncodePlain(text);
   if (bos && model->tokenizer->bos()) ids.insert(ids.begin(), *model->tokenizer->bos());
-  OrderedJson body = {{"tokens", OrderedJson::array()}, {"count", ids.size()}, {"max_model_len", model->engine->context()}};
+  OrderedJson body = {{"tokens", OrderedJson::array()},
+                      {"count", ids.size()},
+                      {"max_model_len", model->engine->context()}};
   for (const TokenId token : ids) {
     if (pieces) {
       body["tokens"].push_back({{"id", token}, {"piece", model->tokenizer->Piece(token)}});
@@ -371,7 +412,8 @@ void Api::Detokenize(Call& call) {
   for (size_t i = 0; fields.ok() && i < tokens->size(); ++i) {
     const Json& token = (*tokens)[i];
     if (!token.is_number_integer() || token.get<double>() < 0 || token.get<double>() > INT32_MAX) {
-      fields.Fail(Cat("tokens[", i, "]"), Cat("expected a token id but got ", Show(token)), "invalid_type");
+      fields.Fail(Cat("tokens[", i, "]"), Cat("expected a token id but got ", Show(token)),
+                  "invalid_type");
     } else {
       ids.push_back(token.get<TokenId>());
     }
@@ -385,15 +427,18 @@ void Api::Detokenize(Call& call) {
 
 void Api::ApplyTemplate(Call& call) {
   ChatRequest chat;
-  if (const auto error = ReadChat(call.body, limits_, chat)) return SendError(*call.exchange, *error);
+  if (const auto error = ReadChat(call.body, limits_, chat))
+    return SendError(*call.exchange, *error);
   const auto model = ModelFor(call, chat.common.model);
   if (model == nullptr) return;
   std::shared_ptr<Prompt> prompt;
-  if (const auto error = BuildChatPrompt(*model, chat, "messages", prompt)) return SendError(*call.exchange, *error);
+  if (const auto error = BuildChatPrompt(*model, chat, "messages", prompt))
+    return SendError(*call.exchange, *error);
   SendJson(*call.exchange, {{"prompt", prompt->text}, {"tokens", prompt->ids.size()}});
 }
 
-// --- state ----------------------------------------------------------------------------------------------------------
+// --- state
+// ----------------------------------------------------------------------------------------------------------
 
 void Api::Health(Call& call) {
   const char* status = draining_ ? "draining" : models_.ready() ? "ok" : "loading";
@@ -406,7 +451,8 @@ void Api::Health(Call& call) {
 }
 
 void Api::Metrics(Call& call) {
-  call.exchange->Send({.content_type = "text/plain; version=0.0.4", .body = MetricsText(models_), .headers = {}});
+  call.exchange->Send(
+      {.content_type = "text/plain; version=0.0.4", .body = MetricsText(models_), .headers = {}});
 }
 
 }  // namespace facet::serve

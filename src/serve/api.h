@@ -61,16 +61,19 @@ void SendError(Exchange& exchange, const ApiError& error);
 void SendJson(Exchange& exchange, const OrderedJson& body);
 
 // Renders, decodes media, tokenises. Errors name the part.
-std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequest& chat, const std::string& param,
-                                        std::shared_ptr<Prompt>& out);
-// Runs for all choices of a chat, constrained where a form is asked for; refuses what cannot be enforced.
-std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat, std::shared_ptr<const Prompt> prompt,
-                                 const std::string& tenant, std::vector<Job::Run>& out);
+std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequest& chat,
+                                        const std::string& param, std::shared_ptr<Prompt>& out);
+// Runs for all choices of a chat, constrained where a form is asked for; refuses what cannot be
+// enforced.
+std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat,
+                                 std::shared_ptr<const Prompt> prompt, const std::string& tenant,
+                                 std::vector<Job::Run>& out);
 
 // Jobs by API.
-std::shared_ptr<Job> MakeChatJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model, Common common);
-std::shared_ptr<Job> MakeCompletionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
-                                       Common common);
+std::shared_ptr<Job> MakeChatJob(std::shared_ptr<Exchange> exchange,
+                                 std::shared_ptr<LoadedModel> model, Common common);
+std::shared_ptr<Job> MakeCompletionJob(std::shared_ptr<Exchange> exchange,
+                                       std::shared_ptr<LoadedModel> model, Common common);
 
 // Text, subtitles and timings of a sound that was cut into segments, one choice each.
 struct TranscriptionRequest {
@@ -80,8 +83,10 @@ struct TranscriptionRequest {
   bool stream = false;
 };
 std::optional<ApiError> ReadTranscription(const HttpRequest& request, TranscriptionRequest& out);
-std::shared_ptr<Job> MakeTranscriptionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
-                                          const TranscriptionRequest& request, std::vector<double> bounds);
+std::shared_ptr<Job> MakeTranscriptionJob(std::shared_ptr<Exchange> exchange,
+                                          std::shared_ptr<LoadedModel> model,
+                                          const TranscriptionRequest& request,
+                                          std::vector<double> bounds);
 
 // /metrics in the Prometheus text format.
 std::string MetricsText(const Models& models);

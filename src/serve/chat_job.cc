@@ -20,8 +20,12 @@ class ChatJob : public Job {
     using Kind = OutputEvent::Kind;
     OrderedJson delta;
     switch (event.kind) {
-      case Kind::kContent: delta["content"] = event.text; break;
-      case Kind::kReasoning: delta["reasoning_content"] = event.text; break;
+      case Kind::kContent:
+        delta["content"] = event.text;
+        break;
+      case Kind::kReasoning:
+        delta["reasoning_content"] = event.text;
+        break;
       case Kind::kCallBegin:
         delta["tool_calls"].push_back({{"index", event.call},
                                        {"id", choice.calls[event.call].id},
@@ -29,9 +33,11 @@ class ChatJob : public Job {
                                        {"function", {{"name", event.text}, {"arguments", ""}}}});
         break;
       case Kind::kCallArguments:
-        delta["tool_calls"].push_back({{"index", event.call}, {"function", {{"arguments", event.text}}}});
+        delta["tool_calls"].push_back(
+            {{"index", event.call}, {"function", {{"arguments", event.text}}}});
         break;
-      case Kind::kCallEnd: return;
+      case Kind::kCallEnd:
+        return;
     }
     SendDelta(choice, std::move(delta), nullptr);
   }
@@ -63,7 +69,10 @@ class ChatJob : public Job {
 
  private:
   OrderedJson Head(std::string_view object) const {
-    return {{"id", id_}, {"object", object}, {"created", created_}, {"model", model_->id},
+    return {{"id", id_},
+            {"object", object},
+            {"created", created_},
+            {"model", model_->id},
             {"system_fingerprint", nullptr}};
   }
 
@@ -79,7 +88,8 @@ class ChatJob : public Job {
     if (!began_[choice.index]) {
       began_[choice.index] = true;
       out["role"] = "assistant";
-      if (!delta.contains("content")) out["content"] = delta.contains("tool_calls") ? OrderedJson(nullptr) : OrderedJson("");
+      if (!delta.contains("content"))
+        out["content"] = delta.contains("tool_calls") ? OrderedJson(nullptr) : OrderedJson("");
     }
     out.update(delta);
     OrderedJson chunk = Head("chat.completion.chunk");
@@ -98,13 +108,16 @@ class ChatJob : public Job {
     body["choices"] = OrderedJson::array();
     for (ChoiceState& choice : choices_) {
       OrderedJson message = {{"role", "assistant"}};
-      message["content"] = choice.content.empty() && !choice.calls.empty() ? OrderedJson(nullptr) : OrderedJson(choice.content);
+      message["content"] = choice.content.empty() && !choice.calls.empty()
+                               ? OrderedJson(nullptr)
+                               : OrderedJson(choice.content);
       message["refusal"] = nullptr;
       if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
       for (const ChoiceState::Call& call : choice.calls) {
-        message["tool_calls"].push_back({{"id", call.id},
-                                         {"type", "function"},
-                                         {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+        message["tool_calls"].push_back(
+            {{"id", call.id},
+             {"type", "function"},
+             {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
       }
       body["choices"].push_back({{"index", choice.index},
                                  {"message", std::move(message)},
@@ -123,7 +136,8 @@ class ChatJob : public Job {
 
 }  // namespace
 
-std::shared_ptr<Job> MakeChatJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model, Common common) {
+std::shared_ptr<Job> MakeChatJob(std::shared_ptr<Exchange> exchange,
+                                 std::shared_ptr<LoadedModel> model, Common common) {
   return std::make_shared<ChatJob>(std::move(exchange), std::move(model), std::move(common));
 }
 

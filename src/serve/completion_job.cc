@@ -22,7 +22,8 @@ class CompletionJob : public Job {
   void OnEnd() override {
     if (!streaming()) {
       OrderedJson body = Head();
-      for (ChoiceState& choice : choices_) body["choices"].push_back(Choice(choice, choice.content, FinishReason(choice.end.reason)));
+      for (ChoiceState& choice : choices_)
+        body["choices"].push_back(Choice(choice, choice.content, FinishReason(choice.end.reason)));
       body["usage"] = Usage();
       body["timings"] = Timings(choices_[0]);
       return SendJson(*exchange_, body);
@@ -45,17 +46,24 @@ class CompletionJob : public Job {
 
  private:
   OrderedJson Head() const {
-    return {{"id", id_}, {"object", "text_completion"}, {"created", created_}, {"model", model_->id},
+    return {{"id", id_},
+            {"object", "text_completion"},
+            {"created", created_},
+            {"model", model_->id},
             {"system_fingerprint", nullptr}};
   }
-  // {"tokens", "token_logprobs", "top_logprobs", "text_offset"}: the older form of log-probabilities.
+  // {"tokens", "token_logprobs", "top_logprobs", "text_offset"}: the older form of
+  // log-probabilities.
   OrderedJson Logprobs(ChoiceState& choice) {
     if (common_.top_logprobs < 0) return nullptr;
-    OrderedJson out = {{"tokens", OrderedJson::array()}, {"token_logprobs", OrderedJson::array()},
-                       {"top_logprobs", OrderedJson::array()}, {"text_offset", OrderedJson::array()}};
+    OrderedJson out = {{"tokens", OrderedJson::array()},
+                       {"token_logprobs", OrderedJson::array()},
+                       {"top_logprobs", OrderedJson::array()},
+                       {"text_offset", OrderedJson::array()}};
     for (const OrderedJson& token : choice.logprobs) {
       OrderedJson top = OrderedJson::object();
-      for (const OrderedJson& other : token["top_logprobs"]) top[other["token"].get<std::string>()] = other["logprob"];
+      for (const OrderedJson& other : token["top_logprobs"])
+        top[other["token"].get<std::string>()] = other["logprob"];
       out["tokens"].push_back(token["token"]);
       out["token_logprobs"].push_back(token["logprob"]);
       out["top_logprobs"].push_back(std::move(top));
@@ -66,7 +74,10 @@ class CompletionJob : public Job {
     return out;
   }
   OrderedJson Choice(ChoiceState& choice, const std::string& text, OrderedJson finish) {
-    return {{"index", choice.index}, {"text", text}, {"logprobs", Logprobs(choice)}, {"finish_reason", std::move(finish)}};
+    return {{"index", choice.index},
+            {"text", text},
+            {"logprobs", Logprobs(choice)},
+            {"finish_reason", std::move(finish)}};
   }
   void Send(ChoiceState& choice, const std::string& text, OrderedJson finish) {
     OrderedJson chunk = Head();
@@ -81,8 +92,8 @@ class CompletionJob : public Job {
 
 }  // namespace
 
-std::shared_ptr<Job> MakeCompletionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
-                                       Common common) {
+std::shared_ptr<Job> MakeCompletionJob(std::shared_ptr<Exchange> exchange,
+                                       std::shared_ptr<LoadedModel> model, Common common) {
   return std::make_shared<CompletionJob>(std::move(exchange), std::move(model), std::move(common));
 }
 

@@ -29,13 +29,15 @@ bool TooDeep(std::string_view text) {
   return false;
 }
 
-constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::string_view kAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 }  // namespace
 
 std::optional<ApiError> ParseBody(std::string_view body, Json& out) {
   if (TooDeep(body)) {
-    return ApiError{400, Cat("the JSON is nested deeper than ", kMaxJsonDepth, " levels"), "json_too_deep", {}};
+    return ApiError{
+        400, Cat("the JSON is nested deeper than ", kMaxJsonDepth, " levels"), "json_too_deep", {}};
   }
   try {
     out = Json::parse(body);
@@ -57,7 +59,9 @@ std::string Show(const Json& value) {
   return text;
 }
 
-std::string Fields::Path(std::string_view name) const { return path_.empty() ? std::string(name) : Cat(path_, ".", name); }
+std::string Fields::Path(std::string_view name) const {
+  return path_.empty() ? std::string(name) : Cat(path_, ".", name);
+}
 
 void Fields::Fail(std::string_view name, std::string message, std::string code) {
   if (error_) return;
@@ -134,13 +138,15 @@ std::optional<std::string> Fields::String(const char* name, size_t max_bytes) {
   }
   const auto& text = value->get_ref<const std::string&>();
   if (text.size() > max_bytes) {
-    Fail(name, Cat("expected at most ", max_bytes, " bytes but got ", text.size()), "string_too_long");
+    Fail(name, Cat("expected at most ", max_bytes, " bytes but got ", text.size()),
+         "string_too_long");
     return std::nullopt;
   }
   return text;
 }
 
-std::optional<std::string> Fields::Choice(const char* name, std::initializer_list<std::string_view> values) {
+std::optional<std::string> Fields::Choice(const char* name,
+                                          std::initializer_list<std::string_view> values) {
   const Json* value = Any(name);
   if (value == nullptr) return std::nullopt;
   std::string want;
@@ -165,7 +171,8 @@ const Json* Fields::Array(const char* name, size_t max_items) {
     return nullptr;
   }
   if (value->size() > max_items) {
-    Fail(name, Cat("expected at most ", max_items, " items but got ", value->size()), "array_too_long");
+    Fail(name, Cat("expected at most ", max_items, " items but got ", value->size()),
+         "array_too_long");
     return nullptr;
   }
   return value;
@@ -186,13 +193,15 @@ void Fields::Ignore(std::initializer_list<const char*> names) {
 }
 
 void Fields::Require(const char* name) {
-  if (!error_ && Any(name) == nullptr) Fail(name, "this field is required", "missing_required_parameter");
+  if (!error_ && Any(name) == nullptr)
+    Fail(name, "this field is required", "missing_required_parameter");
 }
 
 void Fields::Done() {
   for (const auto& [name, value] : object_.items()) {
     if (read_.contains(name) || value.is_null()) continue;
-    Fail(name.substr(0, 100), "unknown field; it is refused because it might change the answer", "unknown_parameter");
+    Fail(name.substr(0, 100), "unknown field; it is refused because it might change the answer",
+         "unknown_parameter");
     return;
   }
 }
@@ -201,7 +210,8 @@ std::optional<std::string> DecodeBase64(std::string_view text) {
   static const auto kValues = [] {
     std::array<int8_t, 256> values;
     values.fill(-1);
-    for (size_t i = 0; i < kAlphabet.size(); ++i) values[static_cast<unsigned char>(kAlphabet[i])] = static_cast<int8_t>(i);
+    for (size_t i = 0; i < kAlphabet.size(); ++i)
+      values[static_cast<unsigned char>(kAlphabet[i])] = static_cast<int8_t>(i);
     values['-'] = 62;  // the URL alphabet
     values['_'] = 63;
     return values;
@@ -236,8 +246,10 @@ std::string EncodeBase64(std::string_view bytes) {
   for (size_t i = 0; i < bytes.size(); i += 3) {
     uint32_t bits = 0;
     const size_t n = std::min<size_t>(3, bytes.size() - i);
-    for (size_t k = 0; k < 3; ++k) bits = bits << 8 | (k < n ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (size_t k = 0; k < 4; ++k) out.push_back(k <= n ? kAlphabet[bits >> (18 - 6 * k) & 63] : '=');
+    for (size_t k = 0; k < 3; ++k)
+      bits = bits << 8 | (k < n ? static_cast<unsigned char>(bytes[i + k]) : 0u);
+    for (size_t k = 0; k < 4; ++k)
+      out.push_back(k <= n ? kAlphabet[bits >> (18 - 6 * k) & 63] : '=');
   }
   return out;
 }

@@ -1,5 +1,5 @@
-// Strict reading of a request's JSON: every field has a type and a range, and a field that nobody read is an error unless it
-// cannot change the answer.
+// Strict reading of a request's JSON: every field has a type and a range, and a field that nobody
+// read is an error unless it cannot change the answer.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,8 @@ constexpr int kMaxJsonDepth = 100;
 // Parses a body: one object, UTF-8, no deeper than the limit.
 std::optional<ApiError> ParseBody(std::string_view body, Json& out);
 
-// The fields of one object. Keeps the first error; later calls then return nothing. Null counts as absent.
+// The fields of one object. Keeps the first error; later calls then return nothing. Null counts as
+// absent.
 class Fields {
  public:
   Fields(const Json& object, std::string path) : object_(object), path_(std::move(path)) {}
@@ -32,7 +33,8 @@ class Fields {
   std::optional<double> Number(const char* name, double low, double high);
   std::optional<bool> Bool(const char* name);
   std::optional<std::string> String(const char* name, size_t max_bytes);
-  std::optional<std::string> Choice(const char* name, std::initializer_list<std::string_view> values);
+  std::optional<std::string> Choice(const char* name,
+                                    std::initializer_list<std::string_view> values);
   const Json* Array(const char* name, size_t max_items);
   const Json* Object(const char* name);
   const Json* Any(const char* name);

@@ -19,11 +19,16 @@ size_t HttpRequest::CountHeaders(std::string_view name) const {
 
 std::string_view ErrorType(int status) {
   switch (status) {
-    case 401: return "authentication_error";
-    case 403: return "permission_error";
-    case 429: return "rate_limit_error";
-    case 503: return "unavailable_error";
-    default: return status < 500 ? "invalid_request_error" : "server_error";
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+      return "unavailable_error";
+    default:
+      return status < 500 ? "invalid_request_error" : "server_error";
   }
 }
 
@@ -46,15 +51,29 @@ HttpResponse ErrorResponse(const ApiError& error) {
 }
 
 ApiError ToApiError(const Error& error, std::optional<std::string> param) {
-  ApiError out{.status = 400, .message = error.message, .code = "invalid_value", .param = std::move(param)};
+  ApiError out{
+      .status = 400, .message = error.message, .code = "invalid_value", .param = std::move(param)};
   switch (error.kind) {
-    case ErrorKind::kInvalid: break;
-    case ErrorKind::kUnsupported: out.code = "unsupported"; break;
-    case ErrorKind::kNotFound: out.status = 404, out.code = "not_found"; break;
-    case ErrorKind::kPermission: out.status = 403, out.code = "forbidden"; break;
-    case ErrorKind::kResource: out.status = 503, out.code = "overloaded"; break;
-    case ErrorKind::kIo: out.status = 500, out.code = "io_error"; break;
-    case ErrorKind::kCancelled: out.status = 503, out.code = "cancelled"; break;
+    case ErrorKind::kInvalid:
+      break;
+    case ErrorKind::kUnsupported:
+      out.code = "unsupported";
+      break;
+    case ErrorKind::kNotFound:
+      out.status = 404, out.code = "not_found";
+      break;
+    case ErrorKind::kPermission:
+      out.status = 403, out.code = "forbidden";
+      break;
+    case ErrorKind::kResource:
+      out.status = 503, out.code = "overloaded";
+      break;
+    case ErrorKind::kIo:
+      out.status = 500, out.code = "io_error";
+      break;
+    case ErrorKind::kCancelled:
+      out.status = 503, out.code = "cancelled";
+      break;
   }
   return out;
 }
@@ -79,7 +98,8 @@ std::optional<std::string> PercentDecode(std::string_view text) {
       out.push_back(text[i]);
       continue;
     }
-    if (i + 2 >= text.size() || digit(text[i + 1]) < 0 || digit(text[i + 2]) < 0) return std::nullopt;
+    if (i + 2 >= text.size() || digit(text[i + 1]) < 0 || digit(text[i + 2]) < 0)
+      return std::nullopt;
     out.push_back(static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2])));
     i += 2;
   }
@@ -89,21 +109,36 @@ std::optional<std::string> PercentDecode(std::string_view text) {
 
 std::string_view ReasonPhrase(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 204: return "No Content";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 413: return "Payload Too Large";
-    case 415: return "Unsupported Media Type";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 503: return "Service Unavailable";
-    default: return "Status";
+    case 200:
+      return "OK";
+    case 204:
+      return "No Content";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Payload Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 503:
+      return "Service Unavailable";
+    default:
+      return "Status";
   }
 }
 

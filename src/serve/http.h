@@ -1,4 +1,5 @@
-// What the routes see of HTTP: a request, an answer, and the exchange that carries it. Nothing here knows sockets.
+// What the routes see of HTTP: a request, an answer, and the exchange that carries it. Nothing here
+// knows sockets.
 #pragma once
 
 #include <functional>
@@ -49,7 +50,8 @@ HttpResponse ErrorResponse(const ApiError& error);
 // An error of the layers below: its kind chooses the status.
 ApiError ToApiError(const Error& error, std::optional<std::string> param = std::nullopt);
 
-// One request's way back to its client. Safe from any thread; what comes after the client has gone is dropped.
+// One request's way back to its client. Safe from any thread; what comes after the client has gone
+// is dropped.
 class Exchange {
  public:
   virtual ~Exchange() = default;

@@ -38,10 +38,10 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
-using asio::ip::tcp;
-using boost::system::error_code;
 using asio::awaitable;
 using asio::use_awaitable;
+using asio::ip::tcp;
+using boost::system::error_code;
 
 using Parser = http::request_parser<http::string_body>;
 
@@ -77,7 +77,8 @@ class Core : public std::enable_shared_from_this<Core> {
     Wake();
   }
   void SetComment(std::string text) {
-    std::replace_if(text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
     const std::lock_guard lock(mutex_);
     comment_ = std::move(text);
   }
@@ -101,7 +102,8 @@ class Core : public std::enable_shared_from_this<Core> {
   }
   // The handler has let go of the exchange.
   void Abandon() {
-    Send(ErrorResponse({500, "the request ended without an answer", "internal_error", std::nullopt}));
+    Send(ErrorResponse(
+        {500, "the request ended without an answer", "internal_error", std::nullopt}));
     End();
   }
 
@@ -172,7 +174,8 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
  private:
-  // With the mutex held. The post runs after the coroutine has begun to wait: both are on the io thread.
+  // With the mutex held. The post runs after the coroutine has begun to wait: both are on the io
+  // thread.
   void Wake() {
     if (!waiting_) return;
     waiting_ = false;
@@ -222,8 +225,8 @@ struct HeadOptions {
 };
 
 std::string ResponseHead(const HttpResponse& response, const Headers& extra, HeadOptions options) {
-  std::string head = Cat("HTTP/1.1 ", response.status, ' ', ReasonPhrase(response.status), "\r\nDate: ", HttpDate(),
-                         "\r\nX-Content-Type-Options: nosniff\r\n");
+  std::string head = Cat("HTTP/1.1 ", response.status, ' ', ReasonPhrase(response.status),
+                         "\r\nDate: ", HttpDate(), "\r\nX-Content-Type-Options: nosniff\r\n");
   if (response.status != 204) head += Cat("Content-Type: ", response.content_type, "\r\n");
   if (options.stream) {
     head += "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
@@ -250,18 +253,24 @@ bool PeerClosed(int fd) {
   return poll(&entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
-std::optional<ApiError> Late() { return ApiError{408, "the request did not arrive in time", "request_timeout", {}}; }
+std::optional<ApiError> Late() {
+  return ApiError{408, "the request did not arrive in time", "request_timeout", {}};
+}
 
 std::optional<ApiError> ParseError(const error_code& ec, const HttpOptions& options) {
-  if (ec == http::error::end_of_stream || ec == asio::error::operation_aborted || ec == asio::error::eof ||
-      ec == asio::error::connection_reset) {
+  if (ec == http::error::end_of_stream || ec == asio::error::operation_aborted ||
+      ec == asio::error::eof || ec == asio::error::connection_reset) {
     return std::nullopt;
   }
   if (ec == http::error::header_limit) {
-    return ApiError{431, Cat("headers are longer than ", options.max_header, " bytes"), "headers_too_large", {}};
+    return ApiError{431,
+                    Cat("headers are longer than ", options.max_header, " bytes"),
+                    "headers_too_large",
+                    {}};
   }
   if (ec == http::error::body_limit) {
-    return ApiError{413, Cat("the body is longer than ", options.max_body, " bytes"), "body_too_large", {}};
+    return ApiError{
+        413, Cat("the body is longer than ", options.max_body, " bytes"), "body_too_large", {}};
   }
   if (ec == http::error::partial_message) return std::nullopt;
   return ApiError{400, Cat("malformed HTTP request: ", ec.message()), "bad_request", {}};
@@ -271,7 +280,8 @@ std::optional<ApiError> ParseError(const error_code& ec, const HttpOptions& opti
 
 // One client connection.
 struct Session {
-  explicit Session(tcp::socket socket) : stream(std::move(socket)), deadline(stream.get_executor()) {}
+  explicit Session(tcp::socket socket)
+      : stream(std::move(socket)), deadline(stream.get_executor()) {}
   beast::tcp_stream stream;
   beast::flat_buffer buffer;
   bool busy = false;  // inside an exchange
@@ -291,16 +301,19 @@ struct HttpServer::State : std::enable_shared_from_this<State> {
   std::atomic<bool> draining{false};
   std::atomic<int> connections{0};
 
-  State(HttpOptions o, Handler h) : options(std::move(o)), handler(std::move(h)), workers(options.workers) {}
+  State(HttpOptions o, Handler h)
+      : options(std::move(o)), handler(std::move(h)), workers(options.workers) {}
 
   awaitable<void> Accept();
   awaitable<void> Serve(std::shared_ptr<Session> session);
   awaitable<bool> Exchange(Session& session, std::shared_ptr<Session> keep);
-  awaitable<bool> Answer(Session& session, const HttpResponse& response, const Headers& extra, HeadOptions options,
-                         bool head_only);
+  awaitable<bool> Answer(Session& session, const HttpResponse& response, const Headers& extra,
+                         HeadOptions options, bool head_only);
   awaitable<bool> Refuse(Session& session, const ApiError& error, const Headers& extra);
-  awaitable<bool> Reply(Session& session, std::shared_ptr<Core> core, const Parser& parser, const Headers& extra);
-  awaitable<bool> Stream(Session& session, std::shared_ptr<Core> core, const Headers& extra, HeadOptions head);
+  awaitable<bool> Reply(Session& session, std::shared_ptr<Core> core, const Parser& parser,
+                        const Headers& extra);
+  awaitable<bool> Stream(Session& session, std::shared_ptr<Core> core, const Headers& extra,
+                         HeadOptions head);
   awaitable<void> Watch(std::shared_ptr<Session> session, std::shared_ptr<Core> core);
   awaitable<bool> WriteAll(Session& session, std::string_view bytes);
   // Cancels the session's reading then, unless it is called again before. Zero: no limit.
@@ -325,7 +338,8 @@ HttpRequest ReadHead(const Parser& parser, std::optional<ApiError>& error) {
   if (question != std::string_view::npos) request.query = target.substr(question + 1);
   const auto path = PercentDecode(target.substr(0, question));
   if (!target.starts_with('/') || !path) {
-    error = ApiError{400, "expected a request target that begins with '/'", "bad_target", std::nullopt};
+    error =
+        ApiError{400, "expected a request target that begins with '/'", "bad_target", std::nullopt};
   } else {
     request.path = *path;
   }
@@ -357,16 +371,18 @@ awaitable<bool> HttpServer::State::WriteAll(Session& session, std::string_view b
   co_return true;
 }
 
-awaitable<bool> HttpServer::State::Answer(Session& session, const HttpResponse& response, const Headers& extra,
-                                          HeadOptions head, bool head_only) {
+awaitable<bool> HttpServer::State::Answer(Session& session, const HttpResponse& response,
+                                          const Headers& extra, HeadOptions head, bool head_only) {
   std::string bytes = ResponseHead(response, extra, head);
   if (!head_only) bytes += response.body;
   const bool sent = co_await WriteAll(session, bytes);
   co_return sent&& head.keep;
 }
 
-// Answers before the body was read, and reads on for a moment so that the client sees the answer and not a reset.
-awaitable<bool> HttpServer::State::Refuse(Session& session, const ApiError& error, const Headers& extra) {
+// Answers before the body was read, and reads on for a moment so that the client sees the answer
+// and not a reset.
+awaitable<bool> HttpServer::State::Refuse(Session& session, const ApiError& error,
+                                          const Headers& extra) {
   const HttpResponse response = ErrorResponse(error);
   co_await Answer(session, response, extra, HeadOptions{.keep = false}, false);
   error_code ec;
@@ -374,12 +390,14 @@ awaitable<bool> HttpServer::State::Refuse(Session& session, const ApiError& erro
   session.stream.expires_after(std::chrono::seconds(1));
   std::vector<char> sink(64 << 10);
   for (size_t total = 0; total < size_t{64} << 20 && !ec;) {
-    total += co_await session.stream.async_read_some(asio::buffer(sink), asio::redirect_error(use_awaitable, ec));
+    total += co_await session.stream.async_read_some(asio::buffer(sink),
+                                                     asio::redirect_error(use_awaitable, ec));
   }
   co_return false;
 }
 
-awaitable<void> HttpServer::State::Watch(std::shared_ptr<Session> session, std::shared_ptr<Core> core) {
+awaitable<void> HttpServer::State::Watch(std::shared_ptr<Session> session,
+                                         std::shared_ptr<Core> core) {
   error_code ec;
   auto& socket = session->stream.socket();
   co_await socket.async_wait(tcp::socket::wait_read, asio::redirect_error(use_awaitable, ec));
@@ -392,8 +410,8 @@ awaitable<void> HttpServer::State::Watch(std::shared_ptr<Session> session, std::
   if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) core->ClientGone();
 }
 
-awaitable<bool> HttpServer::State::Stream(Session& session, std::shared_ptr<Core> core, const Headers& extra,
-                                          HeadOptions head) {
+awaitable<bool> HttpServer::State::Stream(Session& session, std::shared_ptr<Core> core,
+                                          const Headers& extra, HeadOptions head) {
   HttpResponse response{.content_type = "text/event-stream", .body = {}, .headers = {}};
   const std::string headers = ResponseHead(response, extra, head);
   bool open = co_await WriteAll(session, headers);
@@ -419,8 +437,8 @@ awaitable<bool> HttpServer::State::Stream(Session& session, std::shared_ptr<Core
   co_return open&& head.keep;
 }
 
-awaitable<bool> HttpServer::State::Reply(Session& session, std::shared_ptr<Core> core, const Parser& parser,
-                                         const Headers& extra) {
+awaitable<bool> HttpServer::State::Reply(Session& session, std::shared_ptr<Core> core,
+                                         const Parser& parser, const Headers& extra) {
   const bool http11 = parser.get().version() >= 11;
   const bool head_only = parser.get().method() == http::verb::head;
   for (;;) {
@@ -444,8 +462,8 @@ awaitable<bool> HttpServer::State::Exchange(Session& session, std::shared_ptr<Se
   error_code ec;
   if (session.buffer.size() == 0) {
     Within(keep, options.idle_timeout);
-    const size_t n = co_await session.stream.async_read_some(session.buffer.prepare(4096),
-                                                             asio::redirect_error(use_awaitable, ec));
+    const size_t n = co_await session.stream.async_read_some(
+        session.buffer.prepare(4096), asio::redirect_error(use_awaitable, ec));
     if (ec) co_return false;
     session.buffer.commit(n);
   }
@@ -454,7 +472,8 @@ awaitable<bool> HttpServer::State::Exchange(Session& session, std::shared_ptr<Se
   parser.header_limit(options.max_header);
   parser.body_limit(options.max_body);
   Within(keep, options.header_timeout);
-  co_await http::async_read_header(session.stream, session.buffer, parser, asio::redirect_error(use_awaitable, ec));
+  co_await http::async_read_header(session.stream, session.buffer, parser,
+                                   asio::redirect_error(use_awaitable, ec));
   Headers extra;
   if (ec) {
     const auto error = session.late ? Late() : ParseError(ec, options);
@@ -472,7 +491,8 @@ awaitable<bool> HttpServer::State::Exchange(Session& session, std::shared_ptr<Se
     if (!co_await WriteAll(session, "HTTP/1.1 100 Continue\r\n\r\n")) co_return false;
   }
   Within(keep, options.body_timeout);
-  co_await http::async_read(session.stream, session.buffer, parser, asio::redirect_error(use_awaitable, ec));
+  co_await http::async_read(session.stream, session.buffer, parser,
+                            asio::redirect_error(use_awaitable, ec));
   const bool late = session.late;
   Within(keep, {});
   if (ec) {
@@ -483,7 +503,8 @@ awaitable<bool> HttpServer::State::Exchange(Session& session, std::shared_ptr<Se
   request->body = std::move(parser.get().body());
   if (IsPreflight(*request)) {
     const HttpResponse response = Preflight();
-    co_return co_await Answer(session, response, extra, HeadOptions{.keep = parser.get().keep_alive()}, false);
+    co_return co_await Answer(session, response, extra,
+                              HeadOptions{.keep = parser.get().keep_alive()}, false);
   }
   auto core = std::make_shared<Core>(io);
   cores.insert(core);
@@ -540,14 +561,16 @@ awaitable<void> HttpServer::State::Accept() {
   }
 }
 
-void HttpServer::State::Within(const std::shared_ptr<Session>& session, std::chrono::milliseconds time) {
+void HttpServer::State::Within(const std::shared_ptr<Session>& session,
+                               std::chrono::milliseconds time) {
   session->deadline.cancel();
   session->late = false;
   if (time == std::chrono::milliseconds()) return;
   session->deadline.expires_after(time);
   session->deadline.async_wait([weak = std::weak_ptr(session)](const error_code& ec) {
     const auto session = weak.lock();
-    if (ec || session == nullptr || session->deadline.expiry() > std::chrono::steady_clock::now()) return;
+    if (ec || session == nullptr || session->deadline.expiry() > std::chrono::steady_clock::now())
+      return;
     session->late = true;
     session->stream.cancel();
   });
@@ -627,7 +650,11 @@ void HttpServer::Drain() {
   asio::post(state_->io, [state = state_] { state->BeginDrain(); });
 }
 
-bool HttpServer::draining() const { return state_->draining; }
-int HttpServer::connections() const { return state_->connections; }
+bool HttpServer::draining() const {
+  return state_->draining;
+}
+int HttpServer::connections() const {
+  return state_->connections;
+}
 
 }  // namespace facet::serve

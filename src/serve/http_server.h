@@ -1,4 +1,5 @@
-// HTTP/1.1 on Boost.Asio and Beast: one thread moves bytes, a few workers run handlers. Holds no knowledge of the API.
+// HTTP/1.1 on Boost.Asio and Beast: one thread moves bytes, a few workers run handlers. Holds no
+// knowledge of the API.
 #pragma once
 
 #include <chrono>
@@ -20,8 +21,9 @@ struct HttpOptions {
   uint32_t max_header = 32 << 10;
   int max_connections = 2048;
   int workers = 4;
-  std::chrono::milliseconds header_timeout{30'000};  // from the first byte to the end of the headers
-  std::chrono::milliseconds idle_timeout{75'000};    // between requests of a connection
+  std::chrono::milliseconds header_timeout{
+      30'000};                                     // from the first byte to the end of the headers
+  std::chrono::milliseconds idle_timeout{75'000};  // between requests of a connection
   std::chrono::milliseconds body_timeout{120'000};
   std::chrono::milliseconds write_timeout{60'000};  // without a byte taken
   std::chrono::milliseconds keepalive{5'000};       // between comments of an idle stream
@@ -42,7 +44,8 @@ class HttpServer {
   // Serves until drained or stopped.
   void Run();
 
-  // Accepts nothing more, lets running exchanges finish within the drain time, then ends Run. From any thread.
+  // Accepts nothing more, lets running exchanges finish within the drain time, then ends Run. From
+  // any thread.
   void Drain();
   bool draining() const;
   int connections() const;

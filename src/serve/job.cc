@@ -21,7 +21,8 @@ std::vector<int> Anchors(const LoadedModel& model, const std::vector<TokenId>& i
   }
   std::vector<int> out;
   if (turns.size() > 1) out.push_back(turns[1]);  // system and tools end here
-  for (size_t i = turns.size() > 4 ? turns.size() - 4 : 0; i < turns.size(); ++i) out.push_back(turns[i]);
+  for (size_t i = turns.size() > 4 ? turns.size() - 4 : 0; i < turns.size(); ++i)
+    out.push_back(turns[i]);
   // Behind "<|turn>model\n": the history has no empty thinking channel there.
   if (!turns.empty()) out.push_back(turns.back() + 3);
   std::sort(out.begin(), out.end());
@@ -30,14 +31,18 @@ std::vector<int> Anchors(const LoadedModel& model, const std::vector<TokenId>& i
   return out;
 }
 
-double Rate(int count, double ms) { return ms > 0 ? count * 1000.0 / ms : 0.0; }
+double Rate(int count, double ms) {
+  return ms > 0 ? count * 1000.0 / ms : 0.0;
+}
 
 }  // namespace
 
 class Job::Sink : public AnswerSink {
  public:
   Sink(std::shared_ptr<Job> job, int index) : job_(std::move(job)), index_(index) {}
-  void OnProgress(const GenerationStats& so_far, int processed) override { job_->Progress(so_far, processed); }
+  void OnProgress(const GenerationStats& so_far, int processed) override {
+    job_->Progress(so_far, processed);
+  }
   void OnEvents(std::vector<OutputEvent> events, const AnswerToken* token) override {
     job_->Events(index_, std::move(events), token);
   }
@@ -90,7 +95,8 @@ void Job::CancelAll() {
 
 void Job::Progress(const GenerationStats& so_far, int processed) {
   if (!common_.progress) return;
-  OrderedJson progress = {{"total", so_far.prompt}, {"cache", so_far.cached}, {"processed", processed}};
+  OrderedJson progress = {
+      {"total", so_far.prompt}, {"cache", so_far.cached}, {"processed", processed}};
   exchange_->SetComment(Dump(progress));
 }
 
@@ -102,11 +108,21 @@ void Job::Events(int index, std::vector<OutputEvent> events, const AnswerToken* 
   for (const OutputEvent& event : events) {
     using Kind = OutputEvent::Kind;
     switch (event.kind) {
-      case Kind::kContent: choice.content += event.text; break;
-      case Kind::kReasoning: choice.reasoning += event.text; break;
-      case Kind::kCallBegin: choice.calls.push_back({RandomId("call_"), event.text, ""}); break;
-      case Kind::kCallArguments: choice.calls[event.call].arguments += event.text; break;
-      case Kind::kCallEnd: choice.calls[event.call].complete = true; break;
+      case Kind::kContent:
+        choice.content += event.text;
+        break;
+      case Kind::kReasoning:
+        choice.reasoning += event.text;
+        break;
+      case Kind::kCallBegin:
+        choice.calls.push_back({RandomId("call_"), event.text, ""});
+        break;
+      case Kind::kCallArguments:
+        choice.calls[event.call].arguments += event.text;
+        break;
+      case Kind::kCallEnd:
+        choice.calls[event.call].complete = true;
+        break;
     }
     OnEvent(choice, event);
   }
@@ -171,8 +187,8 @@ OrderedJson Job::Timings(const ChoiceState& choice) const {
   return out;
 }
 
-GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const Prompt> prompt, const Common& common,
-                                 const std::string& tenant, int choice) {
+GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const Prompt> prompt,
+                                 const Common& common, const std::string& tenant, int choice) {
   GenerationRequest request;
   request.anchors = Anchors(model, prompt->ids);
   request.sampling = Sampling(model, common);
@@ -187,20 +203,25 @@ GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const
   return request;
 }
 
-std::optional<ApiError> CheckLength(const LoadedModel& model, const Prompt& prompt, const std::string& param) {
+std::optional<ApiError> CheckLength(const LoadedModel& model, const Prompt& prompt,
+                                    const std::string& param) {
   const int context = model.engine->context(), length = static_cast<int>(prompt.ids.size());
   if (length < context) return std::nullopt;
-  return ApiError{400,
-                  Cat("This model's maximum context length is ", context, " tokens. However, your ", param,
-                      " resulted in ", length, " tokens. Please reduce the length of the ", param, "."),
-                  "context_length_exceeded", param};
+  return ApiError{
+      400,
+      Cat("This model's maximum context length is ", context, " tokens. However, your ", param,
+          " resulted in ", length, " tokens. Please reduce the length of the ", param, "."),
+      "context_length_exceeded", param};
 }
 
 std::string_view FinishReason(AnswerEnd::Reason reason) {
   switch (reason) {
-    case AnswerEnd::Reason::kLength: return "length";
-    case AnswerEnd::Reason::kToolCalls: return "tool_calls";
-    default: return "stop";
+    case AnswerEnd::Reason::kLength:
+      return "length";
+    case AnswerEnd::Reason::kToolCalls:
+      return "tool_calls";
+    default:
+      return "stop";
   }
 }
 
@@ -209,7 +230,8 @@ OrderedJson TokenLogprob(const Tokenizer& tokenizer, const AnswerToken& token) {
     OrderedJson bytes = OrderedJson::array();
     for (const char c : text) bytes.push_back(static_cast<unsigned char>(c));
     // JSON has no infinity: a token that cannot come has the API's floor.
-    return OrderedJson{{"token", text}, {"logprob", std::max(logprob, -9999.0f)}, {"bytes", std::move(bytes)}};
+    return OrderedJson{
+        {"token", text}, {"logprob", std::max(logprob, -9999.0f)}, {"bytes", std::move(bytes)}};
   };
   OrderedJson out = entry(token.text, token.sampled.logprob);
   out["top_logprobs"] = OrderedJson::array();
@@ -220,7 +242,8 @@ OrderedJson TokenLogprob(const Tokenizer& tokenizer, const AnswerToken& token) {
 }
 
 std::string RandomId(std::string_view prefix, int length) {
-  static constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+  static constexpr std::string_view kLetters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
   std::vector<unsigned char> random(length);
   RAND_bytes(random.data(), length);
   std::string out(prefix);
@@ -228,6 +251,8 @@ std::string RandomId(std::string_view prefix, int length) {
   return out;
 }
 
-int64_t Now() { return static_cast<int64_t>(std::time(nullptr)); }
+int64_t Now() {
+  return static_cast<int64_t>(std::time(nullptr));
+}
 
 }  // namespace facet::serve

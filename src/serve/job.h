@@ -1,5 +1,6 @@
-// One HTTP request that generates: its choices run in the engine, their events come back on the engine's thread and leave as
-// JSON. The shapes of the chat, completions and responses APIs derive from it.
+// One HTTP request that generates: its choices run in the engine, their events come back on the
+// engine's thread and leave as JSON. The shapes of the chat, completions and responses APIs derive
+// from it.
 #pragma once
 
 #include <memory>
@@ -34,17 +35,18 @@ class Job : public std::enable_shared_from_this<Job> {
     GenerationRequest request;
     AnswerOptions answer;
   };
-  // Hands all runs to the engine, one choice each. Answers with an error where it does not take them.
+  // Hands all runs to the engine, one choice each. Answers with an error where it does not take
+  // them.
   void Start(std::vector<Run> runs);
 
  protected:
   // Called in turn, never at the same time.
-  virtual void OnBegin() {}                     // of a stream
+  virtual void OnBegin() {}  // of a stream
   virtual void OnEvent(ChoiceState& choice, const OutputEvent& event) = 0;
   virtual void OnToken(ChoiceState& /*choice*/, const AnswerToken& /*token*/) {}
   virtual void OnFlush(ChoiceState& /*choice*/) {}  // after the events of one token
   virtual void OnChoiceEnd(ChoiceState& /*choice*/) {}
-  virtual void OnEnd() = 0;                     // all choices are done
+  virtual void OnEnd() = 0;  // all choices are done
   virtual void OnError(const ApiError& error) = 0;
 
   bool streaming() const { return common_.stream; }
@@ -71,11 +73,12 @@ class Job : public std::enable_shared_from_this<Job> {
 };
 
 // Text, tokens, sampling and limits of one run of a prompt.
-GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const Prompt> prompt, const Common& common,
-                                 const std::string& tenant, int choice);
+GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const Prompt> prompt,
+                                 const Common& common, const std::string& tenant, int choice);
 
 // A prompt that leaves no room is answered as the API does.
-std::optional<ApiError> CheckLength(const LoadedModel& model, const Prompt& prompt, const std::string& param);
+std::optional<ApiError> CheckLength(const LoadedModel& model, const Prompt& prompt,
+                                    const std::string& param);
 
 // "stop", "length", "tool_calls".
 std::string_view FinishReason(AnswerEnd::Reason reason);

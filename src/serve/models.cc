@@ -33,7 +33,8 @@ void AddTemplate(LoadedModel& model, const fs::path& path) {
   } else if (*made) {
     model.chat_template = std::make_unique<ChatTemplate>(std::move(**made));
   } else {
-    model.template_error = "this model has no chat template: it continues plain text (/v1/completions)";
+    model.template_error =
+        "this model has no chat template: it continues plain text (/v1/completions)";
   }
 }
 
@@ -43,11 +44,13 @@ Result<fs::path> FindVocabulary(const fs::path& given) {
   std::error_code code;
   const fs::path self = fs::read_symlink("/proc/self/exe", code).parent_path();
   constexpr std::string_view kPath = "tests/reference/gemma4/vocab.gguf";
-  for (const fs::path& root : {fs::current_path(code), self / "..", self / ".." / "share" / "facet"}) {
+  for (const fs::path& root :
+       {fs::current_path(code), self / "..", self / ".." / "share" / "facet"}) {
     if (fs::exists(root / kPath, code)) return root / kPath;
   }
-  return Error{Cat("no vocabulary for the scripted model: give --vocab FILE, or run where ", kPath, " is"),
-               ErrorKind::kNotFound};
+  return Error{
+      Cat("no vocabulary for the scripted model: give --vocab FILE, or run where ", kPath, " is"),
+      ErrorKind::kNotFound};
 }
 
 // A config that sees and hears, so that media requests pass through scripts as well.
@@ -58,9 +61,13 @@ ModelConfig ScriptConfig(const Tokenizer& tokenizer, int context) {
   config.audio = AudioConfig{};
   config.text.context = context;
   config.text.vocab = static_cast<int>(tokenizer.size());
-  config.tokens = {.image = id("<|image|>"), .video = id("<|video|>"), .audio = id("<|audio|>"),
-                   .image_begin = id("<|image>"), .image_end = id("<image|>"),
-                   .audio_begin = id("<|audio>"), .audio_end = id("<audio|>")};
+  config.tokens = {.image = id("<|image|>"),
+                   .video = id("<|video|>"),
+                   .audio = id("<|audio|>"),
+                   .image_begin = id("<|image>"),
+                   .image_end = id("<image|>"),
+                   .audio_begin = id("<|audio>"),
+                   .audio_end = id("<audio|>")};
   return config;
 }
 
@@ -94,7 +101,8 @@ Result<void> LoadWeights(const ModelSpec& spec, const ModelOptions& options, Loa
   model.sampling = DefaultSampling(model.config.generation);
   AddTemplate(model, path);
   AddTokens(model);
-  model.engine = std::make_unique<Engine>(MakeModelExecutor(*model.model, options.context), options.engine);
+  model.engine =
+      std::make_unique<Engine>(MakeModelExecutor(*model.model, options.context), options.engine);
   return Ok();
 }
 
@@ -157,7 +165,8 @@ std::shared_ptr<LoadedModel> Models::Loaded(const std::string& id) const {
 
 Result<std::shared_ptr<LoadedModel>> Models::Get(const std::string& id) {
   Entry* entry = Find(id);
-  if (entry == nullptr) return Error{Cat("the model '", id, "' does not exist"), ErrorKind::kNotFound};
+  if (entry == nullptr)
+    return Error{Cat("the model '", id, "' does not exist"), ErrorKind::kNotFound};
   const std::lock_guard loading(entry->loading);
   if (auto loaded = Loaded(id)) return loaded;
   spdlog::info("loading {}", id);

@@ -1,4 +1,5 @@
-// The models that a server offers, by name: loaded when they are first asked for, given up when memory is needed.
+// The models that a server offers, by name: loaded when they are first asked for, given up when
+// memory is needed.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +52,7 @@ struct ModelSpec {
 
 struct ModelOptions {
   EngineOptions engine;
-  int context = 0;                   // 0: the checkpoint's
+  int context = 0;  // 0: the checkpoint's
   size_t cache_budget = size_t{2} << 30;
   int threads = 0;
   CacheType cache_type = CacheType::kF16;

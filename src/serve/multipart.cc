@@ -20,7 +20,9 @@ std::optional<std::string> Parameter(std::string_view header, std::string_view k
     ++at;
     while (at < header.size() && header[at] == ' ') ++at;
     const std::string_view rest = header.substr(at);
-    if (rest.size() <= key.size() || Lower(rest.substr(0, key.size())) != key || rest[key.size()] != '=') continue;
+    if (rest.size() <= key.size() || Lower(rest.substr(0, key.size())) != key ||
+        rest[key.size()] != '=')
+      continue;
     std::string_view value = rest.substr(key.size() + 1);
     if (!value.starts_with('"')) return std::string(value.substr(0, value.find_first_of("; \t")));
     std::string out;
@@ -35,7 +37,8 @@ std::optional<std::string> Parameter(std::string_view header, std::string_view k
 
 Result<FormPart> ParsePart(std::string_view part) {
   const size_t blank = part.find("\r\n\r\n");
-  if (blank == std::string_view::npos || blank > kMaxPartHeader) return Error{"a part of the form has no headers"};
+  if (blank == std::string_view::npos || blank > kMaxPartHeader)
+    return Error{"a part of the form has no headers"};
   FormPart out;
   out.content = part.substr(blank + 4);
   std::string_view headers = part.substr(0, blank);
@@ -56,7 +59,8 @@ Result<FormPart> ParsePart(std::string_view part) {
 Result<std::vector<FormPart>> ParseMultipart(std::string_view content_type, std::string_view body) {
   const auto boundary = Parameter(content_type, "boundary");
   if (!boundary || boundary->empty() || boundary->size() > 70) {
-    return Error{"Content-Type: expected multipart/form-data with a boundary of 1 to 70 characters"};
+    return Error{
+        "Content-Type: expected multipart/form-data with a boundary of 1 to 70 characters"};
   }
   const std::string line = "--" + *boundary;
   size_t at = body.find(line);
@@ -64,10 +68,12 @@ Result<std::vector<FormPart>> ParseMultipart(std::string_view content_type, std:
   std::vector<FormPart> parts;
   at += line.size();
   while (!body.substr(at).starts_with("--")) {
-    if (!body.substr(at).starts_with("\r\n")) return Error{"malformed form: expected a line break after the boundary"};
+    if (!body.substr(at).starts_with("\r\n"))
+      return Error{"malformed form: expected a line break after the boundary"};
     const size_t end = body.find("\r\n" + line, at);
     if (end == std::string_view::npos) return Error{"the form does not end with its boundary"};
-    if (parts.size() == kMaxParts) return Error{Cat("expected at most ", kMaxParts, " fields in the form")};
+    if (parts.size() == kMaxParts)
+      return Error{Cat("expected at most ", kMaxParts, " fields in the form")};
     FACET_ASSIGN(FormPart part, ParsePart(body.substr(at + 2, end - at - 2)));
     parts.push_back(std::move(part));
     at = end + 2 + line.size();

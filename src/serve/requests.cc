@@ -8,20 +8,30 @@ namespace facet::serve {
 namespace {
 
 // Without effect on the answer: identification, billing, storage and hints of hosted services.
-constexpr auto kHarmless = {"user",          "store",   "metadata",  "service_tier", "prompt_cache_key",
-                            "prompt_cache_retention", "safety_identifier", "prediction", "timings_per_token"};
+constexpr auto kHarmless = {"user",
+                            "store",
+                            "metadata",
+                            "service_tier",
+                            "prompt_cache_key",
+                            "prompt_cache_retention",
+                            "safety_identifier",
+                            "prediction",
+                            "timings_per_token"};
 
 void ReadStop(Fields& fields, const ApiLimits& limits, Common& out) {
   const Json* stop = fields.Any("stop");
   if (stop == nullptr) return;
   const Json list = stop->is_array() ? *stop : Json::array({*stop});
   if (list.size() > static_cast<size_t>(limits.max_stops)) {
-    return fields.Fail("stop", Cat("expected at most ", limits.max_stops, " strings but got ", list.size()));
+    return fields.Fail(
+        "stop", Cat("expected at most ", limits.max_stops, " strings but got ", list.size()));
   }
   for (const Json& item : list) {
-    if (!item.is_string()) return fields.Fail("stop", Cat("expected strings but got ", Show(item)), "invalid_type");
+    if (!item.is_string())
+      return fields.Fail("stop", Cat("expected strings but got ", Show(item)), "invalid_type");
     const auto& text = item.get_ref<const std::string&>();
-    if (text.empty() || text.size() > 256) return fields.Fail("stop", "expected strings of 1 to 256 bytes");
+    if (text.empty() || text.size() > 256)
+      return fields.Fail("stop", "expected strings of 1 to 256 bytes");
     out.stop.push_back(text);
   }
 }
@@ -34,10 +44,12 @@ void ReadBias(Fields& fields, Common& out) {
     int id = 0;
     const auto [end, code] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (code != std::errc() || end != key.data() + key.size() || id < 0) {
-      return fields.Fail("logit_bias", Cat("expected token ids as names but got '", key.substr(0, 40), "'"));
+      return fields.Fail("logit_bias",
+                         Cat("expected token ids as names but got '", key.substr(0, 40), "'"));
     }
     if (!value.is_number() || !(value.get<double>() >= -100 && value.get<double>() <= 100)) {
-      return fields.Fail("logit_bias", Cat("expected numbers from -100 to 100 but got ", Show(value)));
+      return fields.Fail("logit_bias",
+                         Cat("expected numbers from -100 to 100 but got ", Show(value)));
     }
     out.bias[id] = value.get<float>();
   }
@@ -60,7 +72,8 @@ std::string JoinText(const Json& parts) {
   return text;
 }
 
-// --- content parts --------------------------------------------------------------------------------------------------
+// --- content parts
+// --------------------------------------------------------------------------------------------------
 
 class PartReader {
  public:
@@ -68,7 +81,9 @@ class PartReader {
 
   // A part in the shape that the template and the prompt builder take.
   std::optional<ApiError> Read(const Json& part, const std::string& path, Json& to) {
-    if (!part.is_object()) return ApiError{400, Cat(path, ": expected an object but got ", Show(part)), "invalid_type", path};
+    if (!part.is_object())
+      return ApiError{400, Cat(path, ": expected an object but got ", Show(part)), "invalid_type",
+                      path};
     Fields fields(part, path);
     fields.Require("type");
     const std::string type = fields.String("type", 64).value_or("");
@@ -87,7 +102,9 @@ class PartReader {
     } else if (type == "input_audio" || type == "audio_url") {
       Media(fields, "audio", type == "audio_url" ? "audio_url" : "input_audio", to);
     } else {
-      fields.Fail("type", Cat("expected text, image_url, input_audio, video_url or input_video but got ", Show(type)));
+      fields.Fail("type",
+                  Cat("expected text, image_url, input_audio, video_url or input_video but got ",
+                      Show(type)));
     }
     fields.Done();
     return fields.error();
@@ -115,7 +132,8 @@ class PartReader {
     const Json* value = fields.Any(key);
     if (value == nullptr) return;
     if (value->is_string()) return Url(fields, key, value->get_ref<const std::string&>(), to);
-    if (!value->is_object()) return fields.Fail(key, Cat("expected an object but got ", Show(*value)), "invalid_type");
+    if (!value->is_object())
+      return fields.Fail(key, Cat("expected an object but got ", Show(*value)), "invalid_type");
     Fields inner(*value, fields.Path(key));
     const auto url = inner.String("url", SIZE_MAX);
     const auto data = inner.String("data", SIZE_MAX);
@@ -129,11 +147,13 @@ class PartReader {
 
   void Url(Fields& fields, const std::string& key, const std::string& url, Json& to) {
     if (!url.starts_with("data:")) {
-      return fields.Fail(key, "expected a data: URL; this server does not open addresses or files for its clients",
-                         "unsupported_url");
+      return fields.Fail(
+          key, "expected a data: URL; this server does not open addresses or files for its clients",
+          "unsupported_url");
     }
     const size_t comma = url.find(',');
-    if (comma == std::string::npos || !std::string_view(url).substr(0, comma).ends_with(";base64")) {
+    if (comma == std::string::npos ||
+        !std::string_view(url).substr(0, comma).ends_with(";base64")) {
       return fields.Fail(key, "expected data:TYPE;base64,...");
     }
     Bytes(fields, key, std::string_view(url).substr(comma + 1), to);
@@ -147,7 +167,9 @@ class PartReader {
     auto bytes = DecodeBase64(base64);
     if (!bytes) return fields.Fail(key, "malformed base64", "invalid_base64");
     if (out_.media.size() >= static_cast<size_t>(limits_.max_media)) {
-      return fields.Fail(key, Cat("expected at most ", limits_.max_media, " pictures, sounds and films"), "too_many_media");
+      return fields.Fail(key,
+                         Cat("expected at most ", limits_.max_media, " pictures, sounds and films"),
+                         "too_many_media");
     }
     to["index"] = out_.media.size();
     out_.media.push_back(std::move(*bytes));
@@ -157,15 +179,18 @@ class PartReader {
   Conversation& out_;
 };
 
-// --- messages -------------------------------------------------------------------------------------------------------
+// --- messages
+// -------------------------------------------------------------------------------------------------------
 
 class MessageReader {
  public:
-  MessageReader(const ApiLimits& limits, Conversation& out) : limits_(limits), out_(out), parts_(limits, out) {}
+  MessageReader(const ApiLimits& limits, Conversation& out)
+      : limits_(limits), out_(out), parts_(limits, out) {}
 
   std::optional<ApiError> Read(const Json& message, const std::string& path) {
     if (!message.is_object()) {
-      return ApiError{400, Cat(path, ": expected an object but got ", Show(message)), "invalid_type", path};
+      return ApiError{400, Cat(path, ": expected an object but got ", Show(message)),
+                      "invalid_type", path};
     }
     Fields fields(message, path);
     fields.Require("role");
@@ -173,7 +198,8 @@ class MessageReader {
     if (fields.error()) return fields.error();
     Json to = {{"role", *role}};
     if (auto error = Content(fields, message, path, to)) return error;
-    fields.Ignore({"name", "id", "annotations", "refusal", "audio", "function_call", "cache_control", "status", "type"});
+    fields.Ignore({"name", "id", "annotations", "refusal", "audio", "function_call",
+                   "cache_control", "status", "type"});
     if (*role == "assistant") {
       ReadAssistant(fields, path, to);
     } else if (*role == "tool") {
@@ -188,13 +214,15 @@ class MessageReader {
   }
 
  private:
-  std::optional<ApiError> Content(Fields& fields, const Json& message, const std::string& path, Json& to) {
+  std::optional<ApiError> Content(Fields& fields, const Json& message, const std::string& path,
+                                  Json& to) {
     const Json* content = fields.Any("content");
     const std::string& role = to["role"].get_ref<const std::string&>();
     to["content"] = "";
     if (content == nullptr) {
       if (role == "assistant") return std::nullopt;
-      fields.Fail("content", Cat("a message of role ", role, " needs content"), "missing_required_parameter");
+      fields.Fail("content", Cat("a message of role ", role, " needs content"),
+                  "missing_required_parameter");
       return fields.error();
     }
     if (content->is_string()) {
@@ -202,15 +230,18 @@ class MessageReader {
       return std::nullopt;
     }
     if (!content->is_array() || content->size() > static_cast<size_t>(limits_.max_parts)) {
-      fields.Fail("content", Cat("expected a string or a list of at most ", limits_.max_parts, " parts but got ",
-                                 Show(message["content"])), "invalid_type");
+      fields.Fail("content",
+                  Cat("expected a string or a list of at most ", limits_.max_parts,
+                      " parts but got ", Show(message["content"])),
+                  "invalid_type");
       return fields.error();
     }
     Json parts = Json::array();
     bool media = false;
     for (size_t i = 0; i < content->size(); ++i) {
       Json part;
-      if (auto error = parts_.Read((*content)[i], Cat(path, ".content[", i, "]"), part)) return error;
+      if (auto error = parts_.Read((*content)[i], Cat(path, ".content[", i, "]"), part))
+        return error;
       media |= part["type"] != "text";
       parts.push_back(std::move(part));
     }
@@ -218,7 +249,8 @@ class MessageReader {
       fields.Fail("content", Cat("a message of role ", role, " takes text only"), "unsupported");
       return fields.error();
     }
-    // Templates render a list of texts and their concatenation alike, except for trimming: one string is the safe form.
+    // Templates render a list of texts and their concatenation alike, except for trimming: one
+    // string is the safe form.
     to["content"] = media ? parts : Json(JoinText(parts));
     return std::nullopt;
   }
@@ -253,10 +285,13 @@ class MessageReader {
       if (!inner.ok()) return fields.Adopt(inner);
       Json value = Json::object();
       if (arguments != nullptr && arguments->is_object()) value = *arguments;
-      if (arguments != nullptr && arguments->is_string() && !Parse(arguments->get_ref<const std::string&>(), value)) {
+      if (arguments != nullptr && arguments->is_string() &&
+          !Parse(arguments->get_ref<const std::string&>(), value)) {
         return fields.Fail(name + ".function.arguments", "expected a JSON object");
       }
-      out.push_back({{"id", id}, {"type", "function"}, {"function", {{"name", function_name}, {"arguments", value}}}});
+      out.push_back({{"id", id},
+                     {"type", "function"},
+                     {"function", {{"name", function_name}, {"arguments", value}}}});
     }
     to["tool_calls"] = std::move(out);
   }
@@ -280,32 +315,35 @@ class MessageReader {
 
 }  // namespace
 
-std::optional<ApiError> ReadMessages(const Json& messages, const std::string& path, const ApiLimits& limits,
-                                     Conversation& out) {
+std::optional<ApiError> ReadMessages(const Json& messages, const std::string& path,
+                                     const ApiLimits& limits, Conversation& out) {
   for (size_t i = 0; i < messages.size(); ++i) {
     if (auto error = ReadMessage(messages[i], Cat(path, "[", i, "]"), limits, out)) return error;
   }
   return std::nullopt;
 }
 
-std::optional<ApiError> ReadMessage(const Json& message, const std::string& path, const ApiLimits& limits,
-                                    Conversation& out) {
+std::optional<ApiError> ReadMessage(const Json& message, const std::string& path,
+                                    const ApiLimits& limits, Conversation& out) {
   return MessageReader(limits, out).Read(message, path);
 }
 
-// --- tools ----------------------------------------------------------------------------------------------------------
+// --- tools
+// ----------------------------------------------------------------------------------------------------------
 
 namespace {
 
 // A name that can stand in the tool notation and in the API.
 bool IsToolName(const std::string& name) {
-  return !name.empty() && name.size() <= 128 && std::all_of(name.begin(), name.end(), [](unsigned char c) {
-    return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == ':' || c == '/';
-  });
+  return !name.empty() && name.size() <= 128 &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) {
+           return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == ':' || c == '/';
+         });
 }
 
 std::optional<ApiError> ReadTool(const Json& tool, const std::string& path, Json& tools) {
-  if (!tool.is_object()) return ApiError{400, Cat(path, ": expected an object"), "invalid_type", path};
+  if (!tool.is_object())
+    return ApiError{400, Cat(path, ": expected an object"), "invalid_type", path};
   Fields fields(tool, path);
   fields.Require("type");
   if (fields.Any("type") != nullptr && tool["type"] != "function") {
@@ -317,7 +355,8 @@ std::optional<ApiError> ReadTool(const Json& tool, const std::string& path, Json
   Fields f(flat ? tool : *function, flat ? path : path + ".function");
   f.Require("name");
   const std::string name = f.String("name", 256).value_or("");
-  if (f.ok() && !IsToolName(name)) f.Fail("name", Cat("expected letters, digits, _ - . : / but got ", Show(name)));
+  if (f.ok() && !IsToolName(name))
+    f.Fail("name", Cat("expected letters, digits, _ - . : / but got ", Show(name)));
   const std::string description = f.String("description", 1 << 20).value_or("");
   const Json* parameters = f.Object("parameters");
   const bool strict = f.Bool("strict").value_or(false);
@@ -330,8 +369,9 @@ std::optional<ApiError> ReadTool(const Json& tool, const std::string& path, Json
     if (fields.error()) return fields.error();
   }
   Json out = {{"type", "function"}, {"function", {{"name", name}, {"description", description}}}};
-  out["function"]["parameters"] =
-      parameters != nullptr ? *parameters : Json{{"type", "object"}, {"properties", Json::object()}};
+  out["function"]["parameters"] = parameters != nullptr
+                                      ? *parameters
+                                      : Json{{"type", "object"}, {"properties", Json::object()}};
   if (strict) out["function"]["strict"] = true;
   tools.push_back(std::move(out));
   return std::nullopt;
@@ -342,21 +382,26 @@ void ReadToolChoice(Fields& fields, ChatRequest& out) {
   if (choice == nullptr) return;
   using Kind = ToolChoice::Kind;
   if (choice->is_string()) {
-    static const std::map<std::string, Kind> kKinds = {
-        {"auto", Kind::kAuto}, {"none", Kind::kNone}, {"required", Kind::kRequired}, {"any", Kind::kRequired}};
+    static const std::map<std::string, Kind> kKinds = {{"auto", Kind::kAuto},
+                                                       {"none", Kind::kNone},
+                                                       {"required", Kind::kRequired},
+                                                       {"any", Kind::kRequired}};
     const auto kind = kKinds.find(choice->get<std::string>());
     if (kind == kKinds.end()) {
-      return fields.Fail("tool_choice", Cat("expected none, auto, required or a function but got ", Show(*choice)));
+      return fields.Fail("tool_choice", Cat("expected none, auto, required or a function but got ",
+                                            Show(*choice)));
     }
     out.tool_choice.kind = kind->second;
   } else if (choice->is_object() && choice->value("type", Json()) == "function") {
     const Json& holder = choice->contains("function") ? (*choice)["function"] : *choice;
     if (!holder.is_object() || !holder.contains("name") || !holder["name"].is_string()) {
-      return fields.Fail("tool_choice", "expected the function's name", "missing_required_parameter");
+      return fields.Fail("tool_choice", "expected the function's name",
+                         "missing_required_parameter");
     }
     out.tool_choice = {Kind::kNamed, holder["name"].get<std::string>()};
   } else {
-    return fields.Fail("tool_choice", Cat("expected none, auto, required or a function but got ", Show(*choice)));
+    return fields.Fail("tool_choice",
+                       Cat("expected none, auto, required or a function but got ", Show(*choice)));
   }
   const bool any = out.tools.is_array() && !out.tools.empty();
   if (!any && out.tool_choice.kind != Kind::kAuto && out.tool_choice.kind != Kind::kNone) {
@@ -372,7 +417,8 @@ void ReadToolChoice(Fields& fields, ChatRequest& out) {
 }  // namespace
 
 std::optional<ApiError> ReadTools(Fields& fields, const ApiLimits& limits, ChatRequest& out) {
-  if (const Json* tools = fields.Array("tools", limits.max_tools); tools != nullptr && !tools->empty()) {
+  if (const Json* tools = fields.Array("tools", limits.max_tools);
+      tools != nullptr && !tools->empty()) {
     out.tools = Json::array();
     for (size_t i = 0; i < tools->size(); ++i) {
       if (auto error = ReadTool((*tools)[i], Cat("tools[", i, "]"), out.tools)) return error;
@@ -383,7 +429,8 @@ std::optional<ApiError> ReadTools(Fields& fields, const ApiLimits& limits, ChatR
   return fields.error();
 }
 
-// --- thinking -------------------------------------------------------------------------------------------------------
+// --- thinking
+// -------------------------------------------------------------------------------------------------------
 
 void ApplyEffort(const std::string& effort, ChatRequest& out) {
   if (effort == "none" || effort == "minimal") {
@@ -396,7 +443,8 @@ void ApplyEffort(const std::string& effort, ChatRequest& out) {
 }
 
 void ReadThinking(Fields& fields, ChatRequest& out) {
-  static const std::initializer_list<std::string_view> kEfforts = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+  static const std::initializer_list<std::string_view> kEfforts = {
+      "none", "minimal", "low", "medium", "high", "xhigh", "max"};
   if (const auto effort = fields.Choice("reasoning_effort", kEfforts)) ApplyEffort(*effort, out);
   if (const Json* reasoning = fields.Object("reasoning")) {
     Fields inner(*reasoning, "reasoning");
@@ -414,13 +462,17 @@ void ReadThinking(Fields& fields, ChatRequest& out) {
     out.template_extra = *extra;
     if (extra->contains("enable_thinking")) {
       if (!(*extra)["enable_thinking"].is_boolean()) {
-        return fields.Fail("chat_template_kwargs.enable_thinking", "expected true or false", "invalid_type");
+        return fields.Fail("chat_template_kwargs.enable_thinking", "expected true or false",
+                           "invalid_type");
       }
       out.thinking = (*extra)["enable_thinking"].get<bool>();
       out.template_extra.erase("enable_thinking");
     }
-    for (const char* name : {"messages", "tools", "add_generation_prompt", "bos_token", "eos_token"}) {
-      if (extra->contains(name)) return fields.Fail(Cat("chat_template_kwargs.", name), "this is not an option of the template");
+    for (const char* name :
+         {"messages", "tools", "add_generation_prompt", "bos_token", "eos_token"}) {
+      if (extra->contains(name))
+        return fields.Fail(Cat("chat_template_kwargs.", name),
+                           "this is not an option of the template");
     }
   }
   if (const auto enabled = fields.Bool("enable_thinking")) out.thinking = *enabled;
@@ -434,19 +486,22 @@ void ReadThinking(Fields& fields, ChatRequest& out) {
   }
 }
 
-// --- whole requests -------------------------------------------------------------------------------------------------
+// --- whole requests
+// -------------------------------------------------------------------------------------------------
 
 void ReadCommon(Fields& fields, const ApiLimits& limits, Common& out) {
   out.model = fields.String("model", 1024);
   out.set.temperature = fields.Number("temperature", 0, 100);
   out.set.top_p = fields.Number("top_p", 0, 1);
   out.set.min_p = fields.Number("min_p", 0, 1);
-  if (const auto k = fields.Int("top_k", -1, INT32_MAX)) out.set.top_k = std::max(0, static_cast<int>(*k));
+  if (const auto k = fields.Int("top_k", -1, INT32_MAX))
+    out.set.top_k = std::max(0, static_cast<int>(*k));
   out.set.presence = fields.Number("presence_penalty", -2, 2);
   out.set.frequency = fields.Number("frequency_penalty", -2, 2);
   out.set.repetition = fields.Number("repetition_penalty", 0.01, 100);
   if (const auto other = fields.Number("repeat_penalty", 0.01, 100)) out.set.repetition = other;
-  if (const auto seed = fields.Int("seed", INT64_MIN, INT64_MAX)) out.set.seed = static_cast<uint64_t>(*seed);
+  if (const auto seed = fields.Int("seed", INT64_MIN, INT64_MAX))
+    out.set.seed = static_cast<uint64_t>(*seed);
   out.choices = static_cast<int>(fields.Int("n", 1, limits.max_choices).value_or(1));
   out.stream = fields.Bool("stream").value_or(false);
   out.use_cache = fields.Bool("cache_prompt").value_or(true);
@@ -474,15 +529,16 @@ void ReadSchema(Fields& fields, bool required, ChatRequest& out) {
 void OnlyValue(Fields& fields, const char* name, const Json& value) {
   const Json* got = fields.Any(name);
   if (got != nullptr && *got != value) {
-    fields.Fail(name, Cat("expected ", Show(value), ": anything else is not supported"), "unsupported");
+    fields.Fail(name, Cat("expected ", Show(value), ": anything else is not supported"),
+                "unsupported");
   }
 }
 
 void RestoreOrder(const std::string& body, ChatRequest& out) {
   if (out.format.kind != ResponseFormat::Kind::kJsonSchema) return;
   const auto ordered = OrderedJson::parse(body, nullptr, false);
-  for (const char* path : {"/response_format/json_schema/schema", "/response_format/schema", "/text/format/schema",
-                           "/text/format/json_schema/schema"}) {
+  for (const char* path : {"/response_format/json_schema/schema", "/response_format/schema",
+                           "/text/format/schema", "/text/format/json_schema/schema"}) {
     const OrderedJson::json_pointer pointer(path);
     if (ordered.contains(pointer) && ordered[pointer].is_object()) {
       out.format.schema = ordered[pointer];
@@ -507,14 +563,16 @@ void ReadFormat(const Json& format, Fields& fields, const char* name, ChatReques
   inner.Done();
   if (!inner.ok()) return fields.Adopt(inner);
   if (*type == "text") out.format = {};
-  if (*type == "json_object" && out.format.kind == ResponseFormat::Kind::kText) out.format.kind = ResponseFormat::Kind::kJsonObject;
+  if (*type == "json_object" && out.format.kind == ResponseFormat::Kind::kText)
+    out.format.kind = ResponseFormat::Kind::kJsonObject;
 }
 
 namespace {
 
 void ReadMaxTokens(Fields& fields, Common& out) {
   for (const char* name : {"max_tokens", "max_completion_tokens"}) {
-    if (const auto n = fields.Int(name, 1, INT64_MAX)) out.max_tokens = static_cast<int>(std::min<int64_t>(*n, INT32_MAX));
+    if (const auto n = fields.Int(name, 1, INT64_MAX))
+      out.max_tokens = static_cast<int>(std::min<int64_t>(*n, INT32_MAX));
   }
 }
 
@@ -529,14 +587,16 @@ std::optional<ApiError> ReadChat(const Json& body, const ApiLimits& limits, Chat
   if (top && !logprobs) fields.Fail("top_logprobs", "logprobs must be true as well");
   if (logprobs) out.common.top_logprobs = static_cast<int>(top.value_or(0));
   ReadThinking(fields, out);
-  if (const Json* format = fields.Object("response_format")) ReadFormat(*format, fields, "response_format", out);
+  if (const Json* format = fields.Object("response_format"))
+    ReadFormat(*format, fields, "response_format", out);
   OnlyValue(fields, "modalities", Json::array({"text"}));
   if (fields.ok()) {
     if (auto error = ReadTools(fields, limits, out)) return error;
   }
   fields.Require("messages");
   const Json* messages = fields.Array("messages", limits.max_messages);
-  if (messages != nullptr && messages->empty()) fields.Fail("messages", "expected at least one message");
+  if (messages != nullptr && messages->empty())
+    fields.Fail("messages", "expected at least one message");
   fields.Done();
   if (fields.error()) return fields.error();
   return ReadMessages(*messages, "messages", limits, out.conversation);
@@ -545,13 +605,15 @@ std::optional<ApiError> ReadChat(const Json& body, const ApiLimits& limits, Chat
 namespace {
 
 bool AllIds(const Json& list) {
-  return std::all_of(list.begin(), list.end(), [](const Json& id) { return id.is_number_integer(); });
+  return std::all_of(list.begin(), list.end(),
+                     [](const Json& id) { return id.is_number_integer(); });
 }
 
 std::optional<std::vector<TokenId>> ReadIds(const Json& list) {
   std::vector<TokenId> ids;
   for (const Json& id : list) {
-    if (!id.is_number_integer() || id.get<double>() < 0 || id.get<double>() > INT32_MAX) return std::nullopt;
+    if (!id.is_number_integer() || id.get<double>() < 0 || id.get<double>() > INT32_MAX)
+      return std::nullopt;
     ids.push_back(id.get<TokenId>());
   }
   return ids;
@@ -562,7 +624,9 @@ void ReadPrompts(Fields& fields, CompletionRequest& out) {
   const Json* prompt = fields.Any("prompt");
   if (prompt == nullptr) return;
   const auto fail = [&] {
-    fields.Fail("prompt", Cat("expected a string, a list of strings, token ids, or lists of them but got ", Show(*prompt)),
+    fields.Fail("prompt",
+                Cat("expected a string, a list of strings, token ids, or lists of them but got ",
+                    Show(*prompt)),
                 "invalid_type");
   };
   if (prompt->is_string()) {
@@ -571,7 +635,8 @@ void ReadPrompts(Fields& fields, CompletionRequest& out) {
   }
   if (!prompt->is_array() || prompt->empty()) return fail();
   const bool one = AllIds(*prompt);
-  if (!one && prompt->size() > 64) return fields.Fail("prompt", "expected at most 64 prompts", "array_too_long");
+  if (!one && prompt->size() > 64)
+    return fields.Fail("prompt", "expected at most 64 prompts", "array_too_long");
   const Json list = one ? Json::array({*prompt}) : *prompt;
   for (const Json& item : list) {
     if (item.is_string()) {
@@ -588,12 +653,14 @@ void ReadPrompts(Fields& fields, CompletionRequest& out) {
 
 }  // namespace
 
-std::optional<ApiError> ReadCompletion(const Json& body, const ApiLimits& limits, CompletionRequest& out) {
+std::optional<ApiError> ReadCompletion(const Json& body, const ApiLimits& limits,
+                                       CompletionRequest& out) {
   Fields fields(body, "");
   ReadCommon(fields, limits, out.common);
   ReadMaxTokens(fields, out.common);
   if (!out.common.max_tokens) out.common.max_tokens = 16;  // the API's default
-  if (const auto top = fields.Int("logprobs", 0, 20)) out.common.top_logprobs = static_cast<int>(*top);
+  if (const auto top = fields.Int("logprobs", 0, 20))
+    out.common.top_logprobs = static_cast<int>(*top);
   OnlyValue(fields, "echo", false);
   OnlyValue(fields, "suffix", "");
   OnlyValue(fields, "best_of", out.common.choices);
@@ -613,7 +680,9 @@ SamplingParams Sampling(const LoadedModel& model, const Common& common) {
   if (set.frequency) params.frequency_penalty = *set.frequency;
   if (set.repetition) params.repetition_penalty = *set.repetition;
   params.logit_bias = common.bias;
-  params.seed = set.seed ? *set.seed : std::random_device()() | static_cast<uint64_t>(std::random_device()()) << 32;
+  params.seed = set.seed
+                    ? *set.seed
+                    : std::random_device()() | static_cast<uint64_t>(std::random_device()()) << 32;
   return params;
 }
 

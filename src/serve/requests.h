@@ -1,4 +1,5 @@
-// What clients ask for, after every field has been checked. The shapes of the chat, completions and responses APIs meet here.
+// What clients ask for, after every field has been checked. The shapes of the chat, completions and
+// responses APIs meet here.
 #pragma once
 
 #include <map>
@@ -52,8 +53,8 @@ struct ResponseFormat {
   OrderedJson schema;
 };
 
-// A conversation as the chat template wants it, with the bytes of its media set aside: a media part is {"type": "image" |
-// "audio" | "video", "index": n, ...} and stands for media[n].
+// A conversation as the chat template wants it, with the bytes of its media set aside: a media part
+// is {"type": "image" | "audio" | "video", "index": n, ...} and stands for media[n].
 struct Conversation {
   Json messages = Json::array();
   std::vector<std::string> media;
@@ -81,16 +82,19 @@ struct CompletionRequest {
 void ReadCommon(Fields& fields, const ApiLimits& limits, Common& out);
 
 std::optional<ApiError> ReadChat(const Json& body, const ApiLimits& limits, ChatRequest& out);
-std::optional<ApiError> ReadCompletion(const Json& body, const ApiLimits& limits, CompletionRequest& out);
+std::optional<ApiError> ReadCompletion(const Json& body, const ApiLimits& limits,
+                                       CompletionRequest& out);
 
 // Messages in the chat API's shape, with all spellings of parts. `path` names the list in errors.
-std::optional<ApiError> ReadMessages(const Json& messages, const std::string& path, const ApiLimits& limits,
-                                     Conversation& out);
-std::optional<ApiError> ReadMessage(const Json& message, const std::string& path, const ApiLimits& limits,
-                                    Conversation& out);
-// Tools and tool_choice of the chat API, or (flat) of the responses API; both come out in the chat API's shape.
+std::optional<ApiError> ReadMessages(const Json& messages, const std::string& path,
+                                     const ApiLimits& limits, Conversation& out);
+std::optional<ApiError> ReadMessage(const Json& message, const std::string& path,
+                                    const ApiLimits& limits, Conversation& out);
+// Tools and tool_choice of the chat API, or (flat) of the responses API; both come out in the chat
+// API's shape.
 std::optional<ApiError> ReadTools(Fields& fields, const ApiLimits& limits, ChatRequest& out);
-// {"type": "text" | "json_object" | "json_schema", ...}; schemas stand in "json_schema", or beside the type.
+// {"type": "text" | "json_object" | "json_schema", ...}; schemas stand in "json_schema", or beside
+// the type.
 void ReadFormat(const Json& format, Fields& fields, const char* name, ChatRequest& out);
 // The schema with its members in the order of the body, which parsing has lost.
 void RestoreOrder(const std::string& body, ChatRequest& out);

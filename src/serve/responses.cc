@@ -7,7 +7,8 @@ namespace {
 
 constexpr int64_t kKeptSeconds = 3600;
 
-// --- input ----------------------------------------------------------------------------------------------------------
+// --- input
+// ----------------------------------------------------------------------------------------------------------
 
 // Items of one assistant turn (text, thoughts, calls) become one message.
 class InputReader {
@@ -15,7 +16,9 @@ class InputReader {
   InputReader(const ApiLimits& limits, Conversation& out) : limits_(limits), out_(out) {}
 
   std::optional<ApiError> Read(const Json& item, const std::string& path) {
-    if (!item.is_object()) return ApiError{400, Cat(path, ": expected an object but got ", Show(item)), "invalid_type", path};
+    if (!item.is_object())
+      return ApiError{400, Cat(path, ": expected an object but got ", Show(item)), "invalid_type",
+                      path};
     Fields fields(item, path);
     const std::string type = fields.String("type", 64).value_or("message");
     if (!fields.ok()) return fields.error();
@@ -28,7 +31,9 @@ class InputReader {
     } else if (type == "reasoning") {
       ReadReasoning(fields);
     } else {
-      fields.Fail("type", Cat("expected message, function_call, function_call_output or reasoning but got ", Show(type)));
+      fields.Fail("type",
+                  Cat("expected message, function_call, function_call_output or reasoning but got ",
+                      Show(type)));
     }
     fields.Done();
     return fields.error();
@@ -40,7 +45,8 @@ class InputReader {
  private:
   std::optional<ApiError> Message(const Json& item, const std::string& path) {
     Json message = item;
-    if (message.value("role", Json()) == "assistant" && !reasoning_.empty()) message["reasoning_content"] = std::exchange(reasoning_, "");
+    if (message.value("role", Json()) == "assistant" && !reasoning_.empty())
+      message["reasoning_content"] = std::exchange(reasoning_, "");
     const bool joins = message.value("role", Json()) == "assistant" && OpenTurn() != nullptr;
     if (auto error = ReadMessage(message, path, limits_, out_)) return error;
     if (joins) JoinLast();
@@ -50,7 +56,8 @@ class InputReader {
   void ReadCall(Fields& fields) {
     fields.Require("call_id");
     fields.Require("name");
-    const std::string id = fields.String("call_id", 1024).value_or(""), name = fields.String("name", 256).value_or("");
+    const std::string id = fields.String("call_id", 1024).value_or(""),
+                      name = fields.String("name", 256).value_or("");
     const std::string arguments = fields.String("arguments", SIZE_MAX).value_or("{}");
     if (!fields.ok()) return;
     Json value;
@@ -61,7 +68,8 @@ class InputReader {
       turn = &out_.messages.back();
     }
     if (!reasoning_.empty()) (*turn)["reasoning_content"] = std::exchange(reasoning_, "");
-    (*turn)["tool_calls"].push_back({{"id", id}, {"type", "function"}, {"function", {{"name", name}, {"arguments", value}}}});
+    (*turn)["tool_calls"].push_back(
+        {{"id", id}, {"type", "function"}, {"function", {{"name", name}, {"arguments", value}}}});
   }
 
   std::optional<ApiError> ReadOutput(Fields& fields, const std::string& path) {
@@ -71,7 +79,8 @@ class InputReader {
     const Json* output = fields.Any("output");
     fields.Done();
     if (!fields.ok()) return fields.error();
-    return ReadMessage({{"role", "tool"}, {"tool_call_id", id}, {"content", *output}}, path, limits_, out_);
+    return ReadMessage({{"role", "tool"}, {"tool_call_id", id}, {"content", *output}}, path,
+                       limits_, out_);
   }
 
   void ReadReasoning(Fields& fields) {
@@ -79,7 +88,8 @@ class InputReader {
     const Json* content = fields.Array("content", 1024);
     if (content == nullptr) return;
     for (const Json& part : *content) {
-      if (part.is_object() && part.contains("text") && part["text"].is_string()) reasoning_ += part["text"].get<std::string>();
+      if (part.is_object() && part.contains("text") && part["text"].is_string())
+        reasoning_ += part["text"].get<std::string>();
     }
   }
 
@@ -131,7 +141,8 @@ void ReadText(Fields& fields, ChatRequest& out) {
 
 }  // namespace
 
-std::optional<ApiError> ReadResponses(const Json& body, const ApiLimits& limits, ResponsesRequest& out) {
+std::optional<ApiError> ReadResponses(const Json& body, const ApiLimits& limits,
+                                      ResponsesRequest& out) {
   Fields fields(body, "");
   ChatRequest& chat = out.chat;
   ReadCommon(fields, limits, chat.common);
@@ -140,7 +151,8 @@ std::optional<ApiError> ReadResponses(const Json& body, const ApiLimits& limits,
   if (const auto n = fields.Int("max_output_tokens", 1, INT64_MAX)) {
     chat.common.max_tokens = static_cast<int>(std::min<int64_t>(*n, INT32_MAX));
   }
-  if (const auto top = fields.Int("top_logprobs", 0, 20)) chat.common.top_logprobs = *top > 0 ? static_cast<int>(*top) : -1;
+  if (const auto top = fields.Int("top_logprobs", 0, 20))
+    chat.common.top_logprobs = *top > 0 ? static_cast<int>(*top) : -1;
   out.instructions = fields.String("instructions", SIZE_MAX).value_or("");
   out.previous = fields.String("previous_response_id", 256);
   out.store = fields.Bool("store").value_or(true);
@@ -156,14 +168,16 @@ std::optional<ApiError> ReadResponses(const Json& body, const ApiLimits& limits,
   fields.Done();
   if (fields.error()) return fields.error();
   out.echo = Json::object();
-  for (const char* name : {"instructions", "max_output_tokens", "previous_response_id", "reasoning", "temperature", "text", "tool_choice",
-                           "tools", "top_p", "user", "metadata", "prompt_cache_key", "safety_identifier"}) {
+  for (const char* name : {"instructions", "max_output_tokens", "previous_response_id", "reasoning",
+                           "temperature", "text", "tool_choice", "tools", "top_p", "user",
+                           "metadata", "prompt_cache_key", "safety_identifier"}) {
     if (body.contains(name)) out.echo[name] = body[name];
   }
   return std::nullopt;
 }
 
-// --- store ----------------------------------------------------------------------------------------------------------
+// --- store
+// ----------------------------------------------------------------------------------------------------------
 
 void ResponseStore::Drop(const Key& key) {
   const auto it = stored_.find(key);
@@ -208,14 +222,17 @@ bool ResponseStore::Erase(const std::string& tenant, const std::string& id) {
   return true;
 }
 
-// --- output ---------------------------------------------------------------------------------------------------------
+// --- output
+// ---------------------------------------------------------------------------------------------------------
 
 namespace {
 
 class ResponsesJob : public Job {
  public:
-  ResponsesJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model, ResponsesJobInput input)
-      : Job(std::move(exchange), std::move(model), input.request.chat.common), input_(std::move(input)) {}
+  ResponsesJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
+               ResponsesJobInput input)
+      : Job(std::move(exchange), std::move(model), input.request.chat.common),
+        input_(std::move(input)) {}
 
  protected:
   void OnBegin() override {
@@ -224,25 +241,33 @@ class ResponsesJob : public Job {
   }
 
   void OnToken(ChoiceState& choice, const AnswerToken& token) override {
-    if (common_.top_logprobs >= 0 && token.content) choice.logprobs.push_back(TokenLogprob(*model_->tokenizer, token));
+    if (common_.top_logprobs >= 0 && token.content)
+      choice.logprobs.push_back(TokenLogprob(*model_->tokenizer, token));
   }
 
   void OnEvent(ChoiceState& choice, const OutputEvent& event) override {
     using Kind = OutputEvent::Kind;
     switch (event.kind) {
-      case Kind::kReasoning: return Text("reasoning", event.text, choice);
-      case Kind::kContent: return Text("message", event.text, choice);
+      case Kind::kReasoning:
+        return Text("reasoning", event.text, choice);
+      case Kind::kContent:
+        return Text("message", event.text, choice);
       case Kind::kCallBegin:
         CloseItem("completed");
-        OpenItem({{"id", RandomId("fc_")}, {"type", "function_call"}, {"status", "in_progress"}, {"arguments", ""},
-                  {"call_id", choice.calls[event.call].id}, {"name", event.text}});
+        OpenItem({{"id", RandomId("fc_")},
+                  {"type", "function_call"},
+                  {"status", "in_progress"},
+                  {"arguments", ""},
+                  {"call_id", choice.calls[event.call].id},
+                  {"name", event.text}});
         return;
       case Kind::kCallArguments: {
         std::string& arguments = output_.back()["arguments"].get_ref<std::string&>();
         arguments += event.text;
         return Send("response.function_call_arguments.delta", Place({{"delta", event.text}}));
       }
-      case Kind::kCallEnd: return CloseItem("completed");
+      case Kind::kCallEnd:
+        return CloseItem("completed");
     }
   }
 
@@ -266,7 +291,9 @@ class ResponsesJob : public Job {
   }
 
  private:
-  void SendJson(const OrderedJson& body) { exchange_->Send({.status = 200, .body = Dump(body), .headers = {}}); }
+  void SendJson(const OrderedJson& body) {
+    exchange_->Send({.status = 200, .body = Dump(body), .headers = {}});
+  }
 
   void Send(const char* type, OrderedJson fields) {
     if (!streaming()) return;
@@ -288,18 +315,21 @@ class ResponsesJob : public Job {
     open_ = true;
     OrderedJson shown = output_.back();
     if (shown.contains("content")) shown["content"] = OrderedJson::array();
-    Send("response.output_item.added", {{"output_index", output_.size() - 1}, {"item", std::move(shown)}});
+    Send("response.output_item.added",
+         {{"output_index", output_.size() - 1}, {"item", std::move(shown)}});
   }
 
   void Text(const char* type, const std::string& text, ChoiceState& choice) {
     const bool message = std::string_view(type) == "message";
     if (!open_ || output_.back()["type"] != type) {
       CloseItem("completed");
-      OrderedJson item = {{"id", RandomId(message ? "msg_" : "rs_")}, {"type", type}, {"status", "in_progress"}};
+      OrderedJson item = {
+          {"id", RandomId(message ? "msg_" : "rs_")}, {"type", type}, {"status", "in_progress"}};
       if (message) item["role"] = "assistant";
       if (!message) item["summary"] = OrderedJson::array();
       OrderedJson part = {{"type", message ? "output_text" : "reasoning_text"}, {"text", ""}};
-      if (message) part["annotations"] = OrderedJson::array(), part["logprobs"] = OrderedJson::array();
+      if (message)
+        part["annotations"] = OrderedJson::array(), part["logprobs"] = OrderedJson::array();
       item["content"] = OrderedJson::array({part});
       OpenItem(std::move(item));
       Send("response.content_part.added", Place({{"part", part}}));
@@ -313,7 +343,8 @@ class ResponsesJob : public Job {
       for (const OrderedJson& one : logprobs) part["logprobs"].push_back(one);
       delta["logprobs"] = std::move(logprobs);
     }
-    Send(message ? "response.output_text.delta" : "response.reasoning_text.delta", Place(std::move(delta)));
+    Send(message ? "response.output_text.delta" : "response.reasoning_text.delta",
+         Place(std::move(delta)));
   }
 
   void CloseItem(const char* status) {
@@ -322,13 +353,15 @@ class ResponsesJob : public Job {
     OrderedJson& item = output_.back();
     item["status"] = status;
     if (item["type"] == "function_call") {
-      Send("response.function_call_arguments.done", Place({{"name", item["name"]}, {"arguments", item["arguments"]}}));
+      Send("response.function_call_arguments.done",
+           Place({{"name", item["name"]}, {"arguments", item["arguments"]}}));
     } else {
       const OrderedJson& part = item["content"][0];
       const bool message = item["type"] == "message";
       OrderedJson done = {{"text", part["text"]}};
       if (message) done["logprobs"] = part["logprobs"];
-      Send(message ? "response.output_text.done" : "response.reasoning_text.done", Place(std::move(done)));
+      Send(message ? "response.output_text.done" : "response.reasoning_text.done",
+           Place(std::move(done)));
       Send("response.content_part.done", Place({{"part", part}}));
     }
     Send("response.output_item.done", {{"output_index", output_.size() - 1}, {"item", item}});
@@ -339,11 +372,13 @@ class ResponsesJob : public Job {
     const auto echo = [&](const char* name, OrderedJson other) {
       return r.echo.contains(name) ? OrderedJson(r.echo[name]) : std::move(other);
     };
-    OrderedJson out = {{"id", id_}, {"object", "response"}, {"created_at", created_}, {"status", status}};
+    OrderedJson out = {
+        {"id", id_}, {"object", "response"}, {"created_at", created_}, {"status", status}};
     out["background"] = false;
     out["error"] = nullptr;
     out["incomplete_details"] = nullptr;
-    if (std::string_view(status) == "incomplete") out["incomplete_details"] = {{"reason", "max_output_tokens"}};
+    if (std::string_view(status) == "incomplete")
+      out["incomplete_details"] = {{"reason", "max_output_tokens"}};
     for (const char* name : {"instructions", "max_output_tokens"}) out[name] = echo(name, nullptr);
     out["model"] = model_->id;
     out["output"] = output_;
@@ -362,11 +397,14 @@ class ResponsesJob : public Job {
     out["metadata"] = echo("metadata", OrderedJson::object());
     if (std::string_view(status) == "in_progress") return out;
     const OrderedJson usage = Usage();
-    out["usage"] = {{"input_tokens", usage["prompt_tokens"]},
-                    {"input_tokens_details", {{"cached_tokens", usage["prompt_tokens_details"]["cached_tokens"]}}},
-                    {"output_tokens", usage["completion_tokens"]},
-                    {"output_tokens_details", {{"reasoning_tokens", usage["completion_tokens_details"]["reasoning_tokens"]}}},
-                    {"total_tokens", usage["total_tokens"]}};
+    out["usage"] = {
+        {"input_tokens", usage["prompt_tokens"]},
+        {"input_tokens_details",
+         {{"cached_tokens", usage["prompt_tokens_details"]["cached_tokens"]}}},
+        {"output_tokens", usage["completion_tokens"]},
+        {"output_tokens_details",
+         {{"reasoning_tokens", usage["completion_tokens_details"]["reasoning_tokens"]}}},
+        {"total_tokens", usage["total_tokens"]}};
     return out;
   }
 
@@ -378,11 +416,15 @@ class ResponsesJob : public Job {
     for (const ChoiceState::Call& call : said.calls) {
       Json arguments;
       if (ParseBody(call.arguments, arguments)) arguments = {{"arguments", call.arguments}};
-      message["tool_calls"].push_back({{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", arguments}}}});
+      message["tool_calls"].push_back(
+          {{"id", call.id},
+           {"type", "function"},
+           {"function", {{"name", call.name}, {"arguments", arguments}}}});
     }
     Conversation conversation = std::move(input_.request.chat.conversation);
     conversation.messages.push_back(std::move(message));
-    input_.store->Put(input_.tenant, id_, {.conversation = std::move(conversation), .object = object});
+    input_.store->Put(input_.tenant, id_,
+                      {.conversation = std::move(conversation), .object = object});
   }
 
   ResponsesJobInput input_;
@@ -395,8 +437,8 @@ class ResponsesJob : public Job {
 
 }  // namespace
 
-std::shared_ptr<Job> MakeResponsesJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
-                                      ResponsesJobInput input) {
+std::shared_ptr<Job> MakeResponsesJob(std::shared_ptr<Exchange> exchange,
+                                      std::shared_ptr<LoadedModel> model, ResponsesJobInput input) {
   return std::make_shared<ResponsesJob>(std::move(exchange), std::move(model), std::move(input));
 }
 

@@ -1,5 +1,5 @@
-// The responses API: input items, output items, and answers that are kept for an hour so that a later request can go on from
-// them.
+// The responses API: input items, output items, and answers that are kept for an hour so that a
+// later request can go on from them.
 #pragma once
 
 #include <list>
@@ -22,7 +22,8 @@ struct StoredResponse {
   size_t bytes = 0;
 };
 
-// Responses of each tenant by id: in memory, for an hour, within a budget; the oldest go first. No tenant sees another's.
+// Responses of each tenant by id: in memory, for an hour, within a budget; the oldest go first. No
+// tenant sees another's.
 class ResponseStore {
  public:
   explicit ResponseStore(size_t max_bytes = size_t{256} << 20) : max_bytes_(max_bytes) {}
@@ -49,7 +50,8 @@ struct ResponsesRequest {
   Json echo;  // fields that the response object repeats
 };
 
-std::optional<ApiError> ReadResponses(const Json& body, const ApiLimits& limits, ResponsesRequest& out);
+std::optional<ApiError> ReadResponses(const Json& body, const ApiLimits& limits,
+                                      ResponsesRequest& out);
 
 // `conversation` is what the answer is appended to before it is stored.
 struct ResponsesJobInput {
@@ -57,7 +59,7 @@ struct ResponsesJobInput {
   std::string tenant;
   ResponseStore* store = nullptr;
 };
-std::shared_ptr<Job> MakeResponsesJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
-                                      ResponsesJobInput input);
+std::shared_ptr<Job> MakeResponsesJob(std::shared_ptr<Exchange> exchange,
+                                      std::shared_ptr<LoadedModel> model, ResponsesJobInput input);
 
 }  // namespace facet::serve

@@ -12,7 +12,8 @@ Result<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
     access.hosts.insert(access.hosts.end(), {"localhost", "127.0.0.1", "::1"});
     if (address != "localhost") access.hosts.push_back(address);
   } else if (access.keys.empty()) {
-    return Error{Cat("--host ", address, " is reachable by others: give --api-key or --api-key-file as well")};
+    return Error{Cat("--host ", address,
+                     " is reachable by others: give --api-key or --api-key-file as well")};
   } else if (!access.hosts.empty()) {
     access.hosts.push_back(address);
   }
@@ -24,13 +25,16 @@ Result<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
 Server::Server(ServerOptions options)
     : models_(std::move(options.models), std::move(options.model)), api_(models_, options.limits) {
   options.http.on_drain = [this] { api_.SetDraining(); };
-  http_ = std::make_unique<HttpServer>(std::move(options.http), [this](auto request, auto exchange) {
-    api_.Handle(std::move(request), std::move(exchange));
-  });
+  http_ =
+      std::make_unique<HttpServer>(std::move(options.http), [this](auto request, auto exchange) {
+        api_.Handle(std::move(request), std::move(exchange));
+      });
 }
 
 // Engines go first: their listeners hold exchanges of the HTTP server.
-Server::~Server() { models_.Clear(); }
+Server::~Server() {
+  models_.Clear();
+}
 
 Result<void> Server::Run() {
   Result<void> loaded = Ok();
@@ -46,6 +50,8 @@ Result<void> Server::Run() {
   return loaded;
 }
 
-void Server::Drain() { http_->Drain(); }
+void Server::Drain() {
+  http_->Drain();
+}
 
 }  // namespace facet::serve

@@ -19,13 +19,15 @@ struct ServerOptions {
 
 class Server {
  public:
-  // Fills in the allow-list of hosts. Errors: a public address without a key, an address that cannot be bound.
+  // Fills in the allow-list of hosts. Errors: a public address without a key, an address that
+  // cannot be bound.
   static Result<std::unique_ptr<Server>> Create(ServerOptions options);
   ~Server();
 
   uint16_t port() const { return http_->port(); }
   Models& models() { return models_; }
-  // Loads the first model beside serving. Returns after a drain; an error when that model does not load.
+  // Loads the first model beside serving. Returns after a drain; an error when that model does not
+  // load.
   Result<void> Run();
   void Drain();
 

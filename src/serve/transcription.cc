@@ -1,5 +1,6 @@
-// /v1/audio/transcriptions: a sound is cut at quiet places into segments of at most half a minute (longer ones turn
-// incoherent), each is transcribed as a chat of its own, and the texts are joined in order.
+// /v1/audio/transcriptions: a sound is cut at quiet places into segments of at most half a minute
+// (longer ones turn incoherent), each is transcribed as a chat of its own, and the texts are joined
+// in order.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -59,9 +60,9 @@ std::string Wav(std::span<const float> samples) {
 std::string Clock(double seconds, char point) {
   const auto ms = static_cast<int64_t>(std::llround(seconds * 1000));
   char text[40];
-  std::snprintf(text, sizeof(text), "%02lld:%02lld:%02lld%c%03lld", static_cast<long long>(ms / 3600000),
-                static_cast<long long>(ms / 60000 % 60), static_cast<long long>(ms / 1000 % 60), point,
-                static_cast<long long>(ms % 1000));
+  std::snprintf(text, sizeof(text), "%02lld:%02lld:%02lld%c%03lld",
+                static_cast<long long>(ms / 3600000), static_cast<long long>(ms / 60000 % 60),
+                static_cast<long long>(ms / 1000 % 60), point, static_cast<long long>(ms % 1000));
   return text;
 }
 
@@ -72,8 +73,8 @@ std::string Trim(const std::string& text) {
 
 class TranscriptionJob : public Job {
  public:
-  TranscriptionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model, Common common,
-                   const TranscriptionRequest& request, std::vector<double> bounds)
+  TranscriptionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
+                   Common common, const TranscriptionRequest& request, std::vector<double> bounds)
       : Job(std::move(exchange), std::move(model), std::move(common)),
         format_(request.format),
         language_(request.language),
@@ -82,7 +83,8 @@ class TranscriptionJob : public Job {
  protected:
   void OnEvent(ChoiceState& choice, const OutputEvent& event) override {
     // Deltas leave in order: those of a later segment wait.
-    if (!streaming() || event.kind != OutputEvent::Kind::kContent || choice.index != current_) return;
+    if (!streaming() || event.kind != OutputEvent::Kind::kContent || choice.index != current_)
+      return;
     Delta(event.text);
   }
   void OnChoiceEnd(ChoiceState&) override {
@@ -100,7 +102,8 @@ class TranscriptionJob : public Job {
       text += (text.empty() || part.empty() ? "" : " ") + part;
     }
     if (streaming()) {
-      Write(ServerSentEvent(Dump(OrderedJson{{"type", "transcript.text.done"}, {"text", text}, {"usage", TokenUsage()}})));
+      Write(ServerSentEvent(Dump(
+          OrderedJson{{"type", "transcript.text.done"}, {"text", text}, {"usage", TokenUsage()}})));
       return exchange_->End();
     }
     if (format_ == "text") return Send("text/plain; charset=utf-8", text + "\n");
@@ -129,7 +132,10 @@ class TranscriptionJob : public Job {
     int prompt = 0;
     for (const ChoiceState& choice : choices_) prompt += choice.end.stats.prompt;
     const int output = usage["completion_tokens"].get<int>();
-    return {{"type", "tokens"}, {"input_tokens", prompt}, {"output_tokens", output}, {"total_tokens", prompt + output}};
+    return {{"type", "tokens"},
+            {"input_tokens", prompt},
+            {"output_tokens", output},
+            {"total_tokens", prompt + output}};
   }
   std::string Subtitles(char point) const {
     std::string out;
@@ -138,12 +144,16 @@ class TranscriptionJob : public Job {
       const std::string text = Trim(choice.content);
       if (text.empty()) continue;
       if (point == ',') out += Cat(++number, "\n");
-      out += Cat(Clock(bounds_[choice.index], point), " --> ", Clock(bounds_[choice.index + 1], point), "\n", text, "\n\n");
+      out += Cat(Clock(bounds_[choice.index], point), " --> ",
+                 Clock(bounds_[choice.index + 1], point), "\n", text, "\n\n");
     }
     return out;
   }
   OrderedJson Verbose(const std::string& text) const {
-    OrderedJson body = {{"task", "transcribe"}, {"language", language_}, {"duration", bounds_.back()}, {"text", text}};
+    OrderedJson body = {{"task", "transcribe"},
+                        {"language", language_},
+                        {"duration", bounds_.back()},
+                        {"text", text}};
     body["segments"] = OrderedJson::array();
     for (const ChoiceState& choice : choices_) {
       body["segments"].push_back({{"id", choice.index},
@@ -167,7 +177,8 @@ std::optional<ApiError> ReadTranscription(const HttpRequest& request, Transcript
   if (!parts) return ApiError{400, parts.error().message, "invalid_form", std::nullopt};
   bool file = false;
   for (const FormPart& part : *parts) {
-    const std::string value(part.name == "file" ? std::string_view() : part.content.substr(0, 4096));
+    const std::string value(part.name == "file" ? std::string_view()
+                                                : part.content.substr(0, 4096));
     const auto fail = [&](std::string what) {
       return ApiError{400, Cat(part.name, ": ", what), "invalid_value", part.name};
     };
@@ -182,58 +193,77 @@ std::optional<ApiError> ReadTranscription(const HttpRequest& request, Transcript
       out.prompt = value;
     } else if (part.name == "response_format") {
       out.format = value;
-      if (value != "json" && value != "text" && value != "verbose_json" && value != "srt" && value != "vtt") {
+      if (value != "json" && value != "text" && value != "verbose_json" && value != "srt" &&
+          value != "vtt") {
         return fail("expected json, text, verbose_json, srt or vtt");
       }
     } else if (part.name == "temperature") {
       char* end = nullptr;
       out.temperature = std::strtod(value.c_str(), &end);
-      if (value.empty() || *end != '\0' || !(out.temperature >= 0 && out.temperature <= 2)) return fail("expected a number from 0 to 2");
+      if (value.empty() || *end != '\0' || !(out.temperature >= 0 && out.temperature <= 2))
+        return fail("expected a number from 0 to 2");
     } else if (part.name == "stream") {
-      if (value != "true" && value != "false" && value != "True" && value != "False") return fail("expected true or false");
+      if (value != "true" && value != "false" && value != "True" && value != "False")
+        return fail("expected true or false");
       out.stream = value[0] == 't' || value[0] == 'T';
     } else if (part.name.starts_with("timestamp_granularities")) {
       if (value != "segment") return fail("only 'segment' is supported");
     } else if (part.name != "user") {
-      return ApiError{400, Cat(part.name.substr(0, 100), ": unknown field"), "unknown_parameter", part.name.substr(0, 100)};
+      return ApiError{400, Cat(part.name.substr(0, 100), ": unknown field"), "unknown_parameter",
+                      part.name.substr(0, 100)};
     }
   }
-  if (!file) return ApiError{400, "file: this field is required", "missing_required_parameter", "file"};
+  if (!file)
+    return ApiError{400, "file: this field is required", "missing_required_parameter", "file"};
   return std::nullopt;
 }
 
-std::shared_ptr<Job> MakeTranscriptionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
-                                          const TranscriptionRequest& request, std::vector<double> bounds) {
+std::shared_ptr<Job> MakeTranscriptionJob(std::shared_ptr<Exchange> exchange,
+                                          std::shared_ptr<LoadedModel> model,
+                                          const TranscriptionRequest& request,
+                                          std::vector<double> bounds) {
   Common common;
   common.stream = request.stream;
-  return std::make_shared<TranscriptionJob>(std::move(exchange), std::move(model), std::move(common), request, std::move(bounds));
+  return std::make_shared<TranscriptionJob>(std::move(exchange), std::move(model),
+                                            std::move(common), request, std::move(bounds));
 }
 
 void Api::Transcriptions(Call& call) {
   TranscriptionRequest request;
   if (call.body.is_object()) {
-    return SendError(*call.exchange, {415, "expected multipart/form-data with a file", "unsupported_content_type", {}});
+    return SendError(
+        *call.exchange,
+        {415, "expected multipart/form-data with a file", "unsupported_content_type", {}});
   }
-  if (const auto error = ReadTranscription(*call.request, request)) return SendError(*call.exchange, *error);
+  if (const auto error = ReadTranscription(*call.request, request))
+    return SendError(*call.exchange, *error);
   const auto model = ModelFor(call, request.model);
   if (model == nullptr) return;
   const auto sound = media::DecodeSound(std::as_bytes(std::span(request.file)));
-  if (!sound) return SendError(*call.exchange, {400, Cat("file: ", sound.error().message), "invalid_audio", "file"});
+  if (!sound)
+    return SendError(*call.exchange,
+                     {400, Cat("file: ", sound.error().message), "invalid_audio", "file"});
   const std::vector<size_t> cuts = Cut(sound->samples);
-  if (cuts.size() > kMaxSegments) return SendError(*call.exchange, {400, "file: longer than four hours", "audio_too_long", "file"});
+  if (cuts.size() > kMaxSegments)
+    return SendError(*call.exchange,
+                     {400, "file: longer than four hours", "audio_too_long", "file"});
   ChatRequest chat;
   chat.common.set.temperature = request.temperature;
   chat.common.use_cache = false;
   chat.thinking = false;
-  std::string order = "Transcribe the speech in its original language. Write the transcription only, without line breaks.";
+  std::string order =
+      "Transcribe the speech in its original language. Write the transcription only, without line "
+      "breaks.";
   if (!request.language.empty()) order += Cat(" The language is ", request.language, ".");
   if (!request.prompt.empty()) order += Cat(" Context: ", request.prompt);
   std::vector<Job::Run> runs;
   std::vector<double> bounds = {0};
   for (size_t i = 0; i + 1 < cuts.size(); ++i) {
-    chat.conversation.media = {Wav(std::span(sound->samples).subspan(cuts[i], cuts[i + 1] - cuts[i]))};
-    chat.conversation.messages = Json::array({{{"role", "user"},
-                                               {"content", {{{"type", "audio"}, {"index", 0}}, {{"type", "text"}, {"text", order}}}}}});
+    chat.conversation.media = {
+        Wav(std::span(sound->samples).subspan(cuts[i], cuts[i + 1] - cuts[i]))};
+    chat.conversation.messages = Json::array(
+        {{{"role", "user"},
+          {"content", {{{"type", "audio"}, {"index", 0}}, {{"type", "text"}, {"text", order}}}}}});
     std::shared_ptr<Prompt> prompt;
     auto error = BuildChatPrompt(*model, chat, "file", prompt);
     if (!error) error = ChatRuns(*model, chat, prompt, call.request->tenant, runs);

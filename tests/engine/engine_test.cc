@@ -1,4 +1,5 @@
-// The scheduler on the reference's tiny model: what is cached, batched, cut or evicted never changes an answer.
+// The scheduler on the reference's tiny model: what is cached, batched, cut or evicted never
+// changes an answer.
 #include "engine/engine.h"
 
 #include <gtest/gtest.h>
@@ -54,8 +55,8 @@ class EngineTest : public testing::Test {
     EXPECT_TRUE(model.ok()) << model.error().message;
     return std::move(*model);
   }
-  static std::shared_ptr<Collector> Submit(Engine& engine, std::shared_ptr<const Prompt> prompt, int max_tokens,
-                                           const std::string& scope = "") {
+  static std::shared_ptr<Collector> Submit(Engine& engine, std::shared_ptr<const Prompt> prompt,
+                                           int max_tokens, const std::string& scope = "") {
     auto collector = std::make_shared<Collector>();
     GenerationRequest request;
     request.prompt = std::move(prompt);
@@ -92,7 +93,8 @@ class EngineTest : public testing::Test {
       std::vector<TokenId> ids;
       // Three families that share beginnings of different length.
       std::mt19937 family(i % 3);
-      const int shared = 40 + static_cast<int>(random() % 100), own = 1 + static_cast<int>(random() % 40);
+      const int shared = 40 + static_cast<int>(random() % 100),
+                own = 1 + static_cast<int>(random() % 40);
       for (int k = 0; k < shared; ++k) ids.push_back(20 + family() % 200);
       for (int k = 0; k < own; ++k) ids.push_back(20 + random() % 200);
       auto prompt = Text(std::move(ids));
@@ -109,7 +111,8 @@ class EngineTest : public testing::Test {
       if (!together) collectors.back()->Wait();
     }
     for (const auto& collector : collectors) {
-      EXPECT_EQ(collector->Wait().reason, Outcome::Reason::kLength) << collector->Wait().error.message;
+      EXPECT_EQ(collector->Wait().reason, Outcome::Reason::kLength)
+          << collector->Wait().error.message;
       out.push_back(collector->ids());
     }
     return out;
@@ -203,7 +206,8 @@ TEST_F(EngineTest, RefusesAndCancels) {
   options.max_sequences = 1;
   options.max_queue = 1;
   Engine engine(MakeModelExecutor(*model, 256), options);
-  const auto submit = [&](std::vector<TokenId> ids, std::shared_ptr<Collector> collector = std::make_shared<Collector>()) {
+  const auto submit = [&](std::vector<TokenId> ids,
+                          std::shared_ptr<Collector> collector = std::make_shared<Collector>()) {
     GenerationRequest request;
     request.prompt = Text(std::move(ids));
     request.max_tokens = 200;

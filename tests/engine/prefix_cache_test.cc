@@ -11,12 +11,17 @@ namespace {
 // Remembers what it "computed", so that a hit can be compared with what was asked for.
 class FakeState : public SequenceState {
  public:
-  explicit FakeState(std::vector<CacheKey> keys, int window = 1 << 30) : keys_(std::move(keys)), window_(window) {
+  explicit FakeState(std::vector<CacheKey> keys, int window = 1 << 30)
+      : keys_(std::move(keys)), window_(window) {
     lowest_ = std::max(0, length() - window_);
   }
   int length() const override { return static_cast<int>(keys_.size()); }
-  std::unique_ptr<SequenceState> Copy() const override { return std::make_unique<FakeState>(*this); }
-  bool CanRewind(int length) const override { return length >= lowest_ && length <= this->length(); }
+  std::unique_ptr<SequenceState> Copy() const override {
+    return std::make_unique<FakeState>(*this);
+  }
+  bool CanRewind(int length) const override {
+    return length >= lowest_ && length <= this->length();
+  }
   Result<void> Rewind(int length) override {
     if (!CanRewind(length)) return Error{"no"};
     keys_.resize(length);
@@ -37,7 +42,8 @@ std::vector<CacheKey> Range(int begin, int end) {
 }
 const auto kAnywhere = [](int) { return true; };
 
-void Put(PrefixCache& cache, const std::vector<CacheKey>& keys, int window = 8, const std::string& scope = "a") {
+void Put(PrefixCache& cache, const std::vector<CacheKey>& keys, int window = 8,
+         const std::string& scope = "a") {
   cache.Insert(scope, keys, FakeState(keys, window), false);
 }
 
@@ -61,8 +67,10 @@ TEST(PrefixCache, FindsTheNearestStateBelowTheCommonPrefix) {
 TEST(PrefixCache, NeverResumesInsideAPicture) {
   PrefixCache cache;
   const auto path = Range(0, 100);
-  for (int length = 10; length <= 100; length += 10) Put(cache, std::vector(path.begin(), path.begin() + length));
-  const auto hit = cache.Find("a", path, 65, [](int length) { return length <= 35 || length >= 80; });
+  for (int length = 10; length <= 100; length += 10)
+    Put(cache, std::vector(path.begin(), path.begin() + length));
+  const auto hit =
+      cache.Find("a", path, 65, [](int length) { return length <= 35 || length >= 80; });
   EXPECT_EQ(hit.length, 35);  // the state at 40 goes back to where the picture begins
 }
 
@@ -90,7 +98,8 @@ TEST(PrefixCache, EvictsWhatIsCheapFirstAndTheLargestScopeFirst) {
   PrefixCache cache;
   const auto path = Range(0, 1000);
   Put(cache, path);  // far from everything: dear
-  for (int length = 10; length <= 100; length += 10) Put(cache, std::vector(path.begin(), path.begin() + length));
+  for (int length = 10; length <= 100; length += 10)
+    Put(cache, std::vector(path.begin(), path.begin() + length));
   Put(cache, Range(0, 10), 8, "small");
   for (int i = 0; i < 9; ++i) ASSERT_TRUE(cache.EvictOne());
   EXPECT_TRUE(cache.Contains("a", path));
@@ -129,12 +138,14 @@ TEST(PrefixCache, AgreesWithALinearSearch) {
       int want = 0;
       for (const auto& s : stored) {
         const int length = static_cast<int>(s.size());
-        if (length <= limit && length > want && std::equal(s.begin(), s.end(), keys.begin())) want = length;
+        if (length <= limit && length > want && std::equal(s.begin(), s.end(), keys.begin()))
+          want = length;
       }
       const auto hit = cache.Find("a", keys, limit, kAnywhere);
       ASSERT_EQ(hit.length, want);
       if (want > 0) {
-        ASSERT_EQ(static_cast<FakeState&>(*hit.state).keys(), std::vector(keys.begin(), keys.begin() + want));
+        ASSERT_EQ(static_cast<FakeState&>(*hit.state).keys(),
+                  std::vector(keys.begin(), keys.begin() + want));
       }
     }
   }

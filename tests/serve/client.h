@@ -119,7 +119,8 @@ class ServerTest : public testing::Test {
     folder_ = std::filesystem::temp_directory_path() / ("facet-serve-" + std::to_string(getpid()));
     std::filesystem::create_directories(folder_);
     options_.http.port = 0;
-    options_.model.vocabulary = std::filesystem::path(FACET_TESTS_DIR) / "reference/gemma4/vocab.gguf";
+    options_.model.vocabulary =
+        std::filesystem::path(FACET_TESTS_DIR) / "reference/gemma4/vocab.gguf";
   }
   ~ServerTest() override {
     Stop();
@@ -132,12 +133,14 @@ class ServerTest : public testing::Test {
     std::ofstream out(path);
     for (const auto& line : lines) out << line.dump() << '\n';
     out.close();
-    if (options_.models.empty()) options_.models = {{.id = "gemma-4-12b", .files = {}, .script = path}};
+    if (options_.models.empty())
+      options_.models = {{.id = "gemma-4-12b", .files = {}, .script = path}};
     auto server = Server::Create(options_);
     ASSERT_TRUE(server.ok()) << server.error().message;
     server_ = std::move(*server);
     thread_ = std::thread([this] { run_ = server_->Run(); });
-    while (!server_->models().ready() && run_.ok()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    while (!server_->models().ready() && run_.ok())
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   void Stop() {
     if (!thread_.joinable()) return;
@@ -146,7 +149,8 @@ class ServerTest : public testing::Test {
     server_.reset();
   }
 
-  HttpAnswer Request(const std::string& method, const std::string& path, const std::string& body = "",
+  HttpAnswer Request(const std::string& method, const std::string& path,
+                     const std::string& body = "",
                      const std::string& headers = "Content-Type: application/json\r\n") {
     Connection connection(server_->port());
     std::string raw = method + " " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\n" + headers;
@@ -154,9 +158,12 @@ class ServerTest : public testing::Test {
     connection.Send(raw + "\r\n" + body);
     return connection.Read();
   }
-  HttpAnswer Post(const std::string& path, const nlohmann::json& body) { return Request("POST", path, body.dump()); }
+  HttpAnswer Post(const std::string& path, const nlohmann::json& body) {
+    return Request("POST", path, body.dump());
+  }
   HttpAnswer Chat(nlohmann::json more = nlohmann::json::object(), const std::string& text = "Hi") {
-    nlohmann::json body = {{"model", "gemma-4-12b"}, {"messages", {{{"role", "user"}, {"content", text}}}}};
+    nlohmann::json body = {{"model", "gemma-4-12b"},
+                           {"messages", {{{"role", "user"}, {"content", text}}}}};
     body.update(more);
     return Post("/v1/chat/completions", body);
   }

@@ -19,15 +19,19 @@ class HttpTest : public ServerTest {
     connection.Send(raw);
     return connection.Read().status;
   }
-  int WithHost(const std::string& headers) { return Status("GET /v1/models HTTP/1.1\r\n" + headers + "\r\n"); }
+  int WithHost(const std::string& headers) {
+    return Status("GET /v1/models HTTP/1.1\r\n" + headers + "\r\n");
+  }
 };
 
 TEST_F(HttpTest, AllowsExactHostsOnly) {
   StartServer({{{"emit", "Hello"}}});
-  for (const char* good : {"127.0.0.1", "127.0.0.1:9379", "localhost", "LOCALHOST:1", "[::1]", "[::1]:80"}) {
+  for (const char* good :
+       {"127.0.0.1", "127.0.0.1:9379", "localhost", "LOCALHOST:1", "[::1]", "[::1]:80"}) {
     EXPECT_EQ(WithHost(std::string("Host: ") + good + "\r\n"), 200) << good;
   }
-  for (const char* bad : {"evil.test", "localhost.evil.com", "127.0.0.1.nip.io", "127.0.0.2", "evil.test:9379"}) {
+  for (const char* bad :
+       {"evil.test", "localhost.evil.com", "127.0.0.1.nip.io", "127.0.0.2", "evil.test:9379"}) {
     EXPECT_EQ(WithHost(std::string("Host: ") + bad + "\r\n"), 403) << bad;
   }
   for (const char* bad : {"", "localhost:", "localhost:x", "[::1", ":80", "localhost:1:2"}) {
@@ -52,23 +56,32 @@ TEST_F(HttpTest, AllowsNamedOriginsOnlyAndReflectsNone) {
   EXPECT_EQ(with("http://127.0.0.1").status, 200);  // the server's own pages
   const HttpAnswer good = with("https://app.example");
   EXPECT_EQ(good.status, 200);
-  EXPECT_NE(good.head.find("Access-Control-Allow-Origin: https://app.example\r\n"), std::string::npos);
+  EXPECT_NE(good.head.find("Access-Control-Allow-Origin: https://app.example\r\n"),
+            std::string::npos);
   EXPECT_EQ(good.head.find("Credentials"), std::string::npos);
-  EXPECT_EQ(Request("OPTIONS", "/v1/chat/completions", "", "Origin: https://app.example\r\n").status, 204);
-  EXPECT_EQ(Request("OPTIONS", "/v1/chat/completions", "", "Origin: https://evil.example\r\n").status, 403);
+  EXPECT_EQ(
+      Request("OPTIONS", "/v1/chat/completions", "", "Origin: https://app.example\r\n").status,
+      204);
+  EXPECT_EQ(
+      Request("OPTIONS", "/v1/chat/completions", "", "Origin: https://evil.example\r\n").status,
+      403);
 }
 
 TEST_F(HttpTest, WantsJson) {
   StartServer({{{"emit", "Hello"}}});
   const std::string body = R"({"messages":[{"role":"user","content":"Hi"}]})";
-  for (const char* type : {"Content-Type: text/plain\r\n", "", "Content-Type: application/jsonx\r\n",
-                           "Content-Type: multipart/form-data; boundary=x\r\n",
-                           "Content-Type: application/x-www-form-urlencoded\r\n"}) {
+  for (const char* type :
+       {"Content-Type: text/plain\r\n", "", "Content-Type: application/jsonx\r\n",
+        "Content-Type: multipart/form-data; boundary=x\r\n",
+        "Content-Type: application/x-www-form-urlencoded\r\n"}) {
     const HttpAnswer answer = Request("POST", "/v1/chat/completions", body, type);
     EXPECT_EQ(answer.status, 415) << type;
     EXPECT_EQ(answer.Json()["error"]["code"], "unsupported_content_type");
   }
-  EXPECT_EQ(Request("POST", "/v1/chat/completions", body, "Content-Type: application/json; charset=utf-8\r\n").status, 200);
+  EXPECT_EQ(Request("POST", "/v1/chat/completions", body,
+                    "Content-Type: application/json; charset=utf-8\r\n")
+                .status,
+            200);
 }
 
 TEST_F(HttpTest, ChecksKeysInBothHeaders) {
@@ -78,7 +91,9 @@ TEST_F(HttpTest, ChecksKeysInBothHeaders) {
                   .Add("sha256:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3")
                   .ok());
   StartServer({{{"emit", "Hello"}}});
-  const auto with = [&](const std::string& headers) { return Request("GET", "/v1/models", "", headers).status; };
+  const auto with = [&](const std::string& headers) {
+    return Request("GET", "/v1/models", "", headers).status;
+  };
   EXPECT_EQ(with(""), 401);
   EXPECT_EQ(with("Authorization: Bearer secret-one\r\n"), 200);
   EXPECT_EQ(with("authorization: bearer secret-one\r\n"), 200);
@@ -106,15 +121,19 @@ TEST_F(HttpTest, RefusesAPublicAddressWithoutAKey) {
 
 TEST_F(HttpTest, LimitsBodiesHeadersAndTime) {
   StartServer({{{"emit", "Hello"}}});
-  const std::string post = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+  const std::string post =
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
   EXPECT_EQ(Status(post + "Content-Length: 2000000000\r\n\r\n"), 413);
-  EXPECT_EQ(Status("GET / HTTP/1.1\r\nHost: localhost\r\nX: " + std::string(70000, 'x') + "\r\n\r\n"), 431);
+  EXPECT_EQ(
+      Status("GET / HTTP/1.1\r\nHost: localhost\r\nX: " + std::string(70000, 'x') + "\r\n\r\n"),
+      431);
   std::string chunked = post + "Transfer-Encoding: chunked\r\n\r\n";
   for (int i = 0; i < 40; ++i) chunked += "10000\r\n" + std::string(65536, ' ') + "\r\n";
   EXPECT_EQ(Status(chunked), 413);
-  EXPECT_EQ(Status("GET / HTTP/1.1\r\nHost: lo"), 408);                 // a header that never ends
-  EXPECT_EQ(Status(post + "Content-Length: 100\r\n\r\n{\"me"), 408);    // a body that never ends
-  EXPECT_EQ(Status(post + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400);  // smuggling
+  EXPECT_EQ(Status("GET / HTTP/1.1\r\nHost: lo"), 408);               // a header that never ends
+  EXPECT_EQ(Status(post + "Content-Length: 100\r\n\r\n{\"me"), 408);  // a body that never ends
+  EXPECT_EQ(Status(post + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            400);  // smuggling
   EXPECT_EQ(Status(post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxxx"), 400);
   EXPECT_EQ(Status("GARBAGE\r\n\r\n"), 400);
   EXPECT_EQ(Status(post + "Content-Length: -1\r\n\r\n"), 400);
@@ -138,7 +157,9 @@ TEST_F(HttpTest, KeepsConnectionsAndAnswersHead) {
     EXPECT_EQ(connection.Read().status, 200);
   }
   // Two requests at once.
-  connection.Send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  connection.Send(
+      "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: "
+      "localhost\r\n\r\n");
   EXPECT_EQ(connection.Read().Json()["status"], "ok");
   EXPECT_EQ(connection.Read().Json()["object"], "list");
   connection.Send("HEAD /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -150,12 +171,17 @@ TEST_F(HttpTest, KeepsConnectionsAndAnswersHead) {
 TEST_F(HttpTest, SendsHeadersEarlyAndCommentsWhileAPromptIsRead) {
   StartServer({{{"emit", "Hello"}, {"prefill_ms", 300}}});
   Connection connection(server_->port());
-  const std::string body = json({{"messages", {{{"role", "user"}, {"content", "Hi"}}}}, {"stream", true},
-                                 {"return_progress", true}}).dump();
+  const std::string body = json({{"messages", {{{"role", "user"}, {"content", "Hi"}}}},
+                                 {"stream", true},
+                                 {"return_progress", true}})
+                               .dump();
   const auto begin = std::chrono::steady_clock::now();
-  connection.Send("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                  "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
-  while (connection.buffer().find("\r\n\r\n") == std::string::npos) ASSERT_TRUE(connection.Receive());
+  connection.Send(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Content-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n" + body);
+  while (connection.buffer().find("\r\n\r\n") == std::string::npos)
+    ASSERT_TRUE(connection.Receive());
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(250));
   const HttpAnswer answer = connection.Read();
   EXPECT_NE(answer.body.find(": keepalive"), std::string::npos);
@@ -165,9 +191,12 @@ TEST_F(HttpTest, SendsHeadersEarlyAndCommentsWhileAPromptIsRead) {
 
 TEST_F(HttpTest, CancelsWhatNobodyWaitsFor) {
   StartServer({{{"emit", std::string(40000, 'a')}, {"delay_ms", 5}}});
-  const std::string body = json({{"messages", {{{"role", "user"}, {"content", "Hi"}}}}, {"stream", true}}).dump();
-  const std::string raw = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                          "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  const std::string body =
+      json({{"messages", {{{"role", "user"}, {"content", "Hi"}}}}, {"stream", true}}).dump();
+  const std::string raw =
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Content-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n" + body;
   uint64_t random = 3;
   for (int i = 0; i < 200; ++i) {
     Connection connection(server_->port());
@@ -183,8 +212,11 @@ TEST_F(HttpTest, CancelsWhatNobodyWaitsFor) {
   {
     Connection connection(server_->port());
     const std::string whole = json({{"messages", {{{"role", "user"}, {"content", "Hi"}}}}}).dump();
-    connection.Send("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                    "Content-Length: " + std::to_string(whole.size()) + "\r\n\r\n" + whole);
+    connection.Send(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+        "application/json\r\n"
+        "Content-Length: " +
+        std::to_string(whole.size()) + "\r\n\r\n" + whole);
     while (Stats().running == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   EXPECT_TRUE(Idle());
@@ -196,9 +228,12 @@ TEST_F(HttpTest, SlowReadersPauseAndOthersGoOn) {
   for (int i = 0; i < 12000; ++i) text += "word ";
   StartServer({{{"match", "short"}, {"emit", "ok"}}, {{"emit", text}}});
   std::vector<std::unique_ptr<Connection>> slow;
-  const std::string body = json({{"messages", {{{"role", "user"}, {"content", "Hi"}}}}, {"stream", true}}).dump();
-  const std::string raw = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                          "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  const std::string body =
+      json({{"messages", {{{"role", "user"}, {"content", "Hi"}}}}, {"stream", true}}).dump();
+  const std::string raw =
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Content-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n" + body;
   for (int i = 0; i < 8; ++i) {
     slow.push_back(std::make_unique<Connection>(server_->port()));
     slow.back()->Send(raw);
@@ -207,7 +242,8 @@ TEST_F(HttpTest, SlowReadersPauseAndOthersGoOn) {
   // They still get everything.
   HttpAnswer answer = slow[0]->Read();
   std::string whole;
-  for (const json& event : answer.Events()) whole += event["choices"][0]["delta"].value("content", "");
+  for (const json& event : answer.Events())
+    whole += event["choices"][0]["delta"].value("content", "");
   EXPECT_EQ(whole.size(), text.size());
   slow.clear();
   EXPECT_TRUE(Idle());
@@ -233,9 +269,12 @@ TEST_F(HttpTest, SlowManyConnectionsThatReadSlowly) {
   options_.http.body_timeout = std::chrono::seconds(30);
   options_.model.engine.max_queue = 2000;
   StartServer({{{"emit", text}}});
-  const std::string body = json({{"messages", {{{"role", "user"}, {"content", "Hi"}}}}, {"stream", true}}).dump();
-  const std::string raw = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                          "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  const std::string body =
+      json({{"messages", {{{"role", "user"}, {"content", "Hi"}}}}, {"stream", true}}).dump();
+  const std::string raw =
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Content-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n" + body;
   std::vector<std::unique_ptr<Connection>> all;
   for (int i = 0; i < 1000; ++i) {
     all.push_back(std::make_unique<Connection>(server_->port()));
@@ -243,7 +282,8 @@ TEST_F(HttpTest, SlowManyConnectionsThatReadSlowly) {
     ASSERT_TRUE(all.back()->Send(raw));
   }
   int complete = 0;
-  for (const auto& connection : all) complete += connection->Read().body.ends_with("data: [DONE]\n\n");
+  for (const auto& connection : all)
+    complete += connection->Read().body.ends_with("data: [DONE]\n\n");
   EXPECT_EQ(complete, 1000);
   all.clear();
   EXPECT_TRUE(Idle());
