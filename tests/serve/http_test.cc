@@ -225,7 +225,7 @@ TEST_F(HttpTest, CancelsWhatNobodyWaitsFor) {
 
 TEST_F(HttpTest, SlowReadersPauseAndOthersGoOn) {
   std::string text;
-  for (int i = 0; i < 12000; ++i) text += "word ";
+  for (int i = 0; i < 3000; ++i) text += "word ";
   StartServer({{{"match", "short"}, {"emit", "ok"}}, {{"emit", text}}});
   std::vector<std::unique_ptr<Connection>> slow;
   const std::string body =
@@ -264,7 +264,7 @@ TEST_F(HttpTest, DrainsRunningRequestsAndRefusesNewOnes) {
 
 TEST_F(HttpTest, SlowManyConnectionsThatReadSlowly) {
   std::string text;
-  for (int i = 0; i < 300; ++i) text += "word ";
+  for (int i = 0; i < 40; ++i) text += "word ";
   options_.http.header_timeout = std::chrono::seconds(30);
   options_.http.body_timeout = std::chrono::seconds(30);
   options_.model.engine.max_queue = 2000;
