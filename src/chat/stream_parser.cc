@@ -115,7 +115,6 @@ std::string Scalar(std::string_view bare) {
 }  // namespace
 
 // --- arguments
-// ------------------------------------------------------------------------------------------------------
 
 void ArgumentsWriter::Text(std::string_view text, std::string& json) {
   for (const char c : text) {
@@ -324,7 +323,6 @@ void ArgumentsWriter::Close(std::string& json) {
 }
 
 // --- stream
-// ---------------------------------------------------------------------------------------------------------
 
 StreamParser::StreamParser(bool thinking) : state_(thinking ? State::kThinking : State::kContent) {}
 

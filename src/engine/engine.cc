@@ -152,7 +152,6 @@ class Engine::Scheduler {
 };
 
 // --- the loop
-// -------------------------------------------------------------------------------------------------------
 
 void Engine::Scheduler::Run() {
   while (Collect()) {
@@ -213,7 +212,6 @@ void Engine::Scheduler::Publish() {
 }
 
 // --- admission
-// ------------------------------------------------------------------------------------------------------
 
 // A running sequence is just computing a long prefix of this one: wait for it instead of computing
 // it twice.
@@ -284,7 +282,6 @@ void Engine::Scheduler::Start(Sequence& s) {
 }
 
 // --- one step
-// -------------------------------------------------------------------------------------------------------
 
 int Engine::Scheduler::PrefillLimit(bool decodes) const {
   if (!decodes || rows_per_ms_ <= 0) return chunk_;
@@ -501,7 +498,6 @@ void Engine::Scheduler::Finish(Sequence& s, Outcome::Reason reason, Error error)
 }
 
 // --- the engine's face
-// ----------------------------------------------------------------------------------------------
 
 Engine::Engine(std::unique_ptr<Executor> executor, EngineOptions options)
     : executor_(std::move(executor)),

@@ -75,7 +75,6 @@ std::shared_ptr<LoadedModel> Api::ModelFor(Call& call, const std::optional<std::
 }
 
 // --- generating routes
-// ----------------------------------------------------------------------------------------------
 
 std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequest& chat,
                                         const std::string& param, std::shared_ptr<Prompt>& out) {
@@ -331,7 +330,6 @@ void Api::DeleteResponse(Call& call) {
 }
 
 // --- models
-// ---------------------------------------------------------------------------------------------------------
 
 OrderedJson Api::DescribeModel(const std::string& id) const {
   OrderedJson out = {{"id", id}, {"object", "model"}, {"created", 0}, {"owned_by", "facet"}};
@@ -370,7 +368,6 @@ void Api::GetModel(Call& call) {
 }
 
 // --- text and tokens
-// ------------------------------------------------------------------------------------------------
 
 void Api::Tokenize(Call& call) {
   Fields fields(call.body, "");
@@ -438,7 +435,6 @@ void Api::ApplyTemplate(Call& call) {
 }
 
 // --- state
-// ----------------------------------------------------------------------------------------------------------
 
 void Api::Health(Call& call) {
   const char* status = draining_ ? "draining" : models_.ready() ? "ok" : "loading";

@@ -8,7 +8,6 @@ namespace {
 constexpr int64_t kKeptSeconds = 3600;
 
 // --- input
-// ----------------------------------------------------------------------------------------------------------
 
 // Items of one assistant turn (text, thoughts, calls) become one message.
 class InputReader {
@@ -177,7 +176,6 @@ std::optional<ApiError> ReadResponses(const Json& body, const ApiLimits& limits,
 }
 
 // --- store
-// ----------------------------------------------------------------------------------------------------------
 
 void ResponseStore::Drop(const Key& key) {
   const auto it = stored_.find(key);
@@ -223,7 +221,6 @@ bool ResponseStore::Erase(const std::string& tenant, const std::string& id) {
 }
 
 // --- output
-// ---------------------------------------------------------------------------------------------------------
 
 namespace {
 
