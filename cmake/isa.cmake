@@ -11,7 +11,7 @@ foreach(source ${sources})
     elseif(source MATCHES "_avx512\\.cc$")
       # GCC 12 takes the deliberately undefined operands of its own AVX-512 intrinsics for mistakes.
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-        "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;-mavx512bf16;-mprefer-vector-width=512;-Wno-uninitialized;-Wno-maybe-uninitialized")
+        "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;-mprefer-vector-width=512;-Wno-uninitialized;-Wno-maybe-uninitialized")
     endif()
   else()
     if(source MATCHES "_(avx2|avx512)\\.cc$")

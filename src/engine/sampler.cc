@@ -25,7 +25,7 @@ bool Better(const Scored& a, const Scored& b) {
   return a.second != b.second ? a.second > b.second : a.first < b.first;
 }
 
-// All that can matter: tokens within e^-40 of the best, in order.
+// All that can matter: tokens within e^-40 of the best, in the order of their ids.
 std::vector<Scored> AllPossible(std::span<const float> logits, double temperature) {
   const float best = logits[ArgMax(logits)];
   const float floor = best - static_cast<float>(40 * temperature);
@@ -33,8 +33,24 @@ std::vector<Scored> AllPossible(std::span<const float> logits, double temperatur
   for (size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] >= floor && logits[i] != kNever) out.emplace_back(static_cast<int>(i), logits[i]);
   }
-  std::sort(out.begin(), out.end(), Better);
   return out;
+}
+
+// The best ones first, as long as `wanted(mass so far, next)` says so; at least one. A heap, since
+// a large vocabulary's tail is seldom wanted and costly to sort.
+template <typename F>
+std::vector<Scored> BestWhile(std::vector<Scored> scored, F wanted) {
+  const auto worse = [](const Scored& a, const Scored& b) { return Better(b, a); };
+  std::make_heap(scored.begin(), scored.end(), worse);
+  std::vector<Scored> kept;
+  double mass = 0;
+  while (!scored.empty() && (kept.empty() || wanted(mass, scored.front()))) {
+    mass += scored.front().second;
+    kept.push_back(scored.front());
+    std::pop_heap(scored.begin(), scored.end(), worse);
+    scored.pop_back();
+  }
+  return kept;
 }
 
 }  // namespace
@@ -152,21 +168,22 @@ Candidates Sampler::Distribution(std::span<float> logits) const {
                                    : AllPossible(logits, params_.temperature);
   if (scored.empty()) scored = {{ArgMax(logits), 0.0f}};
   double sum = 0;
-  const float best = scored[0].second;
+  float best = scored[0].second;
+  for (const Scored& token : scored) best = std::max(best, token.second);
   for (Scored& token : scored) {
     token.second = static_cast<float>(std::exp((token.second - best) / params_.temperature));
     sum += token.second;
   }
-  // top-p: the fewest tokens that reach the mass; min-p: those with a share of the best one's
-  // probability.
-  size_t kept = 0;
-  double mass = 0;
-  while (kept < scored.size() &&
-         (kept == 0 || (mass < params_.top_p * sum && scored[kept].second >= params_.min_p))) {
-    mass += scored[kept++].second;
+  if (params_.top_p < 1 || params_.min_p > 0) {
+    // top-p: the fewest tokens that reach the mass; min-p: those with a share of the best one's
+    // probability.
+    scored = BestWhile(std::move(scored), [&](double mass, const Scored& next) {
+      return mass < params_.top_p * sum && next.second >= params_.min_p;
+    });
+    sum = 0;
+    for (const Scored& token : scored) sum += token.second;
   }
-  scored.resize(kept);
-  for (Scored& token : scored) token.second = static_cast<float>(token.second / mass);
+  for (Scored& token : scored) token.second = static_cast<float>(token.second / sum);
   out.tokens = std::move(scored);
   return out;
 }

@@ -34,7 +34,8 @@ SamplingParams DefaultSampling(const GenerationConfig& config);
 // Ranges of every field; the error names the field. `vocab` bounds the ids.
 Result<void> CheckSampling(const SamplingParams& params, int vocab);
 
-// Tokens that can be sampled with their probabilities, most probable first.
+// Tokens that can be sampled with their probabilities; most probable first where top-k, top-p or
+// min-p cut the rest off.
 struct Candidates {
   std::vector<std::pair<int, float>> tokens;  // (id, probability), sums to 1
 };
