@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "formats/gguf.h"
+#include "formats/json.h"
 #include "formats/recognise.h"
 #include "formats/safetensors.h"
 #include "model/tensor_names.h"
@@ -252,13 +253,6 @@ Result<void> TakeText(Taker& take, ModelConfig& config, Weights& w) {
     w.layers.push_back(std::move(layer));
   }
   return Ok();
-}
-
-Result<nlohmann::json> ReadJson(const std::filesystem::path& path) {
-  FACET_ASSIGN(const std::string text, ReadFile(path));
-  nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
-  if (value.is_discarded()) return Error{Cat(path.string(), ": not valid JSON")};
-  return value;
 }
 
 Result<Checkpoint> LoadFolder(const std::filesystem::path& folder) {
