@@ -72,7 +72,10 @@ void AttendAndProject(const BlockContext& context, int layer, const LayerWeights
     }
   }
   if (keys.place.compact) order.Queries(q, keys.k_norm, attended), std::swap(q, attended);
+  const int spread = keys.place.spread;
+  if (spread > 1) Hadamard(spread, keys.place.query_scale(), q, context.pool);
   Attention(keys.place.shape, c.heads, q, ranges, attended, context.pool);
+  if (spread > 1) Hadamard(spread, keys.place.query_scale(), attended, context.pool);
   if (keys.place.compact) order.Values(attended, q), std::swap(q, attended);
   context.projector.Run(attended, w.o, buffers.y.Resize(q.rows(), w.o.rows()));
 }

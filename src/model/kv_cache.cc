@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <random>
 #include <utility>
 
@@ -16,7 +17,21 @@ size_t AlignUp(size_t bytes) {
   return (bytes + kPageAlignment - 1) / kPageAlignment * kPageAlignment;
 }
 
+// The longest stretch that divides every section of a record.
+int SpreadOf(int sections) {
+  constexpr int kLongest = 128;
+  int spread = 1;
+  while (spread < kLongest && sections % (2 * spread) == 0) spread *= 2;
+  return spread;
+}
+
 }  // namespace
+
+float CacheLayout::Layer::record_scale() const {
+  float scale = 1;
+  for (int n = spread; n > 1; n /= 4) scale /= 2;
+  return scale;
+}
 
 CacheLayout CacheLayout::Create(const TextConfig& config, CacheType type, bool compact) {
   CacheLayout layout;
@@ -27,6 +42,9 @@ CacheLayout CacheLayout::Create(const TextConfig& config, CacheType type, bool c
     layer.compact = compact && c.keys_are_values && config.value_norm;
     const int rotated = 2 * config.rope(c.sliding).rotated_pairs;
     layer.shape = {c.kv_heads, c.head_dim, c.head_dim, layer.compact ? rotated : c.head_dim, type};
+    if (type == CacheType::kQ8_0) {
+      layer.spread = SpreadOf(layer.compact ? std::gcd(rotated, c.head_dim) : c.head_dim);
+    }
     layer.offset = layout.page_bytes[layer.group];
     layout.page_bytes[layer.group] += AlignUp(layer.shape.tile_bytes());
     layout.layers.push_back(layer);

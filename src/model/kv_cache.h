@@ -26,7 +26,15 @@ struct CacheLayout {
     Group group = kSliding;
     KvShape shape;
     size_t offset = 0;     // bytes from the start of the page
-    bool compact = false;  // rotated key, then v; see Record in layer.h
+    bool compact = false;  // rotated key, then v; see CompactOrder in blocks.h
+    // Elements over which keys and values are spread before they are rounded (Hadamard in
+    // ops/elementwise); 1: they are stored as they are. Queries and what comes out of the attention
+    // go through it too.
+    int spread = 1;
+    // Scales of the transform: of records; of queries and of what comes out. Powers of two whose
+    // product is 1 / spread.
+    float record_scale() const;
+    float query_scale() const { return 1.0f / (static_cast<float>(spread) * record_scale()); }
   };
   std::vector<Layer> layers;
   std::array<size_t, 2> page_bytes{};  // by group; 0 where the model has no such layer

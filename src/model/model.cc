@@ -55,7 +55,10 @@ Result<void> Model::Forward(std::span<const Chunk> chunks, Buffer& hidden) {
 }
 
 void Model::Logits(ConstMat hidden, Mat logits) {
-  projector_.Run(hidden, weights().embedding, logits);
+  // The last product decides which token is best and runs for few rows, where reading the weights
+  // takes the time: all inputs are rounded finely.
+  constexpr float kAll = 0;
+  projector_.Run(hidden, weights().embedding, logits, kAll);
   if (config().text.softcap > 0) Softcap(config().text.softcap, logits, pool_);
 }
 

@@ -4,13 +4,13 @@
 
 namespace facet {
 
-void Projector::Run(ConstMat x, std::span<const Product> products) {
+void Projector::Run(ConstMat x, std::span<const Product> products, float second_above) {
   if (precision_ == Precision::kPlain) {
     for (const Product& product : products)
       MatMulPlain(product.weight->weight, x, product.out, *pool_);
     return;
   }
-  input_.Assign(x);
+  input_.Assign(x, second_above);
   packed_.clear();
   for (const Product& product : products) packed_.push_back({product.weight->packed, product.out});
   MatMulPacked(packed_, input_, *pool_);

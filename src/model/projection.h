@@ -26,11 +26,11 @@ class Projector {
  public:
   Projector(Precision precision, ThreadPool& pool) : precision_(precision), pool_(&pool) {}
 
-  // All products of one input x (tokens, cols).
-  void Run(ConstMat x, std::span<const Product> products);
-  void Run(ConstMat x, const Linear& weight, Mat out) {
+  // All products of one input x (tokens, cols). second_above: see MatMulInput::Assign.
+  void Run(ConstMat x, std::span<const Product> products, float second_above = kSecondAbove);
+  void Run(ConstMat x, const Linear& weight, Mat out, float second_above = kSecondAbove) {
     const Product one{&weight, out};
-    Run(x, {&one, 1});
+    Run(x, {&one, 1}, second_above);
   }
   // One row of a matrix, decoded; for embedding look-ups.
   void Row(const Linear& weight, int64_t row, std::span<float> out) const;

@@ -135,6 +135,7 @@ void Step::WriteRecords(int layer, ConstMat keys, ConstMat values) {
         std::copy(v, v + c.head_dim, value);
       }
     }
+    if (place.spread > 1) Hadamard(place.spread, place.record_scale(), record);
     const Row& at = rows_[r];
     WriteRecord(shape, chunks_[at.chunk].sequence->WritableTile(layer, at.position),
                 at.position % kTile, record.data());

@@ -28,8 +28,8 @@ class Memory {
 // prefetching.
 double ReadBandwidth(ThreadPool& pool);
 
-// 8-bit operations (two for a multiply-add) a second of all threads, from registers; 0 without
-// AVX-512 VNNI.
+// 8-bit operations (two for a multiply-add) a second of all threads, from registers: VPDPBUSD with
+// AVX-512 VNNI, VPMADDUBSW and a 16-bit sum with AVX2; 0 without either.
 double Int8Peak(ThreadPool& pool);
 
 // float32 operations (two for a fused multiply-add) a second of all threads, from registers; 0

@@ -134,5 +134,35 @@ TEST(Elementwise, EveryInstructionSetAndThreadCountGivesTheSameBits) {
   });
 }
 
+TEST(Hadamard, TwiceGivesTheInputBackAndKeepsScalarProducts) {
+  ThreadPool pool(2);
+  for (int n : {1, 2, 8, 128}) {
+    const Buffer x = Random(3, 256, 1, 1), y = Random(3, 256, 1, 2);
+    Buffer a = x, b = y;
+    Hadamard(n, 0.25f, a, pool);
+    Hadamard(n, 4.0f / static_cast<float>(n), b, pool);
+    for (int64_t r = 0; r < 3; ++r) {
+      double want = 0, got = 0, size = 0;
+      for (int64_t i = 0; i < 256; ++i) {
+        want += double{x.view()(r, i)} * y.view()(r, i);
+        got += double{a.view()(r, i)} * b.view()(r, i);
+        size += std::fabs(x.view()(r, i) * y.view()(r, i));
+      }
+      EXPECT_NEAR(got, want, 1e-6 * size) << n;
+    }
+    Hadamard(n, 4.0f / static_cast<float>(n), a, pool);
+    for (int64_t r = 0; r < 3; ++r) {
+      for (int64_t i = 0; i < 256; ++i) EXPECT_NEAR(a.view()(r, i), x.view()(r, i), 2e-6) << n;
+    }
+  }
+}
+
+TEST(Hadamard, SpreadsOneLargeElement) {
+  std::vector<float> x(128, 0.0f);
+  x[37] = 128;
+  Hadamard(128, 1.0f / 16, x);
+  for (float v : x) EXPECT_EQ(std::fabs(v), 8.0f);
+}
+
 }  // namespace
 }  // namespace facet

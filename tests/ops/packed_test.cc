@@ -40,9 +40,9 @@ void RoundBlock(std::span<double> x, double scale) {
 }
 
 // Activations as the packed products see them, by the rule alone: blocks of 32, largest magnitude
-// 127; blocks with a scale above 1.2 times the row's mean a second time, 254 times finer. The mean
-// counts the zeros that pad a row to 64 inputs.
-std::vector<double> RoundedInput(DType type, std::span<const float> x) {
+// 127; blocks with a scale above second_above times the row's mean a second time, 254 times finer.
+// The mean counts the zeros that pad a row to 64 inputs.
+std::vector<double> RoundedInput(DType type, std::span<const float> x, double second_above) {
   std::vector<double> out(x.begin(), x.end());
   if (!IsQuantized(type)) return out;
   std::vector<double> scales;
@@ -55,7 +55,7 @@ std::vector<double> RoundedInput(DType type, std::span<const float> x) {
   }
   for (size_t b = 0; b < scales.size(); ++b) {
     RoundBlock(std::span(out).subspan(b * 32, 32),
-               scales[b] > 1.2 * mean ? scales[b] / 254 : scales[b]);
+               scales[b] > second_above * mean ? scales[b] / 254 : scales[b]);
   }
   return out;
 }
@@ -95,10 +95,13 @@ TEST(MatMulPacked, IsTheProductWithRoundedInputs) {
       const Buffer x = RandomMatrix(3, s.cols, 2.0f, 13);
       Buffer y(3, s.rows);
       MatMulInput input;
-      input.Assign(x);
-      MatMulPacked(packed.matrix(), input, y, pool);
+      // Row by row: some blocks twice, all of them, none.
+      constexpr float kSecondAbove[] = {1.1f, 0, 1e9f};
       for (int64_t t = 0; t < 3; ++t) {
-        const std::vector<double> rounded = RoundedInput(type, x.view().row_span(t));
+        input.Assign(x.view().rows_at(t, 1), kSecondAbove[t]);
+        MatMulPacked(packed.matrix(), input, y.view().rows_at(t, 1), pool);
+        const std::vector<double> rounded =
+            RoundedInput(type, x.view().row_span(t), kSecondAbove[t]);
         for (int64_t r = 0; r < s.rows; ++r) {
           const std::vector<float> row = w.Row(r);
           double want = 0, size = 0;

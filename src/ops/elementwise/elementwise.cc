@@ -111,4 +111,24 @@ void AddScaled(Mat x, ConstMat y, float scale, ThreadPool& pool) {
            [&](int64_t r, int64_t c, int64_t n) { kernel(x.row(r) + c, y.row(r) + c, scale, n); });
 }
 
+void Hadamard(int n, float scale, std::span<float> x) {
+  assert(n > 0 && (n & (n - 1)) == 0 && x.size() % n == 0);
+  for (float& v : x) v *= scale;
+  for (int half = 1; half < n; half *= 2) {
+    for (size_t begin = 0; begin < x.size(); begin += 2 * half) {
+      float* a = x.data() + begin;
+      float* b = a + half;
+      for (int i = 0; i < half; ++i) {
+        const float sum = a[i] + b[i];
+        b[i] = a[i] - b[i];
+        a[i] = sum;
+      }
+    }
+  }
+}
+
+void Hadamard(int n, float scale, Mat x, ThreadPool& pool) {
+  ForRows(x.rows(), x.cols(), pool, [&](int64_t r) { Hadamard(n, scale, x.row_span(r)); });
+}
+
 }  // namespace facet

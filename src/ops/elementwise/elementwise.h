@@ -54,4 +54,11 @@ void Softcap(float cap, Mat x, ThreadPool& pool);
 // x = (x + y) * scale, the end of a residual branch.
 void AddScaled(Mat x, ConstMat y, float scale, ThreadPool& pool);
 
+// Walsh-Hadamard transform of every stretch of `n` elements (a power of two), times `scale`, in
+// place. Twice with scales whose product is 1 / n gives the input back, and it keeps scalar
+// products (scales likewise): large elements are spread over the whole stretch, which rounding to
+// few bits then hurts less.
+void Hadamard(int n, float scale, std::span<float> x);
+void Hadamard(int n, float scale, Mat x, ThreadPool& pool);
+
 }  // namespace facet

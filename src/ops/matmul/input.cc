@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cassert>
 #include <cstring>
 
@@ -20,8 +21,9 @@ void InterleaveFloats(const float* x, int64_t cols, int tokens, int t, std::byte
 
 }  // namespace
 
-void MatMulInput::Assign(ConstMat x) {
+void MatMulInput::Assign(ConstMat x, float second_above) {
   x_ = x;
+  second_above_ = second_above;
   codes_ready_ = floats_ready_ = false;
 }
 
@@ -39,7 +41,7 @@ const std::byte* MatMulInput::Build(std::vector<std::byte>& storage, bool& ready
     for (int64_t t = i * kTileTokens; t < end;) {
       const int tile = TileOf(end - t);
       for (int j = 0; j < tile; ++j) {
-        fill(x_.row(t + j), cols(), tile, j, storage.data() + t * token_bytes);
+        fill(t + j, tile, j, storage.data() + t * token_bytes);
       }
       t += tile;
     }
@@ -56,11 +58,31 @@ const std::byte* MatMulInput::Build(std::vector<std::byte>& storage, bool& ready
 
 const std::byte* MatMulInput::Codes(ThreadPool& pool) {
   assert(cols() % 32 == 0);
-  return Build(codes_, codes_ready_, TokenBytes(cols()), pool, FACET_DISPATCH(kPacked).quantize);
+  const int64_t second_bytes = TokenBytes(cols());
+  if (second_.size() < static_cast<size_t>(tokens() * second_bytes)) {
+    second_.resize(tokens() * second_bytes);
+  }
+  second_count_.resize(std::max<size_t>(second_count_.size(), tokens()));
+  const auto quantize = FACET_DISPATCH(kPacked).quantize;
+  return Build(codes_, codes_ready_, TokenBytes(cols()), pool,
+               [&](int64_t token, int tokens, int t, std::byte* tile) {
+                 auto* second =
+                     reinterpret_cast<SecondCodes*>(second_.data() + token * second_bytes);
+                 second_count_[token] =
+                     quantize({x_.row(token), cols(), tokens, t, tile, second_above_, second});
+               });
+}
+
+std::span<const SecondCodes> MatMulInput::Second(int64_t token) const {
+  return {reinterpret_cast<const SecondCodes*>(second_.data() + token * TokenBytes(cols())),
+          static_cast<size_t>(second_count_[token])};
 }
 
 const std::byte* MatMulInput::Floats(ThreadPool& pool) {
-  return Build(floats_, floats_ready_, cols() * sizeof(float), pool, InterleaveFloats);
+  return Build(floats_, floats_ready_, cols() * sizeof(float), pool,
+               [&](int64_t token, int tokens, int t, std::byte* tile) {
+                 InterleaveFloats(x_.row(token), cols(), tokens, t, tile);
+               });
 }
 
 }  // namespace facet

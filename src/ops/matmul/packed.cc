@@ -26,6 +26,7 @@ constexpr int64_t kColumnStep = 256;  // a multiple of every unit
 // One product cut into pieces: stretches of groups by stretches of tokens.
 struct Plan {
   PackedProduct product;
+  const MatMulInput* source;
   const std::byte* input;
   int64_t token_bytes, group_bytes;
   int64_t groups_each, tokens_each, cols_each, group_pieces, token_pieces;
@@ -42,6 +43,7 @@ Plan MakePlan(const PackedProduct& product, MatMulInput& x, ThreadPool& pool) {
   assert(w.cols == x.cols() && product.y.rows() == x.tokens() && product.y.cols() == w.rows);
   Plan plan{};
   plan.product = product;
+  plan.source = &x;
   const bool floats = LayoutOf(w.type).bits == 0;
   plan.input = floats ? x.Floats(pool) : x.Codes(pool);
   plan.token_bytes = floats ? w.cols * sizeof(float) : TokenBytes(w.cols);
@@ -71,16 +73,19 @@ PackedTile TileAt(const Plan& plan, int64_t group, int64_t token, int tokens, in
                                      : col / 32 * tokens * kTokenBlockBytes;
   PackedTile tile{};
   tile.weights = w.data + group * plan.group_bytes + weight_bytes;
-  const std::byte* input = plan.input + token * plan.token_bytes;
-  tile.input = input + input_bytes;
-  if (!floats) {
-    const int64_t all_bytes = PaddedCols(w.cols) / 32 * tokens * kTokenBlockBytes;
-    tile.second = input + all_bytes + input_bytes;
-    tile.flags = reinterpret_cast<const uint16_t*>(input + 2 * all_bytes) + col / 32;
-  }
+  tile.input = plan.input + token * plan.token_bytes + input_bytes;
   tile.cols = w.cols - col;
   tile.tokens = tokens;
   return tile;
+}
+
+// Adds the products with a tile's second codes to its sums.
+void AddSecond(const Plan& plan, const PackedTile& tile, const std::byte* weights, int64_t token) {
+  const auto kernel = FACET_DISPATCH(kPacked).second[static_cast<int>(plan.product.w.type)];
+  if (kernel == nullptr) return;
+  for (int t = 0; t < tile.tokens; ++t) {
+    kernel({weights, plan.source->Second(token + t), tile.y + t * tile.y_stride});
+  }
 }
 
 // One group times a stretch of columns of one tile.
@@ -90,12 +95,15 @@ void RunTile(const Plan& plan, int64_t group, int64_t token, int tokens, int64_t
   const auto kernel = FACET_DISPATCH(kPacked).product[static_cast<int>(w.type)];
   const int64_t row = group * kPackedGroup, rows = std::min<int64_t>(kPackedGroup, w.rows - row);
   PackedTile tile = TileAt(plan, group, token, tokens, col);
+  const std::byte* weights = w.data + group * plan.group_bytes;
   if (rows == kPackedGroup) {
     tile.cols = std::min(tile.cols, plan.cols_each);
     tile.resume = col > 0;
     tile.y = y.row(token) + row;
     tile.y_stride = y.stride();
-    return kernel(tile);
+    kernel(tile);
+    if (col + plan.cols_each >= w.cols) AddSecond(plan, tile, weights, token);
+    return;
   }
   // The last group has fewer outputs than lanes: all columns at once, through a full-width copy.
   if (col > 0) return;
@@ -103,6 +111,7 @@ void RunTile(const Plan& plan, int64_t group, int64_t token, int tokens, int64_t
   tile.y = lanes;
   tile.y_stride = kPackedGroup;
   kernel(tile);
+  AddSecond(plan, tile, weights, token);
   for (int t = 0; t < tokens; ++t) {
     std::memcpy(y.row(token + t) + row, lanes + t * kPackedGroup, rows * sizeof(float));
   }

@@ -1,11 +1,12 @@
 // The fast path of y = x W^T. Weights are repacked once into a layout that suits every instruction
 // set: groups of 16 outputs interleaved, so that a 64-byte vector holds four neighbouring inputs of
 // each. Codes stay as narrow as in the file. Quantised weights meet activations of 8 bits (blocks
-// of 32 inputs, symmetric); F32, F16 and BF16 weights meet float32 ones.
+// of 32 inputs, symmetric), or 16 where a block is much larger than the others of its row; F32, F16
+// and BF16 weights meet float32 ones.
 //
-// Every output is one chain of fused multiply-adds over the blocks of 32 inputs in ascending order
-// (floats: over the inputs), the same for any number of rows, threads and on every instruction set.
-// Integer sums within a block are exact.
+// Every output is one chain of fused multiply-adds over the blocks of 32 inputs in ascending order,
+// then over those with second codes (floats: over the inputs), the same for any number of rows,
+// threads and on every instruction set. Integer sums within a block are exact.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +22,10 @@
 namespace facet {
 
 constexpr int kPackedGroup = 16;  // outputs of a group
+// A few large inputs make most of the rounding error of a row; see MatMulInput::Assign.
+constexpr float kSecondAbove = 1.1f;
+
+struct SecondCodes;  // packed_layout.h
 
 // Bytes of one group, a multiple of 64, and of a whole matrix. `cols` must be a multiple of the
 // type's block. No type takes 3 % more than in the file where cols is a multiple of 64.
@@ -50,8 +55,10 @@ void DequantizePackedRow(const PackedMatrix& w, int64_t row, std::span<float> ou
 // the first use and shared by all products of the same input (q, k and v; gate and up).
 class MatMulInput {
  public:
-  // x (tokens, cols) must stay as it is until the last product with it.
-  void Assign(ConstMat x);
+  // x (tokens, cols) must stay as it is until the last product with it. Blocks of 32 inputs whose
+  // scale is above the row's mean times `second_above` are rounded 254 times finer, at twice their
+  // cost; 0: all of them.
+  void Assign(ConstMat x, float second_above = kSecondAbove);
 
   int64_t tokens() const { return x_.rows(); }
   int64_t cols() const { return x_.cols(); }
@@ -60,13 +67,18 @@ class MatMulInput {
   // thread or the pool.
   const std::byte* Codes(ThreadPool& pool);
   const std::byte* Floats(ThreadPool& pool);
+  // Of a token, after Codes.
+  std::span<const SecondCodes> Second(int64_t token) const;
 
  private:
   template <typename Fill>
   const std::byte* Build(std::vector<std::byte>& storage, bool& ready, int64_t token_bytes,
                          ThreadPool& pool, const Fill& fill);
   ConstMat x_;
+  float second_above_ = kSecondAbove;
   std::vector<std::byte> codes_, floats_;
+  std::vector<std::byte> second_;      // (tokens, blocks) SecondCodes
+  std::vector<int32_t> second_count_;  // by token
   bool codes_ready_ = false, floats_ready_ = false;
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "base/dtype.h"
@@ -15,8 +16,6 @@ namespace facet {
 struct PackedTile {
   const std::byte* weights;  // the group, from input column 0 or a multiple of the unit on
   const std::byte* input;    // the tile, from the same column on
-  const std::byte* second;   // its second codes, from there on; null for floats
-  const uint16_t* flags;     // which tokens have second codes, block by block
   int64_t cols;              // columns to go through
   bool resume;               // y holds the sums over the columns before
   int tokens;                // of the tile: 1, 2, 4, 8 or 16
@@ -24,11 +23,19 @@ struct PackedTile {
   int64_t y_stride;
 };
 
+// One group times one token's second codes, added to y (16).
+struct SecondProduct {
+  const std::byte* weights;
+  std::span<const SecondCodes> input;
+  float* y;
+};
+
 struct PackedKernels {
-  // By DType, up to kQ6_K.
+  // By DType, up to kQ6_K; second products of float types are null.
   void (*product[static_cast<int>(DType::kQ6_K) + 1])(const PackedTile& tile);
-  // Fills the place of token `t` in a tile of `tokens` with its quantised blocks.
-  void (*quantize)(const float* x, int64_t cols, int tokens, int t, std::byte* tile);
+  void (*second[static_cast<int>(DType::kQ6_K) + 1])(const SecondProduct& product);
+  // Returns how many blocks have second codes.
+  int (*quantize)(const packed::QuantizeArgs& args);
 };
 
 extern const PackedKernels kPackedGeneric, kPackedAvx2, kPackedAvx512, kPackedNeon;
@@ -127,22 +134,17 @@ template <PackedLayout L>
   for (int i = 0; i < kLines; ++i) __builtin_prefetch(p + 64 * i, 0, 3);
 }
 
-// Where the tokens [first, first + T) of a tile of M have second codes.
-template <int M, int T>
-class SecondCodes {
- public:
-  SecondCodes(const PackedTile& tile, int first)
-      : codes_(tile.second), flags_(tile.flags), first_(first) {}
-  // A bit for each token with second codes in block b.
-  unsigned Tokens(int64_t b) const { return flags_[b] >> first_ & ((1u << T) - 1); }
-  TileBlock<M> Block(int64_t b) const {
-    return TileBlock<M>(codes_ + b * TileBlock<M>::kBytes, first_);
-  }
+// The two scales that a unit begins with, where it has them.
+template <typename V, PackedLayout L>
+struct UnitScales {
+  typename V::F d{}, dmin{};
 
- private:
-  const std::byte* codes_;
-  const uint16_t* flags_;
-  int first_;
+  explicit UnitScales(const std::byte* unit) {
+    if constexpr (L.two_level) {
+      d = V::LoadHalfs(unit);
+      if constexpr (L.has_min) dmin = V::LoadHalfs(unit + 32);
+    }
+  }
 };
 
 // The weights of one block as its products need them: scale * (code - zero) - min.
@@ -150,14 +152,14 @@ template <typename V, PackedLayout L>
 struct BlockScales {
   typename V::F low{}, high{}, min{};  // high: of the second 16 inputs, where L.halves
 
-  BlockScales(const std::byte* unit, int b, typename V::F d, typename V::F dmin) {
+  BlockScales(const std::byte* unit, int b, const UnitScales<V, L>& of_unit) {
     const std::byte* scales = unit + L.scales_at() + 32 * b;
     if constexpr (L.halves) {
-      low = V::Mul(d, V::FromInt8(scales));
-      high = V::Mul(d, V::FromInt8(scales + 16));
+      low = V::Mul(of_unit.d, V::FromInt8(scales));
+      high = V::Mul(of_unit.d, V::FromInt8(scales + 16));
     } else if constexpr (L.two_level) {
-      low = V::Mul(d, V::FromUint8(scales));
-      if constexpr (L.has_min) min = V::Mul(dmin, V::FromUint8(scales + 16));
+      low = V::Mul(of_unit.d, V::FromUint8(scales));
+      if constexpr (L.has_min) min = V::Mul(of_unit.dmin, V::FromUint8(scales + 16));
     } else {
       low = V::LoadHalfs(scales);
       if constexpr (L.has_min) min = V::LoadHalfs(unit + L.mins_at() + 32 * b);
@@ -166,10 +168,10 @@ struct BlockScales {
 };
 
 // Adds the product of one block with one token's codes.
-template <typename V, PackedLayout L, int M>
+template <typename V, PackedLayout L, typename Input>
 [[gnu::always_inline]] inline typename V::F AddBlock(typename V::F sum, const typename V::B (&w)[8],
                                                      const BlockScales<V, L>& scales,
-                                                     const TileBlock<M>& x, int t) {
+                                                     const Input& x, int t) {
   const auto scale = V::Set(x.scale(t));
   if constexpr (L.halves) {
     const auto half = V::SetInt(x.minus_first_half(t));
@@ -183,33 +185,47 @@ template <typename V, PackedLayout L, int M>
   return V::Fma(V::ToFloat(i), V::Mul(scales.low, scale), sum);
 }
 
-// The blocks of one unit; `block` is the number of its first one.
+// The blocks of one unit.
 template <typename V, PackedLayout L, int M, int T>
-[[gnu::always_inline]] inline void Unit(const std::byte* unit, int64_t block, TileBlock<M>& x,
-                                        const SecondCodes<M, T>& second, typename V::F (&sum)[T]) {
-  typename V::F d{}, dmin{};
-  if constexpr (L.two_level) {
-    d = V::LoadHalfs(unit);
-    if constexpr (L.has_min) dmin = V::LoadHalfs(unit + 32);
-  }
+[[gnu::always_inline]] inline void Unit(const std::byte* unit, TileBlock<M>& x,
+                                        typename V::F (&sum)[T]) {
+  const UnitScales<V, L> of_unit(unit);
   for (int b = 0; b < L.blocks(); ++b, x.Next()) {
     typename V::B w[8];
     Unpack<V, L>(unit, b, w);
     PrefetchShare<L>(unit, b);
-    const BlockScales<V, L> scales(unit, b, d, dmin);
+    const BlockScales<V, L> scales(unit, b, of_unit);
 #pragma GCC unroll 16
     for (int t = 0; t < T; ++t) {
-      sum[t] = AddBlock<V, L, M>(sum[t], w, scales, x, t);
+      sum[t] = AddBlock<V, L>(sum[t], w, scales, x, t);
       if constexpr (L.has_min) sum[t] = V::NegFma(scales.min, V::Set(x.scaled_sum(t)), sum[t]);
     }
-    const unsigned tokens = second.Tokens(block + b);
-    if (tokens == 0) continue;
-    const TileBlock<M> rest = second.Block(block + b);
-#pragma GCC unroll 16
-    for (int t = 0; t < T; ++t) {
-      if (tokens >> t & 1) sum[t] = AddBlock<V, L, M>(sum[t], w, scales, rest, t);
-    }
   }
+}
+
+// Second codes as the products see them: a tile of one token.
+struct SecondBlock {
+  const SecondCodes& of;
+
+  const int8_t* codes(int) const { return of.codes; }
+  float scale(int) const { return of.scale; }
+  int32_t minus_sum(int) const { return of.minus_sum; }
+  int32_t minus_first_half(int) const { return of.minus_first_half; }
+};
+
+template <typename V, DType type>
+void AddSecond(const SecondProduct& product) {
+  constexpr PackedLayout L = LayoutOf(type);
+  auto sum = V::Load(product.y);
+  for (const SecondCodes& codes : product.input) {
+    const int in_unit = codes.block % L.blocks();
+    const std::byte* unit = product.weights + int64_t{codes.block / L.blocks()} * L.unit_bytes();
+    typename V::B w[8];
+    Unpack<V, L>(unit, in_unit, w);
+    const BlockScales<V, L> scales(unit, in_unit, UnitScales<V, L>(unit));
+    sum = AddBlock<V, L>(sum, w, scales, SecondBlock{codes}, 0);
+  }
+  V::Store(product.y, sum);
 }
 
 template <typename V, int T>
@@ -228,9 +244,8 @@ void Tokens(const PackedTile& tile, int first) {
   StartSums<V, T>(tile, first, sum);
   const std::byte* w = tile.weights;
   TileBlock<M> x(tile.input, first);
-  const SecondCodes<M, T> second(tile, first);
   for (int64_t k = 0; k < tile.cols; k += L.unit()) {
-    Unit<V, L, M, T>(w, k / 32, x, second, sum);
+    Unit<V, L, M, T>(w, x, sum);
     w += L.unit_bytes();
   }
 #pragma GCC unroll 16
@@ -293,11 +308,22 @@ void Product(const PackedTile& tile) {
   }
 }
 
+template <typename V, DType type>
+constexpr auto Second() -> void (*)(const SecondProduct&) {
+  if constexpr (LayoutOf(type).bits == 0) {
+    return nullptr;
+  } else {
+    return AddSecond<V, type>;
+  }
+}
+
 // The table of an instruction set; each entry stands at its type's number.
 template <typename V>
 constexpr PackedKernels Kernels() {
   return [&]<int... type>(std::integer_sequence<int, type...>) {
-    return PackedKernels{{Product<V, static_cast<DType>(type)>...}, Quantize<V>};
+    return PackedKernels{{Product<V, static_cast<DType>(type)>...},
+                         {Second<V, static_cast<DType>(type)>()...},
+                         Quantize<V>};
   }
   (std::make_integer_sequence<int, static_cast<int>(DType::kQ6_K) + 1>{});
 }

@@ -80,19 +80,24 @@ constexpr PackedLayout LayoutOf(DType type) {
 // zeros to a multiple of 64 inputs. Tiles of float32 are (cols, m).
 //
 // Few inputs are much larger than the others, and the rounding of their blocks makes most of the
-// error. Such a block has a second code for every input, of what the first one left over. Behind a
-// tile's blocks come as many blocks of second codes (unused ones are not written), then a uint16
-// for each block whose bit t says that token t has second codes. Scales times sums count both.
+// error. Such a block has a second code for every input, of what the first one left over; each
+// token has a list of them, by ascending block. Scales times sums count both codes.
 constexpr int kTileTokens = 16;
 constexpr int kTokenBlockBytes = 32 + 4 * 4;  // of one token in a block
-// Blocks whose scale is above the row's mean scale times this have second codes.
-constexpr float kSecondCodesAbove = 1.2f;
+
+struct SecondCodes {
+  int32_t block;
+  float scale;
+  int32_t minus_sum, minus_first_half;
+  int8_t codes[32];
+};
+static_assert(sizeof(SecondCodes) == kTokenBlockBytes);
 
 constexpr int64_t PaddedCols(int64_t cols) {
   return (cols + 63) / 64 * 64;
 }
 constexpr int64_t TokenBytes(int64_t cols) {
-  return PaddedCols(cols) / 32 * (2 * kTokenBlockBytes + 2);
+  return PaddedCols(cols) / 32 * kTokenBlockBytes;
 }
 
 // The next tile when `left` tokens are left.

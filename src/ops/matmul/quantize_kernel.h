@@ -9,84 +9,88 @@
 
 namespace facet::packed {
 
-// Where token `t` of a tile of `tokens` has its numbers in a block.
-struct BlockPlace {
-  std::byte* block;
-  int tokens, t;
-
-  std::byte* codes() const { return block + 32 * t; }
-  template <typename T>
-  void Set(int number, T value) const {
-    static_assert(sizeof(T) == 4);
-    std::memcpy(block + (32 + 4 * number) * tokens + 4 * t, &value, 4);
-  }
-  float scale() const {
-    float value;
-    std::memcpy(&value, block + 32 * tokens + 4 * t, 4);
-    return value;
-  }
+// A token's row to be quantised, and where its codes go.
+struct QuantizeArgs {
+  const float* x;
+  int64_t cols;
+  int tokens, t;    // the tile's size, and the token's place in it
+  std::byte* tile;  // of the first codes
+  float
+      second_above;  // blocks with a scale above the row's mean scale times this have second codes
+  SecondCodes* second;  // room for all blocks
 };
 
-// The codes of one block of 32, rounded to the nearest, ties to even; returns their sum times the
-// scale. What they leave over goes to `rest` where it is asked for.
+// The numbers of one block.
+struct BlockNumbers {
+  float scale, scaled_sum;
+  int32_t minus_sum, minus_first_half;
+};
+
+// Rounds one block of 32 to multiples of `scale`, the nearest, ties to even. What is left over goes
+// to `rest` where it is asked for.
 template <typename V>
-float WriteCodes(const float* x, float scale, float inverse, const BlockPlace& at, float* rest) {
+BlockNumbers WriteCodes(const float* x, float scale, float inverse, void* codes, float* rest) {
   const auto magic = V::Set(simd::kRoundMagic), factor = V::Set(inverse);
   const auto a = V::Load(x), b = V::Load(x + 16);
   const auto m = V::Fma(a, factor, magic), n = V::Fma(b, factor, magic);
-  V::StoreLowBytes(at.codes(), m);
-  V::StoreLowBytes(at.codes() + 16, n);
+  V::StoreLowBytes(codes, m);
+  V::StoreLowBytes(static_cast<std::byte*>(codes) + 16, n);
   const auto low = V::Sub(m, magic), high = V::Sub(n, magic);
   if (rest != nullptr) {
     V::Store(rest, V::NegFma(V::Set(scale), low, a));
     V::Store(rest + 16, V::NegFma(V::Set(scale), high, b));
   }
   const float first = V::Sum(low), second = V::Sum(high);
-  at.Set(0, scale);
-  at.Set(2, -static_cast<int32_t>(first + second));
-  at.Set(3, -static_cast<int32_t>(first));
-  return scale * (first + second);
+  return {scale, scale * (first + second), -static_cast<int32_t>(first + second),
+          -static_cast<int32_t>(first)};
 }
 
-// Below it the inverse would overflow; a block with no larger magnitude counts as zero.
-constexpr float kSmallest = 1e-30f;
-
-// First codes: the largest magnitude becomes 127. Returns the scale.
+// The largest magnitude of a block becomes 127. Below the smallest one the inverse would overflow;
+// such a block counts as zero.
 template <typename V>
-float WriteFirst(const float* x, const BlockPlace& at) {
+float BlockScale(const float* x) {
+  constexpr float kSmallest = 1e-30f;
   const float largest = V::MaxLane(V::Max(V::Abs(V::Load(x)), V::Abs(V::Load(x + 16))));
-  const bool zero = largest < kSmallest;
-  const float scale = zero ? 0.0f : largest / 127.0f;
-  at.Set(1, WriteCodes<V>(x, scale, zero ? 0.0f : 127.0f / largest, at, nullptr));
-  return scale;
+  return largest < kSmallest ? 0.0f : largest / 127.0f;
 }
 
-// Both codes: half a step of the first ones becomes 127.
+// Half a step of the first codes becomes 127. Returns the codes' scale times their sum.
 template <typename V>
-void WriteBoth(const float* x, const BlockPlace& first, const BlockPlace& second) {
-  const float scale = first.scale(), fine = scale / 254.0f;
-  float rest[32];
-  const float sum = WriteCodes<V>(x, scale, 1.0f / scale, first, rest);
-  first.Set(1, sum + WriteCodes<V>(rest, fine, 1.0f / fine, second, nullptr));
+float WriteSecond(const float* rest, float first_scale, int32_t block, SecondCodes& out) {
+  const float scale = first_scale / 254.0f;
+  const BlockNumbers n = WriteCodes<V>(rest, scale, 1.0f / scale, out.codes, nullptr);
+  out.block = block;
+  out.scale = n.scale;
+  out.minus_sum = n.minus_sum;
+  out.minus_first_half = n.minus_first_half;
+  return n.scaled_sum;
 }
 
+// Returns how many blocks have second codes.
 template <typename V>
-void Quantize(const float* x, int64_t cols, int tokens, int t, std::byte* tile) {
-  const int64_t blocks = PaddedCols(cols) / 32, bytes = tokens * kTokenBlockBytes;
-  std::byte* second = tile + blocks * bytes;
-  auto* flags = reinterpret_cast<uint16_t*>(second + blocks * bytes);
+int Quantize(const QuantizeArgs& args) {
+  const int64_t blocks = PaddedCols(args.cols) / 32, bytes = args.tokens * kTokenBlockBytes;
   constexpr float kZeros[32] = {};
+  const auto block = [&](int64_t b) { return 32 * b < args.cols ? args.x + 32 * b : kZeros; };
   float sum = 0;
+  for (int64_t b = 0; b < blocks; ++b) sum += BlockScale<V>(block(b));
+  const float limit = args.second_above * sum / static_cast<float>(blocks);
+  int seconds = 0;
   for (int64_t b = 0; b < blocks; ++b) {
-    sum += WriteFirst<V>(b * 32 < cols ? x + b * 32 : kZeros, {tile + b * bytes, tokens, t});
+    std::byte* place = args.tile + b * bytes;
+    const float scale = BlockScale<V>(block(b));
+    float rest[32];
+    BlockNumbers n =
+        WriteCodes<V>(block(b), scale, scale == 0 ? 0.0f : 1.0f / scale, place + 32 * args.t, rest);
+    if (scale > limit) {
+      n.scaled_sum += WriteSecond<V>(rest, scale, static_cast<int32_t>(b), args.second[seconds++]);
+    }
+    const std::byte* numbers = reinterpret_cast<const std::byte*>(&n);
+    for (int i = 0; i < 4; ++i) {
+      std::memcpy(place + (32 + 4 * i) * args.tokens + 4 * args.t, numbers + 4 * i, 4);
+    }
   }
-  const float limit = kSecondCodesAbove * sum / static_cast<float>(blocks);
-  for (int64_t b = 0; b < blocks; ++b) {
-    const BlockPlace first{tile + b * bytes, tokens, t};
-    const bool both = first.scale() > limit;
-    if (both) WriteBoth<V>(x + b * 32, first, {second + b * bytes, tokens, t});
-    flags[b] = static_cast<uint16_t>((t == 0 ? 0 : flags[b]) | (both ? 1 << t : 0));
-  }
+  return seconds;
 }
 
 }  // namespace facet::packed
