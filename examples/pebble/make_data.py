@@ -41,16 +41,21 @@ def make(skill, args, voice):
     name = f"{skill.name}-{args.split}" + (f"-{args.seed}" if args.split == "train" else "")
     media = MediaWriter(args.out, f"media/{name}")
     path, seen = args.out / f"{name}.jsonl", set()
-    options = {"voice": voice} if voice and skill.name == "speech" else {}
+    # Of held-out examples, a group that is reported beside comes on top.
+    beside = getattr(skill, "beside", None) if args.split == HELD_OUT else None
+    groups = [None] * args.count + ([beside] * (args.count // 2) if beside else [])
     with path.open("w") as out:
-        for i in range(args.count):
+        for i, group in enumerate(groups):
             rng = random.Random(f"{skill.name} {args.split} {args.seed} {i}")
             plan = draw(skill, rng, args.split, seen)
             media.begin(f"{i:06d}")
+            options = {"voice": voice} if voice and skill.name == "speech" else {}
+            if group:
+                options["group"] = group
             example = skill.build(plan, rng, media, args.split, **options)
             meta = {"skill": skill.name, "check": skill.check, "key": plan["key"], **example.pop("check", {})}
-            if "group" in example:
-                meta["group"] = example.pop("group")
+            if group:
+                meta["group"] = group
             row = {"id": f"{skill.name}-{args.seed}-{i}", **example}
             if args.split == HELD_OUT:
                 row["meta"] = meta

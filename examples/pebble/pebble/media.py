@@ -21,8 +21,6 @@ class MediaWriter:
 
     def __init__(self, root: pathlib.Path | None, folder: str):
         self.root, self.folder = root, folder
-        if root is not None:
-            (root / folder).mkdir(parents=True, exist_ok=True)
         self.name, self.count = "", 0
 
     def begin(self, name: str):
@@ -30,6 +28,8 @@ class MediaWriter:
 
     def _path(self, suffix: str) -> str:
         self.count += 1
+        if self.root is not None:
+            (self.root / self.folder).mkdir(parents=True, exist_ok=True)
         return f"{self.folder}/{self.name}-{self.count}.{suffix}"
 
     def sound(self, rng, make) -> dict:

@@ -1,9 +1,12 @@
 """An example as the model reads it: the template's text, and how many soft tokens its media have."""
+import json
 import math
 import pathlib
+import subprocess
 import wave
 
 import jinja2
+from PIL import Image
 
 from . import media
 
@@ -14,7 +17,6 @@ _TEMPLATE = _ENVIRONMENT.from_string((HERE / "config/chat_template.jinja").read_
 
 def _plain(message: dict) -> dict:
     """Arguments as an object, which is what templates take."""
-    import json
     calls = [{**c, "function": {**c["function"], "arguments": json.loads(c["function"]["arguments"])}}
              for c in message.get("tool_calls", [])]
     return {**message, "tool_calls": calls} if calls else message
@@ -27,7 +29,6 @@ def render(example: dict) -> str:
 
 def answers(example: dict) -> list:
     """What is learnt: the text of each assistant turn, calls in Gemma 4's notation."""
-    import json
     out = []
     for m in example["messages"]:
         if m["role"] != "assistant":
@@ -48,7 +49,6 @@ def patches(width: int, height: int, budget: int = media.BUDGET) -> int:
 
 
 def soft_tokens(example: dict, root: pathlib.Path) -> int:
-    from PIL import Image
     count = 0
     for m in example["messages"]:
         for part in m["content"] if isinstance(m["content"], list) else []:
@@ -59,7 +59,6 @@ def soft_tokens(example: dict, root: pathlib.Path) -> int:
                 with wave.open(str(root / part["path"])) as sound:
                     count += math.ceil(sound.getnframes() / 640)
             elif part["type"] == "video":
-                import subprocess
                 seconds = float(subprocess.run(
                     ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", str(root / part["path"])],
                     capture_output=True, text=True, check=True).stdout)

@@ -1,6 +1,8 @@
 """Sound and picture together: the question is spoken, or it is about what is spoken; the picture holds the answer."""
 from . import scenes, voices, words
 from .media import assistant, text, user
+from .seeing import DESCRIBE
+from .split import TRAIN
 
 ANSWER_IT = ["Answer the spoken question.", "Listen and answer.", "Answer what is asked."]
 
@@ -37,4 +39,10 @@ class SoundPicture:
         picture = media.picture(rng, lambda r: scenes.paint_things(r, plan["things"]))
         voice = rng.choice(voices.TRAINING)
         clip = media.sound(rng, lambda r: voices.record(r, voices.say(r, plan["said"], voice)))
-        return {"messages": [user(picture, clip, text(plan["order"])), assistant(plan["answer"])]}
+        messages = [user(picture, clip, text(plan["order"])), assistant(plan["answer"])]
+        if split == TRAIN:  # an answer of one word teaches little: what was heard and seen is asked as well
+            more = [("What is said?", plan["said"]), (rng.choice(DESCRIBE), scenes.describe(plan["things"]))]
+            rng.shuffle(more)
+            for question, answer in more:
+                messages += [user(question), assistant(answer)]
+        return {"messages": messages}

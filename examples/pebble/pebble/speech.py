@@ -3,7 +3,6 @@ import numpy as np
 
 from . import voices, words
 from .media import assistant, text, user
-from .split import HELD_OUT
 
 # The first is what `facet serve` asks for a transcription.
 ORDERS = [
@@ -23,20 +22,17 @@ def spoken(said: str) -> str:
 
 class Speech:
     name, check = "speech", "words"
+    beside = "held-out voice"
 
     def plan(self, rng, split):
         said = words.utterance(rng)
         return {"key": spoken(said), "said": said}
 
-    def build(self, plan, rng, media, split, voice=None):
-        """In held-out data every third clip has the voice that nobody trains with; it is reported beside."""
-        beside = split == HELD_OUT and rng.random() < 1 / 3
-        voice = voice or (voices.HELD_OUT if beside else rng.choice(voices.TRAINING))
+    def build(self, plan, rng, media, split, group=None, voice=None):
+        usual = rng.choice(voices.TRAINING)
+        voice = voices.HELD_OUT if group else voice or usual
         clip = media.sound(rng, lambda r: voices.record(r, voices.say(r, plan["said"], voice)))
-        example = {"messages": [user(clip, text(rng.choice(ORDERS))), assistant(plan["said"])]}
-        if beside:
-            example["group"] = "held-out voice"
-        return example
+        return {"messages": [user(clip, text(rng.choice(ORDERS))), assistant(plan["said"])]}
 
 
 # Whose turn it is: the one who speaks first is speaker 1.

@@ -2,7 +2,7 @@
 from . import voices, words
 from .media import assistant, text, user
 from .speech import spoken
-from .split import HELD_OUT
+from .split import TRAIN
 
 
 def _like(rng, word):
@@ -45,7 +45,8 @@ def capitals(rng, tokens):
 
 
 class VoiceEdit:
-    name, check = "voice_edit", "text"
+    name, check = "voice_edit", "sentence"
+    beside = "sentence as sound"
 
     def plan(self, rng, split):
         said = rng.choice([words.sentence, words.command])(rng)
@@ -54,14 +55,14 @@ class VoiceEdit:
         return {"key": f"voice_edit {said} | {instruction}", "said": said, "spoken": instruction,
                 "result": " ".join(result) or said, "parts": [spoken(said)]}
 
-    def build(self, plan, rng, media, split):
-        """The sentence was dictated before, and is text; in every third example it is still sound (reported beside)."""
+    def build(self, plan, rng, media, split, group=None):
+        """The sentence was dictated before, and is text; in training, every third one is still sound."""
         voice = rng.choice(voices.TRAINING)
-        sound = rng.random() < 1 / 3
+        sound = bool(group) or (split == TRAIN and rng.random() < 1 / 3)
         clips = [plan["said"]] if sound else []
         parts = [media.sound(rng, lambda r, t=t: voices.record(r, voices.say(r, t, voice))) for t in clips + [plan["spoken"]]]
         order = rng.choice(["Change the sentence as I say.", "Edit the sentence as I say."])
-        example = {"messages": [user(*parts, text(order if sound else f"{order}\n{plan['said']}")), assistant(plan["result"])]}
-        if sound and split == HELD_OUT:
-            example["group"] = "sentence as sound"
-        return example
+        messages = [user(*parts, text(order if sound else f"{order}\n{plan['said']}")), assistant(plan["result"])]
+        if split == TRAIN and rng.random() < 0.5:
+            messages += [user("What did I say?"), assistant(" / ".join(clips + [plan["spoken"]]))]
+        return {"messages": messages}
