@@ -96,7 +96,8 @@ def paint_things(rng, things) -> Image.Image:
         room = CELL / 2 - r - 4
         x = (t.place % 3 + 0.5) * CELL + rng.uniform(-room, room)
         y = (t.place // 3 + 0.5) * CELL + rng.uniform(-room, room)
-        tint = tuple(min(255, max(0, v + rng.randint(-12, 12))) for v in RGB[t.colour])
+        spread = 0 if t.colour in ("black", "white") else 12  # grey stays grey: the model's norms would blow up a hue
+        tint = tuple(min(255, max(0, v + rng.randint(-spread, spread))) for v in RGB[t.colour])
         spots.append((t.shape, tint, x, y, r))
 
     def paint(draw, scale):
