@@ -14,7 +14,6 @@
 #include "cli/commands.h"
 #include "cli/conversation.h"
 #include "cli/interrupt.h"
-#include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
 #include "eval/programs.h"
@@ -110,7 +109,7 @@ class Asker {
     std::vector<std::thread> workers;
     for (int i = 0; i < options_.parallel; ++i) workers.emplace_back([this] { Work(); });
     for (std::thread& worker : workers) worker.join();
-    progress_.Clear();
+    if (isatty(STDERR_FILENO) != 0) std::fputs("\r\033[K", stderr);
     if (error_) return *error_;
     Answers answers;
     for (size_t i = 0; i < items_.size(); ++i) answers[items_[i].id] = std::move(answers_[i]);
@@ -125,9 +124,14 @@ class Asker {
       if (!done.ok() && !error_) error_ = done.error().In(items_[i].id);
       if (!done.ok()) failed_ = true;
       ++done_;
-      if (!failed_)
-        progress_.Update(done_, static_cast<int64_t>(items_.size()), done_, items_[i].skill);
+      if (!failed_) Show(items_[i].skill);
     }
+  }
+
+  // On a terminal, how far it is; elsewhere nothing.
+  void Show(const std::string& skill) const {
+    if (isatty(STDERR_FILENO) == 0) return;
+    std::fprintf(stderr, "\r\033[K%zu of %zu items  %s", done_, items_.size(), skill.c_str());
   }
 
   Result<void> Ask(size_t i) {
@@ -152,11 +156,10 @@ class Asker {
   std::span<const Item> items_;
   std::vector<std::vector<eval::Answer>> answers_;  // by item
   const InterruptFlag interrupt_;
-  ProgressBar progress_{false};
   std::atomic<size_t> next_ = 0;
   std::atomic<bool> failed_ = false;
   std::mutex mutex_;  // guards what follows
-  int64_t done_ = 0;
+  size_t done_ = 0;
   std::optional<Error> error_;
 };
 

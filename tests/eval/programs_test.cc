@@ -12,6 +12,8 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
+const std::string kRight = "def double_it(x):\n    return x * 2";
+
 class ProgramsTest : public ::testing::Test {
  protected:
   // The system's Python has all that code needs.
@@ -56,9 +58,8 @@ TEST_F(ProgramsTest, AProgramCannotWriteFilesNorTakeMemoryNorDieLoudly) {
   const TempFolder folder;
   const std::string file = (folder.path() / "x").string();
   const auto results =
-      Run({"open('" + file + "', 'w').write('x' * 100)\ndef double_it(x):\n    return x * 2",
-           "x = bytearray(1 << 40)\ndef double_it(x):\n    return x * 2",
-           "import os\nos.kill(os.getpid(), 9)"});
+      Run({"with open('" + file + "', 'w') as f:\n    f.write('x' * 100)\n" + kRight,
+           "x = bytearray(1 << 40)\n" + kRight, "import os\nos.kill(os.getpid(), 9)"});
   ASSERT_EQ(results.size(), 3u);
   for (const ProgramResult& result : results) EXPECT_FALSE(result.right);
   std::error_code code;
@@ -66,7 +67,7 @@ TEST_F(ProgramsTest, AProgramCannotWriteFilesNorTakeMemoryNorDieLoudly) {
 }
 
 TEST_F(ProgramsTest, AProgramThatNeverEndsIsEndedSlow) {
-  const auto results = Run({"while True:\n    pass", "def double_it(x):\n    return x * 2"});
+  const auto results = Run({"while True:\n    pass", kRight});
   ASSERT_EQ(results.size(), 2u);
   EXPECT_FALSE(results[0].right);
   EXPECT_TRUE(results[1].right) << results[1].why;
