@@ -36,7 +36,7 @@ def main():
     tokenizer = Tokenizer.from_file(str(HERE / "config/tokenizer.json"))
     texts = collections.defaultdict(lambda: {"train": set(), "heldout": set()})
     print(f"{'file':34}{'examples':>9}{'tokens':>8}{'soft':>7}{'learnt':>8}")
-    for path in sorted(p for folder in folders for p in folder.glob("*.jsonl")):
+    for path in sorted(p for folder in folders for p in folder.glob("*-*.jsonl")):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         skill, split = path.stem.split("-")[:2]
         texts[skill][split].update(filter(None, (content_key(skill, row) for row in rows)))

@@ -11,6 +11,7 @@ from .split import HELD_OUT
 
 ORDERS = ["Read the text.", "What is written here?", "Which words are written?", "Read what is written.", "Read this."]
 # Sizes that are whole patches within the budget, so that no letter is scaled.
+ROW = 48
 SIZES = [(384, 384), (528, 288), (576, 240), (768, 192)]
 TRAINING = {
     "matplotlib": ["DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSansMono", "STIXGeneral"],
@@ -60,19 +61,16 @@ class Reading:
         # One word a line in square pictures, up to two in wide ones, all in the widest.
         per_line = {384: 1, 528: 2, 576: 2, 768: 4}[width]
         lines = [" ".join(written[i:i + per_line]) for i in range(0, len(written), per_line)]
-        size = rng.randint(40, 64)
-        while size > 16:
-            boxes = [font(path, size).getbbox(line) for line in lines]
-            if max(b[2] for b in boxes) <= width - 16 and size * 1.3 * len(lines) <= height - 16:
-                break
+        size = rng.randint(30, 40)
+        while max(font(path, size).getbbox(line)[2] for line in lines) > width - 16:
             size -= 2
         ink, paper = rng.choice(INKS)
         image = Image.new("RGB", (width, height), paper)
         draw = ImageDraw.Draw(image)
-        pitch = size * 1.3
-        y = rng.uniform(8, height - 8 - pitch * len(lines))
-        for line, box in zip(lines, boxes):
-            x = rng.uniform(8, width - 8 - box[2])
-            draw.text((x, y), line, font=font(path, size), fill=ink)
-            y += pitch
+        # A line stands in one row of patches, a few pixels up or down: raw patches have no other way of being moved.
+        first = rng.randint(0, height // ROW - len(lines))
+        for i, line in enumerate(lines):
+            ascent, descent = font(path, size).getmetrics()
+            y = (first + i) * ROW + (ROW - ascent - descent) / 2 + rng.uniform(-4, 4)
+            draw.text((rng.uniform(8, width - 8 - font(path, size).getbbox(line)[2]), y), line, font=font(path, size), fill=ink)
         return image
