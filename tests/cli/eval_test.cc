@@ -134,8 +134,9 @@ TEST_F(EvalTest, RightAnswersHoldEveryFloorAndShuffledOnesNone) {
   }
   const Outcome wrong = WithAnswers(Oracle(1), {"--json"});
   EXPECT_EQ(wrong.status, 1);
-  for (const json& figure : json::parse(wrong.out)["figures"])
-    EXPECT_EQ(figure["floor_held"], false) << figure;
+  const json shuffled = json::parse(wrong.out);
+  ASSERT_EQ(shuffled["figures"].size(), 4u);
+  for (const json& figure : shuffled["figures"]) EXPECT_EQ(figure["floor_held"], false) << figure;
 }
 
 TEST_F(EvalTest, TheTableSaysWhatWasEvaluatedAndHowMuch) {
@@ -158,7 +159,7 @@ TEST_F(EvalTest, AsksAModelWithToolsAndHistory) {
       {{"match", "Who\\?"}, {"emit", "go down now<turn|>"}},
       {{"match", "Write one"}, {"emit", "```python\ndef one():\n    return 1\n```<turn|>"}},
       {{"match", "Hello"}, {"emit", "hi there<turn|>"}},
-      {{"emit", "I do not know.<turn|>"}}};
+      json::object({{"emit", "I do not know.<turn|>"}})};
   std::string text;
   for (const json& line : lines) text += line.dump() + "\n";
   ASSERT_TRUE(WriteFile(script, text).ok());
@@ -168,7 +169,8 @@ TEST_F(EvalTest, AsksAModelWithToolsAndHistory) {
   EXPECT_EQ(done.status, 1) << done.err;  // chat is below its floor
   ASSERT_FALSE(done.out.empty()) << done.err;
   std::map<std::string, std::string> figures;
-  for (const json& figure : json::parse(done.out)["figures"])
+  const json report = json::parse(done.out);
+  for (const json& figure : report["figures"])
     figures[figure["skill"]] = Cat(figure["wrong"], "/", figure["total"]);
   EXPECT_EQ(figures["speech"], "1/5");
   EXPECT_EQ(figures["tools"], "0/1");
