@@ -64,12 +64,14 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def trim(samples: np.ndarray, rng) -> np.ndarray:
-    """Without espeak-ng's own silence; 20 to 120 ms of it stay at each end."""
+    """Without espeak-ng's own silence; 30 to 130 ms stay at each end."""
     loud = np.flatnonzero(np.abs(samples) > 0.01)
     if len(loud) == 0:
         return samples
-    pads = [np.zeros(int(RATE * rng.uniform(0.02, 0.12))) for _ in range(2)]
-    return np.concatenate([pads[0], samples[loud[0]:loud[-1] + 1], pads[1]])
+    soft = int(RATE * 0.03)  # an f or an s begins and ends below that level
+    spoken = samples[max(0, loud[0] - soft):loud[-1] + 1 + soft]
+    pads = [np.zeros(int(RATE * rng.uniform(0, 0.1))) for _ in range(2)]
+    return np.concatenate([pads[0], spoken, pads[1]])
 
 
 def say(rng, text: str, voice: str) -> np.ndarray:
