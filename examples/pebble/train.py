@@ -1,7 +1,7 @@
 """Runs pebble's recipe (recipe.json) stage by stage, each from the checkpoint of the one before.
 
     python3 examples/pebble/train.py plan                 what each stage reads, and how long that takes
-    python3 examples/pebble/train.py data WORK            makes the training files (an hour on one core; 5 GB)
+    python3 examples/pebble/train.py data WORK            makes the training files (half an hour on two cores; 5 GB)
     python3 examples/pebble/train.py stage N WORK         trains stage N (1 is the first); run again, it goes on
     python3 examples/pebble/train.py export WORK NAME     the last stage as Q8_0, under a name of the store
 
@@ -10,7 +10,9 @@ A stage stops after its minutes (Ctrl-C that saves); the same command goes on wi
 last learning rates fit into the time.
 """
 import argparse
+import concurrent.futures
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -63,17 +65,21 @@ def plan(recipe, args):
     return 0
 
 
+def make_skill(skill: str, count: int, recipe, args) -> int:
+    path = training_file(args.work, skill, recipe)
+    if path.exists() and len(path.read_text().splitlines()) == count:
+        return 0
+    words = [HERE / "python", HERE / "make_data.py", "--split", "train", "--skill", skill, "--count", count, "--seed",
+             recipe["seed"], "--out", args.work / "data"]
+    return subprocess.run([str(w) for w in words]).returncode
+
+
 def data(recipe, args):
-    for skill, count in recipe["examples"].items():
-        path = training_file(args.work, skill, recipe)
-        if path.exists() and len(path.read_text().splitlines()) == count:
-            continue
-        words = [HERE / "python", HERE / "make_data.py", "--split", "train", "--skill", skill, "--count", count, "--seed",
-                 recipe["seed"], "--out", args.work / "data"]
-        code = subprocess.run([str(w) for w in words]).returncode
-        if code != 0:
-            return code
-    return 0
+    """Skills side by side, one a core."""
+    subprocess.run([HERE / "python", "-c", "pass"], check=True)  # the environment is made once, before they part
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = [pool.submit(make_skill, skill, count, recipe, args) for skill, count in recipe["examples"].items()]
+    return max(m.result() for m in made)
 
 
 def stage_words(recipe, args) -> list:

@@ -165,6 +165,21 @@ class Split(unittest.TestCase):
             self.assertLessEqual(total, budget, stage["name"])
 
 
+    def test_a_stage_begins_where_the_one_before_ended(self):
+        recipe = json.loads((RECIPE / "recipe.json").read_text())
+
+        def words(number):
+            done = subprocess.run([sys.executable, RECIPE / "train.py", "--facet", "echo", "stage", str(number), "work"],
+                                  capture_output=True, text=True, check=True)
+            return done.stdout.splitlines()[-1].split()
+
+        first, second = words(1), words(2)
+        self.assertEqual(first[:3], ["tune", "--init", str(RECIPE / "config")])
+        self.assertEqual(second[:2], ["tune", "work/" + recipe["stages"][0]["name"]])
+        self.assertIn(f"work/data/film-train-1.jsonl:{recipe['stages'][1]['weights']['film']}", second)
+        self.assertIn("--full", second)
+
+
 class Plots(unittest.TestCase):
     HEAD = "import matplotlib.pyplot as plt\nimport numpy as np\n"
 
