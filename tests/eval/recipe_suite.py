@@ -79,14 +79,14 @@ class Data(unittest.TestCase):
                 self.assertTrue(low <= soft <= high, f"{skill}: {soft} soft tokens")
 
     def test_nothing_that_is_held_out_is_in_training(self):
-        done = subprocess.run([sys.executable, RECIPE / "statistics.py", self.root], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, RECIPE / "measure_data.py", self.root], capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         # And the check sees it where something is.
         held = (self.root / "chat-heldout.jsonl").read_text().splitlines()[0]
         with tempfile.TemporaryDirectory() as mixed:
             pathlib.Path(mixed, "chat-train-1.jsonl").write_text(held + "\n")
             pathlib.Path(mixed, "chat-heldout.jsonl").write_text(held + "\n")
-            done = subprocess.run([sys.executable, RECIPE / "statistics.py", mixed], capture_output=True, text=True)
+            done = subprocess.run([sys.executable, RECIPE / "measure_data.py", mixed], capture_output=True, text=True)
             self.assertEqual(done.returncode, 1)
 
     def test_facet_reads_the_held_out_files(self):

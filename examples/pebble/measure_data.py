@@ -1,6 +1,6 @@
 """Tokens of each skill's examples, and whether anything that is held out is in the training files.
 
-    examples/pebble/python examples/pebble/statistics.py DATA [DATA...]
+    examples/pebble/python examples/pebble/measure_data.py DATA [DATA...]
 
 Reads what make_data.py wrote: *-train-*.jsonl and *-heldout.jsonl. Fails where a held-out key is in a training file.
 """
