@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from pebble.media import MediaWriter  # noqa: E402
 from pebble.skills import SKILLS  # noqa: E402
 from pebble.split import HELD_OUT, SPLITS, split_of  # noqa: E402
+from pebble.words import NEW_SHAPES  # noqa: E402
 from pebble.voices import HELD_OUT as HELD_OUT_VOICE, TRAINING  # noqa: E402
 
 MAX_TRIES = 10000
@@ -72,12 +73,14 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder")
     parser.add_argument("--voice", help=f"one espeak-ng voice for all speech; usual are {', '.join(TRAINING)} "
                                         f"and, held out, {HELD_OUT_VOICE}")
+    parser.add_argument("--shape", choices=NEW_SHAPES, help="a new shape that all pictures of seeing have and are asked about")
     args = parser.parse_args()
     if args.count < 1:
         parser.error("--count: expected at least 1")
     if args.split == "train" and args.voice == HELD_OUT_VOICE:
         parser.error(f"--voice: {HELD_OUT_VOICE} is held out")
     args.out.mkdir(parents=True, exist_ok=True)
+    SKILLS["seeing"].new_shape = args.shape
     for name in args.skill or SKILLS:
         print(make(SKILLS[name], args, args.voice), flush=True)
 

@@ -146,6 +146,20 @@ class Split(unittest.TestCase):
         self.assertFalse(set(reading.fonts(TRAIN)) & set(reading.fonts(HELD_OUT)))
         self.assertFalse(set(reading.TRAINING) & set(reading.HELD_OUT_FONTS))  # not even of one family
 
+    def test_a_new_shape_is_in_every_picture_and_question(self):
+        import random
+        seeing = SKILLS["seeing"]
+        seeing.new_shape = "heart"
+        try:
+            for i in range(200):
+                plan = seeing.plan(random.Random(i), TRAIN)
+                self.assertTrue(any(t.shape == "heart" for t in plan["things"]))
+                self.assertIn("heart", " ".join(plan["asked"]))
+        finally:
+            seeing.new_shape = None
+        for i in range(200):
+            self.assertFalse(any(t.shape == "heart" for t in seeing.plan(random.Random(i), TRAIN)["things"]))
+
     def test_the_vocabulary_speaks_all_of_it(self):
         from tokenizers import Tokenizer
         tokenizer = Tokenizer.from_file(str(RECIPE / "config/tokenizer.json"))

@@ -48,6 +48,11 @@ def star(x, y, r, points=5):
             for i in range(2 * points) for k in [r if i % 2 == 0 else 0.42 * r]]
 
 
+# The curve 16 sin^3 t, 13 cos t - 5 cos 2t - 2 cos 3t - cos 4t.
+HEART = [(16 * math.sin(t) ** 3, 13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t))
+         for t in (2 * math.pi * i / 60 for i in range(60))]
+
+
 def draw_thing(draw: ImageDraw.ImageDraw, shape: str, colour, x: float, y: float, r: float):
     if shape == "circle":
         draw.ellipse([x - r, y - r, x + r, y + r], fill=colour)
@@ -60,6 +65,10 @@ def draw_thing(draw: ImageDraw.ImageDraw, shape: str, colour, x: float, y: float
     elif shape == "cross":
         for a, b in ((r, 0.3 * r), (0.3 * r, r)):
             draw.rectangle([x - a, y - b, x + a, y + b], fill=colour)
+    elif shape == "diamond":
+        draw.polygon([(x, y - r), (x + 0.7 * r, y), (x, y + r), (x - 0.7 * r, y)], fill=colour)
+    elif shape == "heart":
+        draw.polygon([(x + r * hx / 17, y - r * hy / 17) for hx, hy in HEART], fill=colour)
     elif shape == "star":
         draw.polygon(star(x, y, 1.1 * r), fill=colour)
     else:
@@ -126,6 +135,17 @@ def ask_count(rng, things):
         return question, words.NUMBERS[sum(t.shape == shape for t in things)]
     colour = rng.choice([t.colour for t in things] + [rng.choice(words.COLOURS)])
     return f"How many {colour} things are there?", words.NUMBERS[sum(t.colour == colour for t in things)]
+
+
+def ask_about(rng, things, shape):
+    """A question whose answer takes knowing `shape`."""
+    own = [t for t in things if t.shape == shape]
+    t = rng.choice(own)
+    return rng.choice([
+        (f"What shape is the thing at the {PLACES[t.place]}?", shape), (f"What shape is the thing at the {PLACES[t.place]}?", shape),
+        (f"How many {plural(2, shape).split(' ', 1)[1]} are there?", words.NUMBERS[len(own)]),
+        ask_place(rng, own) or (f"How many {plural(2, shape).split(' ', 1)[1]} are there?", words.NUMBERS[len(own)]),
+    ])
 
 
 def ask_colour(rng, things):

@@ -1,4 +1,6 @@
 """Seeing: count, colour, place and shape of things in a picture."""
+import dataclasses
+
 from . import scenes
 from .media import assistant, text, user
 from .split import TRAIN
@@ -9,10 +11,17 @@ DESCRIBE = ["Describe the picture.", "What is in this picture?", "What do you se
 class Seeing:
     name, check = "seeing", "text"
 
+    new_shape = None  # one of words.NEW_SHAPES: then every picture has it, and is asked about it
+
     def plan(self, rng, split):
         things = scenes.random_things(rng, rng.randint(1, 6), distinct=rng.random() < 0.3)
         kind = rng.choice(list(scenes.ASK))
-        asked = scenes.ASK[kind](rng, things) or scenes.ask_count(rng, things)
+        if self.new_shape:
+            replaced = rng.choice(things).shape
+            things = [dataclasses.replace(t, shape=self.new_shape) if t.shape == replaced else t for t in things]
+            asked = scenes.ask_about(rng, things, self.new_shape)
+        else:
+            asked = scenes.ASK[kind](rng, things) or scenes.ask_count(rng, things)
         return {"key": "seeing " + scenes.key_of(things), "things": things, "asked": asked}
 
     def build(self, plan, rng, media, split):

@@ -4,6 +4,7 @@ DIGITS = "zero one two three four five six seven eight nine".split()
 NUMBERS = DIGITS + "ten eleven twelve fifteen twenty thirty".split()
 COLOURS = "red blue green yellow orange purple black white".split()
 SHAPES = "circle square triangle star cross ring".split()
+NEW_SHAPES = "heart diamond".split()  # for an adapter: the recipe trains with none of them
 ROOMS = "kitchen bedroom bathroom garden garage office".split()
 DEVICES = "light lamp radio heater fan oven".split()
 OPENABLE = "door window gate box book bag".split()
