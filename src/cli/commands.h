@@ -15,6 +15,7 @@ void AddConform(CLI::App& app, int& exit_code);
 void AddRun(CLI::App& app, int& exit_code);
 void AddEstimate(CLI::App& app, int& exit_code);
 void AddVerify(CLI::App& app, int& exit_code);
+void AddEval(CLI::App& app, int& exit_code);
 void AddServe(CLI::App& app, int& exit_code);
 void AddPs(CLI::App& app, int& exit_code);  // and stop
 void AddBench(CLI::App& app, int& exit_code);

@@ -108,6 +108,7 @@ Result<Prompt> MakePrompt(const serve::LoadedModel& model, const json& messages,
   }
   PromptRequest request;
   request.messages = messages;
+  request.tools = options.tools;
   request.render.enable_thinking = options.thinking;
   request.media = options.media;
   request.load = [](const json& part) { return ReadFile(part.at("path").get<std::string>()); };

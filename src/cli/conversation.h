@@ -16,7 +16,8 @@ struct TurnOptions {
   SamplingParams sampling;
   MediaOptions media;
   std::optional<bool> thinking;
-  int max_tokens = 0;  // 0: what the context leaves
+  nlohmann::json tools;  // null or a list of declarations
+  int max_tokens = 0;    // 0: what the context leaves
   std::vector<std::string> stop;
 };
 

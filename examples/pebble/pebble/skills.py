@@ -1,0 +1,14 @@
+"""All skills, in the order in which they are reported."""
+from .chat import Chat
+from .code import Code
+from .film import Film
+from .plots import Plots
+from .reading import Reading
+from .seeing import Seeing
+from .sound_picture import SoundPicture
+from .speech import Speakers, Speech
+from .tools import Tools
+from .voice_edit import VoiceEdit
+
+SKILLS = {s.name: s for s in (Speech(), Speakers(), Reading(), Seeing(), Film(), SoundPicture(), Tools(), Plots(), VoiceEdit(),
+                              Code(), Chat())}
