@@ -42,12 +42,20 @@ struct TrainerOptions {
   Compute compute = Compute::kF32;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
   uint64_t seed = 0;
+  std::filesystem::path adapter = {};  // a PEFT folder to go on from; its shape replaces `lora`
 };
 
 // Sum over labelled tokens of -log p, and how many there were.
 struct LossSum {
   double loss = 0;
   int64_t tokens = 0;
+};
+
+// A gradient tensor, where it is summed up.
+struct GradientView {
+  const std::string& name;
+  std::span<const int64_t> shape;
+  std::span<float> values;
 };
 
 class Trainer {
@@ -64,8 +72,7 @@ class Trainer {
 
   // Gradient tensors by checkpoint name (PEFT file name for an adapter), for tests and for sums
   // over processes.
-  virtual void ForEachGradient(
-      const std::function<void(const std::string& name, std::span<float> gradient)>& f) = 0;
+  virtual void ForEachGradient(const std::function<void(const GradientView&)>& f) = 0;
   virtual double GradientNorm() = 0;
   // Scales the gradients so that their norm is at most max_norm (0: as they are), takes one AdamW
   // step and clears them.
