@@ -112,7 +112,7 @@ Result<Prompt> Renderer::PromptBefore(const Row& row, size_t message) const {
 // What the template writes for a message where the generation prompt would have stood: the rest of
 // the turn, up to the token that ends it. Results of its tool calls are rendered along, because
 // templates end a call differently when its results follow.
-Result<std::vector<TokenId>> Renderer::Answer(const Row& row, size_t message) const {
+Result<Renderer::Turn> Renderer::ReadTurn(const Row& row, size_t message) const {
   size_t behind = message + 1;
   while (behind < row.messages.size() && row.messages[behind]["role"] == "tool") ++behind;
   FACET_ASSIGN(const RenderedPrompt asked, Render(row, message, true));
@@ -135,12 +135,14 @@ Result<std::vector<TokenId>> Renderer::Answer(const Row& row, size_t message) co
                    ErrorKind::kUnsupported};
     PrependThought(thought, produced);
   }
-  std::vector<TokenId> ids = tokenizer_.Encode(produced.text, produced.plain);
+  Turn turn{message, tokenizer_.Encode(asked.text, asked.plain), {}};
+  std::vector<TokenId>& ids = turn.answer;
+  ids = tokenizer_.Encode(produced.text, produced.plain);
   const auto end = std::find_if(ids.begin(), ids.end(), [&](TokenId id) { return IsEnd(id); });
   if (end == ids.begin()) return Error{"content: the answer is empty"};
   if (end != ids.end()) {
     ids.erase(end + 1, ids.end());
-    return ids;
+    return turn;
   }
   // A call whose results are still to come: some templates leave the turn open there.
   const auto response = tokenizer_.Find("<|tool_response>");
@@ -150,7 +152,7 @@ Result<std::vector<TokenId>> Renderer::Answer(const Row& row, size_t message) co
         ErrorKind::kUnsupported};
   }
   ids.push_back(*response);
-  return ids;
+  return turn;
 }
 
 Result<std::vector<Example>> Renderer::PlainExample(const Row& row) const {
@@ -169,27 +171,67 @@ Result<std::vector<Example>> Renderer::PlainExample(const Row& row) const {
   return examples;
 }
 
+bool Renderer::IsMedium(TokenId id) const {
+  const MediaTokens& media = config_.tokens;
+  return id == media.image || id == media.video || id == media.audio;
+}
+
+// Where an earlier answer of a chain begins in the tokens of the last prompt. Media are decoded for
+// the last prompt alone where they all stand in front of the answer: behind them, tokens with and
+// without their soft tokens are the same.
+Result<size_t> Renderer::Place(const Row& row, const Turn& turn, const Turn& last,
+                               const Example& example) const {
+  const size_t begin = turn.asked.size();
+  const bool media_behind = std::any_of(last.asked.begin() + static_cast<std::ptrdiff_t>(begin),
+                                        last.asked.end(), [&](TokenId id) { return IsMedium(id); });
+  if (!media_behind) {
+    return begin + example.tokens.size() - (last.asked.size() + last.answer.size());
+  }
+  FACET_ASSIGN(const Prompt prompt, PromptBefore(row, turn.message));
+  return prompt.ids.size();
+}
+
+// The example of a chain of answers: each but the last stands in the prompt of the next.
+Result<Example> Renderer::Chain(const Row& row, std::span<const Turn> turns) const {
+  const Turn& last = turns.back();
+  FACET_ASSIGN(Prompt prompt, PromptBefore(row, last.message));
+  Example example = WithAnswer(std::move(prompt), last.answer);
+  for (const Turn& turn : turns.first(turns.size() - 1)) {
+    FACET_ASSIGN(const size_t begin, Place(row, turn, last, example));
+    const bool there = begin + turn.answer.size() <= example.tokens.size() &&
+                       std::equal(turn.answer.begin(), turn.answer.end(),
+                                  example.tokens.begin() + static_cast<std::ptrdiff_t>(begin));
+    if (!there) return Error{Cat("messages[", turn.message, "]: not found in its conversation")};
+    std::fill_n(example.labelled.begin() + static_cast<std::ptrdiff_t>(begin), turn.answer.size(),
+                1);
+  }
+  return example;
+}
+
 Result<std::vector<Example>> Renderer::Examples(const Row& row) const {
   if (row.plain) return PlainExample(row);
   if (chat_template_ == nullptr) {
     return Error{"this model has no chat template: give prompt and completion, or text",
                  ErrorKind::kUnsupported};
   }
-  std::vector<Example> examples;
+  std::vector<Turn> turns;
+  std::vector<size_t> begins;  // of the chains
+  std::vector<TokenId> before;
   for (size_t i = 0; i < row.messages.size(); ++i) {
     if (!row.trained[i]) continue;
-    const std::string where = Cat("messages[", i, "]");
-    auto answer = Answer(row, i);
-    if (!answer) return answer.error().In(where);
-    FACET_ASSIGN(Prompt prompt, PromptBefore(row, i));
-    Example example = WithAnswer(std::move(prompt), *answer);
-    if (!examples.empty() && StartsWith(example.tokens, examples.back().tokens)) {
-      const Example& earlier = examples.back();
-      std::copy(earlier.labelled.begin(), earlier.labelled.end(), example.labelled.begin());
-      examples.back() = std::move(example);
-    } else {
-      examples.push_back(std::move(example));
-    }
+    auto turn = ReadTurn(row, i);
+    if (!turn) return turn.error().In(Cat("messages[", i, "]"));
+    if (turns.empty() || !StartsWith(turn->asked, before)) begins.push_back(turns.size());
+    before = turn->asked;
+    before.insert(before.end(), turn->answer.begin(), turn->answer.end());
+    turns.push_back(*std::move(turn));
+  }
+  begins.push_back(turns.size());
+  std::vector<Example> examples;
+  for (size_t c = 0; c + 1 < begins.size(); ++c) {
+    FACET_ASSIGN(Example example, Chain(row, std::span<const Turn>(turns).subspan(
+                                                 begins[c], begins[c + 1] - begins[c])));
+    examples.push_back(std::move(example));
   }
   return examples;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,16 @@ class Renderer {
   int context() const { return config_.text.context; }
 
  private:
-  Result<std::vector<TokenId>> Answer(const Row& row, size_t message) const;
+  // An answer and the prompt in front of it, each medium one token.
+  struct Turn {
+    size_t message = 0;
+    std::vector<TokenId> asked, answer;
+  };
+  Result<Turn> ReadTurn(const Row& row, size_t message) const;
+  Result<Example> Chain(const Row& row, std::span<const Turn> turns) const;
+  Result<size_t> Place(const Row& row, const Turn& turn, const Turn& last,
+                       const Example& example) const;
+  bool IsMedium(TokenId id) const;
   Result<Prompt> PromptBefore(const Row& row, size_t message) const;
   Result<RenderedPrompt> Render(const Row& row, size_t messages, bool generation_prompt) const;
   Result<std::vector<Example>> PlainExample(const Row& row) const;

@@ -85,6 +85,13 @@ Plan::Plan(const DataSet& data, std::vector<uint32_t> examples, const PlanOption
   }
 }
 
+bool Plan::EndsEpoch(int64_t step) const {
+  for (size_t i = 0; i < epoch_begin_.size(); ++i) {
+    if (step == epoch_begin_[i] + epoch_steps_[i]) return true;
+  }
+  return false;
+}
+
 int64_t Plan::StepsOf(int64_t batches) const {
   return (batches + options_.accumulate - 1) / options_.accumulate;
 }

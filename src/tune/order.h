@@ -45,7 +45,9 @@ class Plan {
   Plan(const DataSet& data, std::vector<uint32_t> examples, const PlanOptions& options);
 
   int64_t steps() const { return steps_; }
-  int64_t steps_in_epoch(int epoch) const { return epoch_steps_[epoch]; }
+  int epochs() const { return static_cast<int>(epoch_begin_.size()); }
+  // True where an epoch is over once `step` steps are.
+  bool EndsEpoch(int64_t step) const;
   StepPlan Step(int64_t step);
 
  private:

@@ -243,7 +243,9 @@ class Plotter {
   void Draw() {
     Grid();
     Curve(train_, kRaw, 1.2);
-    Curve(Smooth(train_, 0.95), kTrain, 2.2);
+    // Over about a fortieth of the run.
+    const double window = 1 + static_cast<double>(train_.size()) / 40;
+    Curve(Smooth(train_, 1 - 1 / window), kTrain, 2.2);
     Curve(validation_, kValidation, 2);
     for (const Point& p : validation_) canvas_.Dot(Place(p), 3.2, kValidation);
     Axes();

@@ -41,11 +41,7 @@ TEST(Mask, PromptIsTheOneOfInference) {
 }
 
 TEST(Mask, TurnsShareAnExampleWhereHistoryContinuesThePrompt) {
-  const auto model = MakeModel(Reference("tiny/checkpoint"),
-                               "{{ bos_token }}{% for m in messages %}<|turn>"
-                               "{{ 'model' if m.role == 'assistant' else m.role }}\n"
-                               "{{ m.content | trim }}<turn|>\n{% endfor %}"
-                               "{% if add_generation_prompt %}<|turn>model\n{% endif %}");
+  const auto model = MakeModel(Reference("tiny/checkpoint"), kOpenTemplate);
   EXPECT_EQ(Masks(*model, R"({"messages": [{"role": "system", "content": "S"},
       {"role": "user", "content": "one"}, {"role": "assistant", "content": "two"},
       {"role": "user", "content": "three"}, {"role": "assistant", "content": "four"}]})"),
@@ -140,6 +136,25 @@ TEST(Mask, MediaStandInThePrompt) {
   EXPECT_NE(shown[0].find("<|audio|>x2<audio|>What?"), std::string::npos) << shown[0];
   EXPECT_NE(shown[0].find("<|image><|image|>x"), std::string::npos) << shown[0];
   EXPECT_TRUE(shown[0].ends_with("⟦This.<turn|>⟧")) << shown[0];
+}
+
+// Labels behind media and between them: soft tokens must not shift them.
+TEST(Mask, TurnsAroundMedia) {
+  const auto model = MakeModel(Reference("tiny/checkpoint"), kOpenTemplate);
+  const std::string picture = R"({"type": "image", "path": "small.png"})";
+  const auto shown = Masks(
+      *model, Cat(R"({"messages": [{"role": "user", "content": [)", picture,
+                  R"(]}, {"role": "assistant", "content": "one"}, {"role": "user", "content": [)",
+                  picture, R"(, {"type": "audio", "path": "two-frames.wav"}]},
+                  {"role": "assistant", "content": "two"}, {"role": "user", "content": "again"},
+                  {"role": "assistant", "content": "three"}]})"));
+  ASSERT_EQ(shown.size(), 1u);
+  const std::string soft = shown[0].substr(shown[0].find("<|image|>x"));
+  const std::string image = "<|image>" + soft.substr(0, soft.find("<image|>")) + "<image|>";
+  EXPECT_EQ(shown[0], "<bos><|turn>user\n" + image + "<turn|>\n<|turn>model\n⟦one<turn|>⟧\n" +
+                          "<|turn>user\n" + image + "<|audio><|audio|>x2<audio|><turn|>\n" +
+                          "<|turn>model\n⟦two<turn|>⟧\n<|turn>user\nagain<turn|>\n" +
+                          "<|turn>model\n⟦three<turn|>⟧");
 }
 
 TEST(Mask, PlainTextIsContinued) {

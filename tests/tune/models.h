@@ -52,11 +52,12 @@ inline std::unique_ptr<RenderedModel> Gemma4Model() {
   return MakeModel(Reference("gemma4/vocab.gguf"));
 }
 
-// Gemma 3's turns: nothing in the generation prompt that the history lacks.
-inline constexpr const char* kGemma3Template =
-    "{{ bos_token }}{% for m in messages %}<start_of_turn>"
-    "{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content | trim }}<end_of_turn>\n"
-    "{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}";
+// Turns as Gemma 3 writes them: nothing in the generation prompt that the history lacks.
+inline constexpr const char* kOpenTemplate =
+    "{{ bos_token }}{% for m in messages %}<|turn>{{ 'model' if m.role == 'assistant' else m.role "
+    "}}\n{% if m.content is string %}{{ m.content | trim }}{% else %}{% for part in m.content %}"
+    "{{ part.text if part.type == 'text' else '<|' ~ part.type ~ '|>' }}{% endfor %}{% endif %}"
+    "<turn|>\n{% endfor %}{% if add_generation_prompt %}<|turn>model\n{% endif %}";
 
 // The examples of one line, shown with their masks; errors as "error: ...".
 inline std::vector<std::string> Masks(const RenderedModel& model, const std::string& line,
