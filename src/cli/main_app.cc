@@ -23,6 +23,7 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   int exit_code = 0;
   AddRun(app, exit_code);
+  AddTune(app, exit_code);
   AddEstimate(app, exit_code);
   AddVerify(app, exit_code);
   AddConform(app, exit_code);

@@ -54,7 +54,8 @@ std::vector<uint32_t> EpochOrder(const DataSet& data, const std::vector<uint32_t
   return order;
 }
 
-std::vector<Batch> Pack(const DataSet& data, const std::vector<uint32_t>& order, int max_tokens) {
+std::vector<Batch> MakeBatches(const DataSet& data, const std::vector<uint32_t>& order,
+                               int max_tokens) {
   std::vector<Batch> batches;
   int64_t filled = std::numeric_limits<int64_t>::max() / 2;  // the first example opens a batch
   for (const uint32_t index : order) {
@@ -98,7 +99,8 @@ int64_t Plan::StepsOf(int64_t batches) const {
 
 void Plan::Load(int epoch) {
   if (epoch == loaded_) return;
-  batches_ = Pack(data_, EpochOrder(data_, examples_, options_.seed, epoch), options_.batch_tokens);
+  batches_ =
+      MakeBatches(data_, EpochOrder(data_, examples_, options_.seed, epoch), options_.batch_tokens);
   loaded_ = epoch;
 }
 

@@ -22,7 +22,8 @@ std::vector<uint32_t> EpochOrder(const DataSet& data, const std::vector<uint32_t
 using Batch = std::vector<uint32_t>;  // examples that are computed together
 
 // Neighbours of `order` together, as many as `max_tokens` holds; no example is longer than that.
-std::vector<Batch> Pack(const DataSet& data, const std::vector<uint32_t>& order, int max_tokens);
+std::vector<Batch> MakeBatches(const DataSet& data, const std::vector<uint32_t>& order,
+                               int max_tokens);
 
 struct PlanOptions {
   int batch_tokens = 2048, accumulate = 1;

@@ -439,7 +439,7 @@ Result<double> Validate(Trainer& trainer, const DataSet& data,
   Prefetcher prefetch(data);
   prefetch.Start(examples);
   LossSum all;
-  for (const Batch& batch : Pack(data, examples, std::max(batch_tokens, data.longest()))) {
+  for (const Batch& batch : MakeBatches(data, examples, std::max(batch_tokens, data.longest()))) {
     if (IsSet(stop)) return Error{"interrupted", ErrorKind::kCancelled};
     std::vector<std::shared_ptr<const Example>> held;
     std::vector<const Example*> pointers;
