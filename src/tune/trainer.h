@@ -36,7 +36,7 @@ struct LoraOptions {
 
 struct TrainerOptions {
   bool full = false;  // all weights; else LoRA
-  LoraOptions lora;
+  LoraOptions lora = {};
   bool train_vision = false, train_audio = false;  // their projections beside an adapter
   Compute compute = Compute::kF32;  // of the matrix products; sums and norms are float32
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
