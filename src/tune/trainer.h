@@ -15,6 +15,7 @@
 #include "base/thread_pool.h"
 #include "engine/prompt.h"
 #include "model/weights.h"
+#include "ops/gemm/gemm.h"
 
 namespace facet::tune {
 
@@ -33,15 +34,14 @@ struct LoraOptions {
   std::vector<std::string> targets = {};  // projections, by name or pattern; empty: all seven
 };
 
-enum class Compute { kF32, kBf16 };  // of the matrix products; sums and norms are float32
-
 struct TrainerOptions {
   bool full = false;  // all weights; else LoRA
-  LoraOptions lora;
+  LoraOptions lora = {};
   bool train_vision = false, train_audio = false;  // their projections beside an adapter
-  Compute compute = Compute::kF32;
+  Compute compute = Compute::kF32;  // of the matrix products; sums and norms are float32
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
   uint64_t seed = 0;
+  size_t keep_bytes = 0;  // activations kept for the backward; 0: every layer is computed again
   std::filesystem::path adapter = {};  // a PEFT folder to go on from; its shape replaces `lora`
 };
 
