@@ -267,11 +267,10 @@ void AddConform(CLI::App& app, int& exit_code) {
   command->add_flag("--compact", options->compact, "Compact cache of full layers");
   command->add_flag("--fast", options->fast, "The fast kernels instead of float32");
   command->add_option("--adapter", options->adapter, "Folder of a LoRA adapter (PEFT)");
-  CLI::Option* grad =
-      command
-          ->add_option("--grad", options->grad,
-                       "Write losses and gradients of tuning instead: full or lora")
-          ->check(CLI::IsMember({"full", "lora"}));
+  CLI::Option* grad = command
+                          ->add_option("--grad", options->grad,
+                                       "Write losses and gradients of tuning instead: full or lora")
+                          ->check(CLI::IsMember({"full", "lora"}));
   command->add_option("--steps", options->steps, "Steps of AdamW (--grad)")
       ->check(CLI::Range(0, 100000))
       ->capture_default_str()
@@ -287,7 +286,8 @@ void AddConform(CLI::App& app, int& exit_code) {
       "and generated_ids of greedy\n"
       "decoding that ignores stop tokens; with --top, top_ids, top_logits and logsumexp instead of "
       "prompt_logits.\n"
-      "With --grad, losses before each step and after the last, and grad.NAME of the first step; the "
+      "With --grad, losses before each step and after the last, and grad.NAME of the first step; "
+      "the "
       "case's first_label\n"
       "is the first token to be predicted.\n"
       "Examples:\n"

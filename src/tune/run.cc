@@ -205,14 +205,22 @@ class Runner {
     while (true) {
       const bool due = EvalDue(state_.step) && evaluated_ != state_.step && !IsSet(stop_);
       if (due) FACET_TRY(Evaluate());
-      if (state_.step == state_.steps && !IsSet(stop_)) {
+      FACET_ASSIGN(const bool stopping, Stopping());
+      if (state_.step == state_.steps && !stopping) {
         outcome_.finished = true;
         return Save();
       }
-      if (SaveDue(state_.step) || IsSet(stop_)) FACET_TRY(Save());
-      if (IsSet(stop_)) return Ok();
+      if (SaveDue(state_.step) || stopping) FACET_TRY(Save());
+      if (stopping) return Ok();
       FACET_TRY(Step());
     }
+  }
+
+  // All processes stop at the same step.
+  Result<bool> Stopping() {
+    double stopping = IsSet(stop_) ? 1 : 0;
+    if (in_.peers != nullptr) FACET_TRY(in_.peers->Sum(std::span<double>(&stopping, 1)));
+    return stopping > 0;
   }
 
   bool EvalDue(int64_t step) const {
@@ -408,6 +416,7 @@ class Runner {
       FACET_TRY(WriteFile(options_.out / "loss.svg", PlotSvg(curves)));
       FACET_TRY(WriteFile(options_.out / "loss.png", PlotPng(curves)));
     }
+    if (!writes()) return Ok();
     if (!outcome_.finished || !state_.best_loss || state_.best_step == state_.step) return Ok();
     const auto best =
         LoadCheckpointState(CheckpointPath(options_.out, state_.best_step), trainer());

@@ -38,6 +38,8 @@ class Peers {
   // The sum over all processes, in place, the same to the bit in each.
   virtual Result<void> Sum(std::span<float> values) = 0;
   virtual Result<void> Sum(std::span<double> values) = 0;
+  // Ends all of them, because this one cannot go on.
+  virtual void Abort() = 0;
 };
 
 struct RunInputs {

@@ -414,6 +414,7 @@ class Pair : public Peers {
   int size() const override { return 2; }
   Result<void> Sum(std::span<float> values) override { return Add(values); }
   Result<void> Sum(std::span<double> values) override { return Add(values); }
+  void Abort() override { std::abort(); }
 
  private:
   template <typename T>

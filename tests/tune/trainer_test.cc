@@ -20,9 +20,8 @@ using Gradients = std::map<std::string, std::vector<float>>;
 
 Gradients GradientsOf(Trainer& trainer) {
   Gradients out;
-  trainer.ForEachGradient([&](const GradientView& g) {
-    out[g.name].assign(g.values.begin(), g.values.end());
-  });
+  trainer.ForEachGradient(
+      [&](const GradientView& g) { out[g.name].assign(g.values.begin(), g.values.end()); });
   return out;
 }
 
