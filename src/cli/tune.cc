@@ -577,7 +577,7 @@ void AddRunOptions(CLI::App& command, TuneFlags& flags) {
   add("--eval-every", flags.eval_every, "Steps between validations; 0 = after each epoch")
       ->check(steps);
   add("--save-every", flags.save_every,
-      "Steps between checkpoints; 0 = after each epoch and every 500")
+      "Steps between checkpoints; 0 = every 500, and after epochs of 50 and more")
       ->check(steps);
   add("--log-every", flags.log_every, "Steps between lines of the log")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))

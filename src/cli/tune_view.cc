@@ -60,8 +60,10 @@ void TuneView::OnStep(const tune::StepReport& report) {
   const std::string step = Cat("step ", report.step, "/", report.steps, " ");
   if (terminal_) {
     const double share = static_cast<double>(report.step) / static_cast<double>(report.steps);
+    const size_t room = TerminalWidth() - 1;
     std::string line = step + Bar(share) + Line(report);
-    std::cerr << "\r" << line.substr(0, TerminalWidth() - 1) << "\033[K" << std::flush;
+    if (line.size() > room) line = step + " " + Line(report);
+    std::cerr << "\r" << line.substr(0, room) << "\033[K" << std::flush;
     drawn_ = true;
     return;
   }

@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kSaveSteps = 500;  // at the latest
+// Between checkpoints, where nobody says: at most, and at least (epochs can be short).
+constexpr int64_t kSaveSteps = 500, kSaveSpacing = 50;
 
 double Since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -231,7 +232,8 @@ class Runner {
   bool SaveDue(int64_t step) const {
     if (step == 0) return false;
     if (options_.save_every > 0) return step % options_.save_every == 0;
-    return step % kSaveSteps == 0 || plan_.EndsEpoch(step);
+    const bool epoch = plan_.EndsEpoch(step) && step - saved_ >= kSaveSpacing;
+    return step % kSaveSteps == 0 || epoch;
   }
 
   Result<void> Evaluate() {
@@ -256,7 +258,7 @@ class Runner {
   }
 
   Result<void> Save() {
-    if (saved_ == state_.step) return Ok();
+    if (saved_ == state_.step && state_.step > 0) return Ok();
     saved_ = state_.step;
     if (!writes()) return Ok();
     FACET_TRY(SaveCheckpoint(options_.out, state_, trainer(), !in_.full));
@@ -434,7 +436,7 @@ class Runner {
   std::deque<uint32_t> ordered_;  // and not fetched yet
   Schedule schedule_;
   RunState state_;
-  int64_t evaluated_ = -1, saved_ = -1;
+  int64_t evaluated_ = -1, saved_ = 0;
   RunOutcome outcome_;
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<Log> log_;

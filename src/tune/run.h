@@ -22,7 +22,7 @@ struct RunOptions {
   double learning_rate = 1e-4, warmup = 0, clip = 1;  // warmup as WarmupSteps; clip 0: none
   Curve curve = Curve::kCosine;
   int64_t eval_every = 0;  // steps; 0: at the end of each epoch
-  int64_t save_every = 0;  // steps; 0: at the end of each epoch and every 500 steps
+  int64_t save_every = 0;  // steps; 0: every 500, and at the end of epochs that are long
   int64_t log_every = 1;   // steps
   int keep = 2;            // checkpoints, besides the best
   bool resume = false;

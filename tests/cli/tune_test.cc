@@ -252,36 +252,25 @@ TEST_P(TuneKilled, FiveTimesEndsTheSameSlow) {
                               " --eval-every 20 --batch-tokens 128 --accumulate 2 --lr 1e-3"
                               " --threads 2 " +
                               GetParam();
-  const auto begin = std::chrono::steady_clock::now();
   ASSERT_EQ(Run("tune " + options + " --out whole").code, 0);
-  const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - begin;
   std::mt19937 random(23);
-  int kills = 0;
-  for (int attempt = 0; attempt < 60; ++attempt) {
+  const auto log_lines = [&] {
+    const auto log = ReadFile(folder_.path() / "killed" / "log.jsonl");
+    return log.ok() ? std::count(log->begin(), log->end(), '\n') : 0;
+  };
+  for (int kills = 0; kills <= 5; ++kills) {
     const pid_t child =
-        Start(attempt == 0 ? "tune " + options + " --out killed" : "tune --resume killed");
-    if (kills < 5) {
-      // Anywhere in what is left of it, the start included.
-      const double seconds = whole.count() * (0.1 + 0.4 * (random() % 1000) / 1000.0);
-      std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
-      if (!fs::exists(folder_.path() / "killed" / "tune.json")) {
-        waitpid(child, nullptr, WNOHANG);
-        kill(child, SIGKILL);
-        Wait(child);
-        attempt = -1;  // it had not begun
-        continue;
-      }
+        Start(kills == 0 ? "tune " + options + " --out killed" : "tune --resume killed");
+    if (kills < 5) {  // once it is some way on, and then anywhere in a step or a write
+      const int64_t lines = 2 + kills * 10 + static_cast<int64_t>(random() % 8);
+      for (int wait = 0; wait < 60'000 && log_lines() < lines; ++wait)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      std::this_thread::sleep_for(std::chrono::microseconds(random() % 20'000));
       kill(child, SIGKILL);
     }
     const Finished run = Wait(child);
-    if (run.code == -SIGKILL) {
-      ++kills;
-      continue;
-    }
-    ASSERT_EQ(run.code, 0) << run.err;
-    break;
+    ASSERT_EQ(run.code, kills < 5 ? -SIGKILL : 0) << run.err;
   }
-  EXPECT_EQ(kills, 5);
   const bool full = std::string(GetParam()).find("--full") != std::string::npos;
   const std::string model = full ? "/model.safetensors" : "/adapter_model.safetensors";
   EXPECT_EQ(File("whole" + model), File("killed" + model));

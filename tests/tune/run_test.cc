@@ -111,7 +111,7 @@ class ToyTrainer : public Trainer {
   int64_t nan_step = -1;
   std::string dead_name;
   bool full_disk = false;
-  std::chrono::milliseconds delay{0};
+  std::chrono::microseconds delay{0};
 
  private:
   float gradient_[64] = {};
@@ -263,32 +263,30 @@ TEST_F(RunLoop, KilledAndResumedEndsTheSame) {
   ASSERT_TRUE(Go(whole, view).ok());
   options_.out = folder_.path() / "killed";
   std::mt19937 random(17);
-  int kills = 0;
-  for (int attempt = 0; attempt < 50; ++attempt) {
-    options_.resume = attempt > 0;
+  for (int kills = 0; kills <= 5; ++kills) {
+    options_.resume = kills > 0;
+    const int64_t last_step = kills < 5 ? 3 + kills * 6 + random() % 5 : -1;
     const pid_t child = fork();
     if (child == 0) {
       ToyTrainer trainer;
-      trainer.delay = std::chrono::milliseconds(2);
       View v;
+      std::atomic<bool> armed = false;
+      v.on_step = [&](int64_t step) { armed = step == last_step; };
+      trainer.delay = std::chrono::microseconds(200);
+      const auto wait = std::chrono::microseconds(random() % 5000);
+      std::thread([&armed, wait] {
+        while (!armed) std::this_thread::sleep_for(std::chrono::microseconds(50));
+        std::this_thread::sleep_for(wait);
+        kill(getpid(), SIGKILL);
+      }).detach();
       const auto done = Go(trainer, v);
-      const bool same = done.ok() && done->finished && Bytes(trainer) == Bytes(whole);
-      _exit(done.ok() ? (same ? 0 : 2) : 3);
-    }
-    if (kills < 5) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20 + random() % 80));
-      kill(child, SIGKILL);
+      _exit(done.ok() && done->finished && Bytes(trainer) == Bytes(whole) ? 0 : 2);
     }
     int status = 0;
     waitpid(child, &status, 0);
-    if (WIFSIGNALED(status)) {
-      ++kills;
-      continue;
-    }
-    EXPECT_EQ(WEXITSTATUS(status), 0);
-    break;
+    EXPECT_EQ(WIFSIGNALED(status), kills < 5);
+    if (kills == 5) EXPECT_EQ(WEXITSTATUS(status), 0);
   }
-  EXPECT_EQ(kills, 5);
 }
 
 TEST_F(RunLoop, KeepsTheLastCheckpointsAndTheBest) {
