@@ -1,4 +1,5 @@
-// What tuning takes in memory, before anything is loaded.
+// What tuning takes in memory, before anything is loaded. Adapters of Gemma 3 270M: within 5 % of
+// the measured peak.
 #pragma once
 
 #include <cstddef>

@@ -136,6 +136,7 @@ class PngCanvas : public Canvas {
     image.width = kColumns;
     image.height = kRows;
     image.format = PNG_FORMAT_RGB;
+    image.flags = PNG_IMAGE_FLAG_FAST;  // it is mostly white anyway
     png_alloc_size_t size = 0;
     if (png_image_write_to_memory(&image, nullptr, &size, 0, pixels_.data(), 0, nullptr) == 0)
       return "";

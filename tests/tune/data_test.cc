@@ -70,7 +70,7 @@ TEST_F(Data, ErrorsNameFileAndLine) {
   DataOptions options;
   options.max_tokens = 10;
   EXPECT_EQ(Error(kGood, options),
-            "bad.jsonl:1: the example has 18 tokens, more than the 10 that fit; it is not cut: "
+            "bad.jsonl:1: the example has 21 tokens, more than the 10 that fit; it is not cut: "
             "shorten it or leave it out");
   const auto missing = Open({{folder_.path() / "none.jsonl", 1}});
   EXPECT_EQ(missing.error().kind, ErrorKind::kNotFound);

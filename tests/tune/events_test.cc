@@ -41,8 +41,8 @@ TEST(Events, RecordsAreFramed) {
   ASSERT_EQ(record.size(), 8u + 4 + 3 + 4);
   EXPECT_EQ(Hex(record.substr(0, 8)), "0300000000000000");
   EXPECT_EQ(record.substr(12, 3), "abc");
-  EXPECT_EQ(Hex(record.substr(8, 4)), "e1a8edbd");
-  EXPECT_EQ(Hex(record.substr(15, 4)), "23e43cf1");
+  EXPECT_EQ(Hex(record.substr(8, 4)), "b099490e");
+  EXPECT_EQ(Hex(record.substr(15, 4)), "6e57f121");
 }
 
 // Reads the folder as TensorBoard does. Skipped where Python lacks it (FACET_PYTHON names one that
