@@ -205,6 +205,10 @@ Result<void> Conform(const ConformOptions& options) {
                : options.cache == "f16" ? CacheType::kF16
                                         : CacheType::kF32;
   FACET_ASSIGN(const std::unique_ptr<Model> model, Model::Load(load, pool));
+  if (!options.adapter.empty()) {
+    FACET_ASSIGN(std::shared_ptr<const Adapter> adapter, model->LoadAdapter(options.adapter));
+    model->set_adapter(std::move(adapter));
+  }
   std::unique_ptr<Drafter> drafter;
   if (!options.draft.empty()) {
     FACET_ASSIGN(const ModelFiles draft, ResolveModel(options.draft));
@@ -267,11 +271,10 @@ void AddConform(CLI::App& app, int& exit_code) {
   command->add_flag("--compact", options->compact, "Compact cache of full layers");
   command->add_flag("--fast", options->fast, "The fast kernels instead of float32");
   command->add_option("--adapter", options->adapter, "Folder of a LoRA adapter (PEFT)");
-  CLI::Option* grad =
-      command
-          ->add_option("--grad", options->grad,
-                       "Write losses and gradients of tuning instead: full or lora")
-          ->check(CLI::IsMember({"full", "lora"}));
+  CLI::Option* grad = command
+                          ->add_option("--grad", options->grad,
+                                       "Write losses and gradients of tuning instead: full or lora")
+                          ->check(CLI::IsMember({"full", "lora"}));
   command->add_option("--steps", options->steps, "Steps of AdamW (--grad)")
       ->check(CLI::Range(0, 100000))
       ->capture_default_str()
@@ -282,12 +285,17 @@ void AddConform(CLI::App& app, int& exit_code) {
   command->add_option("--weight-decay", options->weight_decay, "Weight decay (--grad)")
       ->capture_default_str()
       ->needs(grad);
+  command
+      ->add_option("--save-adapter", options->save_adapter,
+                   "Folder for what was trained, after the last step (--grad)")
+      ->needs(grad);
   command->footer(
       "OUT holds input_ids, the processor's tensors, embeddings, prompt_logits, and step_logits "
       "and generated_ids of greedy\n"
       "decoding that ignores stop tokens; with --top, top_ids, top_logits and logsumexp instead of "
       "prompt_logits.\n"
-      "With --grad, losses before each step and after the last, and grad.NAME of the first step; the "
+      "With --grad, losses before each step and after the last, and grad.NAME of the first step; "
+      "the "
       "case's first_label\n"
       "is the first token to be predicted.\n"
       "Examples:\n"

@@ -43,11 +43,10 @@ Result<void> ConformGradients(const ConformOptions& options) {
   if (!request.is_object()) return Error{Cat(options.case_file.string(), ": not a JSON object")};
   FACET_ASSIGN(const ModelFiles files, ResolveModel(options.model));
   ThreadPool pool(options.threads);
-  FACET_ASSIGN(
-      Checkpoint checkpoint,
-      LoadCheckpoint(files.model, options.mmproj.empty()
-                                      ? files.mmproj
-                                      : std::optional<fs::path>(fs::path(options.mmproj))));
+  FACET_ASSIGN(Checkpoint checkpoint,
+               LoadCheckpoint(files.model, options.mmproj.empty() ? files.mmproj
+                                                                  : std::optional<fs::path>(
+                                                                        fs::path(options.mmproj))));
   FACET_ASSIGN(const std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::Load(files.model));
   FACET_ASSIGN(Prompt prompt,
                PromptOfCase(options, request, checkpoint.config, *tokenizer, files.model));
@@ -64,8 +63,8 @@ Result<void> ConformGradients(const ConformOptions& options) {
     return Error{"--adapter goes with --grad lora: full tuning has no adapter"};
   FACET_ASSIGN(const std::unique_ptr<tune::Trainer> trainer,
                tune::Trainer::Create(std::move(checkpoint), train, pool));
-  const auto labels = static_cast<double>(
-      std::count(example.labelled.begin(), example.labelled.end(), uint8_t{1}));
+  const auto labels =
+      static_cast<double>(std::count(example.labelled.begin(), example.labelled.end(), uint8_t{1}));
   std::vector<float> losses;
   for (int step = 0; step < options.steps; ++step) {
     FACET_ASSIGN(const tune::LossSum loss, trainer->Accumulate(batch, 1 / labels));
@@ -75,6 +74,7 @@ Result<void> ConformGradients(const ConformOptions& options) {
   }
   FACET_ASSIGN(const tune::LossSum last, trainer->Evaluate(batch));
   losses.push_back(static_cast<float>(last.loss / static_cast<double>(last.tokens)));
+  if (!options.save_adapter.empty()) FACET_TRY(trainer->Export(options.save_adapter));
   out.Floats("losses", {static_cast<int64_t>(losses.size())}, losses);
   return out.Save(options.out);
 }

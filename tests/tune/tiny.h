@@ -25,8 +25,8 @@ inline Example TinyExample(const nlohmann::json& request, int first_label,
   prompt_request.load = [](const nlohmann::json& part) {
     return ReadFile(Reference("tiny/media") / part["path"].get<std::string>());
   };
-  Prompt prompt = Take(
-      BuildPrompt(TinyCheckpoint(files).config, *tokenizer, *chat_template, prompt_request));
+  Prompt prompt =
+      Take(BuildPrompt(TinyCheckpoint(files).config, *tokenizer, *chat_template, prompt_request));
   Example example;
   example.labelled.assign(prompt.ids.size(), 0);
   std::fill(example.labelled.begin() + first_label, example.labelled.end(), uint8_t{1});
@@ -38,8 +38,7 @@ inline Example TinyExample(const nlohmann::json& request, int first_label,
 
 // The example that the reference was trained on.
 inline Example ReferenceExample(const TestModel& files = TinyFolder()) {
-  const auto request =
-      nlohmann::json::parse(Take(ReadFile(Reference("tiny/tuning.json"))));
+  const auto request = nlohmann::json::parse(Take(ReadFile(Reference("tiny/tuning.json"))));
   return TinyExample(request, request["first_label"], files);
 }
 
