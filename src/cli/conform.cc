@@ -205,6 +205,10 @@ Result<void> Conform(const ConformOptions& options) {
                : options.cache == "f16" ? CacheType::kF16
                                         : CacheType::kF32;
   FACET_ASSIGN(const std::unique_ptr<Model> model, Model::Load(load, pool));
+  if (!options.adapter.empty()) {
+    FACET_ASSIGN(std::shared_ptr<const Adapter> adapter, model->LoadAdapter(options.adapter));
+    model->set_adapter(std::move(adapter));
+  }
   std::unique_ptr<Drafter> drafter;
   if (!options.draft.empty()) {
     FACET_ASSIGN(const ModelFiles draft, ResolveModel(options.draft));
@@ -280,6 +284,10 @@ void AddConform(CLI::App& app, int& exit_code) {
       ->needs(grad);
   command->add_option("--weight-decay", options->weight_decay, "Weight decay (--grad)")
       ->capture_default_str()
+      ->needs(grad);
+  command
+      ->add_option("--save-adapter", options->save_adapter,
+                   "Folder for what was trained, after the last step (--grad)")
       ->needs(grad);
   command->footer(
       "OUT holds input_ids, the processor's tensors, embeddings, prompt_logits, and step_logits "

@@ -24,6 +24,7 @@ struct ConformOptions {
   std::string grad;
   int steps = 3;
   double lr = 1e-3, weight_decay = 0;
+  fs::path save_adapter;
 };
 
 // Tensors to write, owned until the file is there.

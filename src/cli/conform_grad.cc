@@ -74,6 +74,7 @@ Result<void> ConformGradients(const ConformOptions& options) {
   }
   FACET_ASSIGN(const tune::LossSum last, trainer->Evaluate(batch));
   losses.push_back(static_cast<float>(last.loss / static_cast<double>(last.tokens)));
+  if (!options.save_adapter.empty()) FACET_TRY(trainer->Export(options.save_adapter));
   out.Floats("losses", {static_cast<int64_t>(losses.size())}, losses);
   return out.Save(options.out);
 }

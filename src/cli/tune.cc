@@ -22,7 +22,6 @@
 #include "tune/data.h"
 #include "tune/estimate.h"
 #include "tune/init.h"
-#include "tune/mpi.h"
 #include "tune/output.h"
 #include "tune/run.h"
 #include "tune/show_mask.h"
@@ -105,15 +104,14 @@ Result<void> TakeFrom(const TuneFlags& flags, TuneFlags& with, Session& session)
 
 // Makes a model from nothing in OUT/initial, unless an earlier call of this run has. Of several
 // processes the first does, and the others wait.
-Result<void> Initialise(const TuneFlags& flags, tune::Peers* peers, TuneFlags& with) {
+Result<void> Initialise(const TuneFlags& flags, tune::Processes& processes, TuneFlags& with) {
   if (!flags.model.empty() || !flags.from.empty())
     return Error{"--init makes a model: it goes with neither MODEL nor --from"};
   if (!flags.full) return Error{"--init: a model without knowledge needs --full"};
   if (flags.tokenizer.empty()) return Error{"--init needs --tokenizer"};
   const fs::path folder = fs::path(flags.out) / "initial";
   std::error_code code;
-  const bool mine = peers == nullptr || peers->rank() == 0;
-  if (mine && !fs::exists(folder / "model.safetensors", code)) {
+  if (processes.rank() == 0 && !fs::exists(folder / "model.safetensors", code)) {
     FACET_TRY(tune::WriteInitialModel(
         {.config = flags.init, .tokenizer = flags.tokenizer, .out = folder, .seed = flags.seed}));
   }
@@ -121,9 +119,9 @@ Result<void> Initialise(const TuneFlags& flags, tune::Peers* peers, TuneFlags& w
   return Ok();
 }
 
-Result<void> LoadModel(const TuneFlags& given, tune::Peers* peers, Session& session) {
+Result<void> LoadModel(const TuneFlags& given, tune::Processes& processes, Session& session) {
   TuneFlags flags = given;
-  if (!given.init.empty()) FACET_TRY(Initialise(given, peers, flags));
+  if (!given.init.empty()) FACET_TRY(Initialise(given, processes, flags));
   if (!given.from.empty()) FACET_TRY(TakeFrom(given, flags, session));
   if (flags.model.empty()) return Error{"name a MODEL, or make one with --init"};
   FACET_ASSIGN(session.files, ResolveModel(flags.model));
@@ -370,13 +368,14 @@ Result<void> Finish(const TuneFlags& flags, const Session& session, const tune::
   return Ok();
 }
 
-Result<void> TuneAmong(tune::Peers* peers, TuneFlags flags, const nlohmann::ordered_json& options) {
+Result<void> TuneAmong(tune::Processes& processes, TuneFlags flags,
+                       const nlohmann::ordered_json& options) {
   const InterruptFlag interrupt;
-  const bool first = peers == nullptr || peers->rank() == 0;
-  if (peers != nullptr) flags.accumulate = std::max(flags.accumulate, peers->size());
+  const bool first = processes.rank() == 0;
+  flags.accumulate = std::max(flags.accumulate, processes.count());
   if (!first) flags.quiet = true;
   auto session = std::make_unique<Session>();
-  FACET_TRY(LoadModel(flags, peers, *session));
+  FACET_TRY(LoadModel(flags, processes, *session));
   FACET_TRY(LoadData(flags, interrupt.flag(), *session));
   FACET_ASSIGN(const tune::RunOptions run, MakeRunOptions(flags, *session));
   tune::TuneShape shape{
@@ -411,7 +410,7 @@ Result<void> TuneAmong(tune::Peers* peers, TuneFlags flags, const nlohmann::orde
   inputs.validation = session->validation ? session->validation.get() : session->train.get();
   inputs.validation_examples = session->split.validation;
   inputs.full = flags.full;
-  inputs.peers = peers;
+  inputs.processes = &processes;
   TuneView view(flags.quiet);
   const auto outcome = tune::Run(inputs, run, view, interrupt.flag());
   view.Clear();
@@ -421,11 +420,12 @@ Result<void> TuneAmong(tune::Peers* peers, TuneFlags flags, const nlohmann::orde
 }
 
 Result<void> Tune(const TuneFlags& flags, const nlohmann::ordered_json& options) {
-  FACET_ASSIGN(const std::unique_ptr<tune::Peers> peers, tune::JoinPeers());
-  const Result<void> done = TuneAmong(peers.get(), flags, options);
-  if (peers != nullptr && !done.ok() && done.error().kind != ErrorKind::kCancelled) {
-    Report(done);
-    peers->Abort();  // the others wait for this one's gradients
+  FACET_ASSIGN(const std::unique_ptr<tune::Processes> processes, tune::Processes::Join());
+  const Result<void> done = TuneAmong(*processes, flags, options);
+  const bool stopped = !done.ok() && done.error().kind == ErrorKind::kCancelled;
+  if (!done.ok() && !stopped && !processes->alone()) {
+    // The others wait for this one's gradients: mpirun ends them when one ends like this.
+    std::_Exit(Report(done));
   }
   return done;
 }
@@ -445,7 +445,8 @@ std::pair<std::string, int64_t> FileAndLine(const std::string& argument) {
 
 Result<void> ShowMasks(const TuneFlags& flags) {
   Session session;
-  FACET_TRY(LoadModel(flags, nullptr, session));
+  FACET_ASSIGN(const std::unique_ptr<tune::Processes> alone, tune::Processes::Join());
+  FACET_TRY(LoadModel(flags, *alone, session));
   const auto [path, wanted] = FileAndLine(flags.show_mask);
   std::ifstream in(path);
   if (!in) return Error{Cat(path, ": cannot be read"), ErrorKind::kNotFound};

@@ -170,6 +170,14 @@ std::string LoraTensorName(const std::string& module, char half) {
   return Cat(kPrefix, module, ".lora_", half, ".weight");
 }
 
+void MergeRow(const LoraPair& pair, int64_t row, std::span<float> weight) {
+  for (int64_t i = 0; i < pair.a.rows(); ++i) {
+    const float factor = pair.scale * pair.b.view()(row, i);
+    const float* a = pair.a.view().row(i);
+    for (size_t c = 0; c < weight.size(); ++c) weight[c] += factor * a[c];
+  }
+}
+
 float AdapterConfig::Scale(int64_t rank_of_pair) const {
   const auto r = static_cast<double>(rank_of_pair);
   return static_cast<float>(alpha / (rank_stabilised ? std::sqrt(r) : r));

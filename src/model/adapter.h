@@ -50,8 +50,10 @@ class Adapter {
 
   const AdapterConfig& config() const { return config_; }
   // Null where the adapter leaves this projection as it is.
-  const LoraPair* Find(const Linear& linear) const {
-    const auto at = pairs_.find(linear.name);
+  const LoraPair* Find(const Linear& linear) const { return Find(linear.name); }
+  // The same by the checkpoint's name of the weight.
+  const LoraPair* Find(const std::string& tensor) const {
+    const auto at = pairs_.find(tensor);
     return at == pairs_.end() ? nullptr : &at->second;
   }
 
@@ -59,6 +61,10 @@ class Adapter {
   AdapterConfig config_;
   std::unordered_map<std::string, LoraPair> pairs_;  // by Linear::name
 };
+
+// Row `row` of a weight gets its part of scale * B A, so that it computes what it did with the
+// adapter beside it.
+void MergeRow(const LoraPair& pair, int64_t row, std::span<float> weight);
 
 // One module's pair, to be written.
 struct AdapterEntry {

@@ -24,7 +24,8 @@ void AddRow(const float* from, std::span<float> to) {
 
 }  // namespace
 
-Result<void> Model::EmbedPatches(MatrixView<const uint8_t> pixels, int columns, Mat out) {
+Result<void> Model::EmbedPatches(MatrixView<const uint8_t> pixels, int columns, Mat out,
+                                 const Adapter* adapter) {
   if (!weights().vision) {
     return Error{"this model cannot see: it has no vision weights (a GGUF needs its mmproj file)",
                  ErrorKind::kUnsupported};
@@ -42,6 +43,7 @@ Result<void> Model::EmbedPatches(MatrixView<const uint8_t> pixels, int columns, 
   Buffer values, embedded;
   for (int64_t begin = 0; begin < pixels.rows(); begin += kBatch) {
     const int64_t count = std::min(kBatch, pixels.rows() - begin);
+    AdaptAll(count, adapter);
     Mat x = values.Resize(count, kPatchValues), e = embedded.Resize(count, c.embed_dim);
     pool_.ParallelFor(count, [&](int64_t i) {
       PatchValues(pixels.row(begin + i), w.channels_first, x.row_span(i));
@@ -58,10 +60,11 @@ Result<void> Model::EmbedPatches(MatrixView<const uint8_t> pixels, int columns, 
     RmsNorm({c.embed_dim, nullptr, c.eps}, e, e, pool_);
     projector_.Run(e, w.projection, out.rows_at(begin, count));
   }
+  projector_.set_adapted_rows({});
   return Ok();
 }
 
-Result<void> Model::EmbedAudio(ConstMat frames, Mat out) {
+Result<void> Model::EmbedAudio(ConstMat frames, Mat out, const Adapter* adapter) {
   if (!weights().audio) {
     return Error{"this model cannot hear: it has no audio weights (a GGUF needs its mmproj file)",
                  ErrorKind::kUnsupported};
@@ -69,7 +72,9 @@ Result<void> Model::EmbedAudio(ConstMat frames, Mat out) {
   Buffer normed;
   Mat x = normed.Resize(frames.rows(), frames.cols());
   RmsNorm({frames.cols(), nullptr, config().audio->eps}, frames, x, pool_);
+  AdaptAll(frames.rows(), adapter);
   projector_.Run(x, weights().audio->projection, out);
+  projector_.set_adapted_rows({});
   return Ok();
 }
 

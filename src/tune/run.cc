@@ -163,7 +163,8 @@ class Runner {
   }
 
  private:
-  bool writes() const { return in_.peers == nullptr || in_.peers->rank() == 0; }
+  bool alone() const { return in_.processes == nullptr || in_.processes->alone(); }
+  bool writes() const { return alone() || in_.processes->rank() == 0; }
   Trainer& trainer() { return *in_.trainer; }
 
   Result<void> Begin() {
@@ -220,7 +221,7 @@ class Runner {
   // All processes stop at the same step.
   Result<bool> Stopping() {
     double stopping = IsSet(stop_) ? 1 : 0;
-    if (in_.peers != nullptr) FACET_TRY(in_.peers->Sum(std::span<double>(&stopping, 1)));
+    if (!alone()) FACET_TRY(in_.processes->Sum(std::span<double>(&stopping, 1)));
     return stopping > 0;
   }
 
@@ -275,10 +276,10 @@ class Runner {
 
   // The batches of a step that this process computes.
   std::vector<Batch> Mine(const StepPlan& plan) const {
-    if (in_.peers == nullptr) return plan.batches;
+    if (alone()) return plan.batches;
     std::vector<Batch> mine;
     for (size_t i = 0; i < plan.batches.size(); ++i) {
-      if (static_cast<int>(i) % in_.peers->size() == in_.peers->rank())
+      if (static_cast<int>(i) % in_.processes->count() == in_.processes->rank())
         mine.push_back(plan.batches[i]);
     }
     return mine;
@@ -318,17 +319,11 @@ class Runner {
       }
       loss += sum->loss;
     }
-    if (in_.peers != nullptr) FACET_TRY(SumOverPeers(loss));
+    if (!alone()) {
+      FACET_TRY(in_.processes->Sum(std::span<double>(&loss, 1)));
+      FACET_TRY(trainer().SumGradients(*in_.processes));
+    }
     return loss;
-  }
-
-  Result<void> SumOverPeers(double& loss) {
-    FACET_TRY(in_.peers->Sum(std::span<double>(&loss, 1)));
-    Result<void> summed = Ok();
-    trainer().ForEachGradient([&](const GradientView& gradient) {
-      if (summed.ok()) summed = in_.peers->Sum(gradient.values);
-    });
-    return summed;
   }
 
   // A run that learns nothing is worse than one that fails. At the start a LoRA's A has no gradient
@@ -352,7 +347,7 @@ class Runner {
                        dead.size() > 1 ? Cat(" and ", dead.size() - 1, " more tensors") : "",
                        ": its gradient is zero at the first step, it would not learn")};
     }
-    if (!silent.empty() && in_.peers == nullptr) {
+    if (!silent.empty() && writes()) {
       view_.OnWarning(
           Cat(silent.front(), silent.size() > 1 ? Cat(" and ", silent.size() - 1, " more") : "",
               media ? " have no gradient from the media of the first step"

@@ -11,6 +11,7 @@
 #include "tune/checkpoints.h"
 #include "tune/data.h"
 #include "tune/order.h"
+#include "tune/processes.h"
 #include "tune/schedule.h"
 #include "tune/trainer.h"
 
@@ -29,27 +30,14 @@ struct RunOptions {
   nlohmann::ordered_json method;  // what the trainer does, for RunState::run
 };
 
-// The processes that share a run; each has a trainer with the same parameters.
-class Peers {
- public:
-  virtual ~Peers() = default;
-  virtual int rank() const = 0;
-  virtual int size() const = 0;
-  // The sum over all processes, in place, the same to the bit in each.
-  virtual Result<void> Sum(std::span<float> values) = 0;
-  virtual Result<void> Sum(std::span<double> values) = 0;
-  // Ends all of them, because this one cannot go on.
-  virtual void Abort() = 0;
-};
-
 struct RunInputs {
   Trainer* trainer = nullptr;
   const DataSet* train = nullptr;
   std::vector<uint32_t> train_examples;
   const DataSet* validation = nullptr;  // null: none; may be the same as `train`
   std::vector<uint32_t> validation_examples;
-  bool full = false;  // checkpoints of adapters hold the adapter, ready to use
-  Peers* peers = nullptr;
+  bool full = false;               // checkpoints of adapters hold the adapter, ready to use
+  Processes* processes = nullptr;  // that share the run, each with the same parameters
 };
 
 struct StepReport {

@@ -67,6 +67,20 @@ class ModelTrainer : public Trainer {
     for (Parameter& p : parameters_.all()) f({p.name, p.shape, p.gradient});
   }
 
+  Result<void> SumGradients(Processes& processes) override {
+    if (processes.alone()) return Ok();
+    // A tensor that one process touched is touched in all.
+    std::vector<double> touched;
+    for (const Parameter& p : parameters_.all()) touched.push_back(p.touched ? 1 : 0);
+    FACET_TRY(processes.Sum(std::span(touched)));
+    size_t i = 0;
+    for (Parameter& p : parameters_.all()) {
+      p.touched = touched[i++] > 0;
+      if (p.touched) FACET_TRY(processes.Sum(std::span(p.gradient)));
+    }
+    return Ok();
+  }
+
   double GradientNorm() override { return parameters_.GradientNorm(pool_); }
 
   Result<void> Step(double learning_rate, double max_norm) override {

@@ -16,6 +16,7 @@
 #include "engine/prompt.h"
 #include "model/weights.h"
 #include "ops/gemm/gemm.h"
+#include "tune/processes.h"
 
 namespace facet::tune {
 
@@ -41,7 +42,8 @@ struct TrainerOptions {
   Compute compute = Compute::kF32;  // of the matrix products; sums and norms are float32
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
   uint64_t seed = 0;
-  size_t keep_bytes = 0;  // activations kept for the backward; 0: every layer is computed again
+  // Activations kept for the backward; what does not fit is computed again. 0: everything is.
+  size_t keep_bytes = size_t{512} << 20;
   std::filesystem::path adapter = {};  // a PEFT folder to go on from; its shape replaces `lora`
 };
 
@@ -73,6 +75,9 @@ class Trainer {
   // Gradient tensors by checkpoint name (PEFT file name for an adapter), for tests and for sums
   // over processes.
   virtual void ForEachGradient(const std::function<void(const GradientView&)>& f) = 0;
+  // The gradients of all processes are added up in each, as if one had computed the joint batch
+  // (each process's scale being that of the whole). Call it once before GradientNorm and Step.
+  virtual Result<void> SumGradients(Processes& processes) = 0;
   virtual double GradientNorm() = 0;
   // Scales the gradients so that their norm is at most max_norm (0: as they are), takes one AdamW
   // step and clears them.

