@@ -10,9 +10,9 @@ namespace facet::cli {
 namespace {
 
 // Commands whose first words are names of models.
-const std::set<std::string> kTakesModel = {"run",   "show",     "rm",     "rename",
-                                           "serve", "estimate", "verify", "conform",
-                                           "eval",  "tokenize", "render", "detokenize"};
+const std::set<std::string> kTakesModel = {
+    "run",  "show",   "rm",    "rename",   "serve",  "estimate",   "verify", "conform",
+    "eval", "export", "bench", "tokenize", "render", "detokenize", "tune"};
 
 struct Option {
   std::vector<std::string> names;  // with dashes

@@ -8,6 +8,7 @@
 #include "cli/resolve.h"
 #include "formats/space.h"
 #include "model/estimate.h"
+#include "tune/estimate.h"
 
 namespace facet::cli {
 namespace {
@@ -16,11 +17,52 @@ struct Options {
   std::string model, cache = "f16";
   int64_t context = 4096;
   bool as_json = false;
+  bool tune = false, full = false;
+  int rank = 16, batch_tokens = 2048;
 };
+
+void Line(const std::string& name, size_t bytes) {
+  std::printf("%-28s %12s\n", name.c_str(), HumanBytes(static_cast<int64_t>(bytes)).c_str());
+}
+
+void MachineLine(size_t total) {
+  const int64_t machine = MemoryBytes();
+  if (machine <= 0) return;
+  std::printf("%-28s %12s: %s\n", "this machine", HumanBytes(machine).c_str(),
+              static_cast<size_t>(machine) >= total ? "it fits" : "it does not fit");
+}
+
+Result<void> EstimateTune(const Options& options, const Checkpoint& checkpoint) {
+  const tune::TuneShape shape{.full = options.full,
+                              .trained = tune::AdapterParameters(checkpoint, options.rank),
+                              .batch_tokens = options.batch_tokens};
+  const tune::TuneMemory memory = tune::EstimateTuning(checkpoint, shape);
+  const int64_t trained = options.full ? tune::ParameterCount(checkpoint) : shape.trained;
+  if (options.as_json) {
+    const nlohmann::json out = {{"weights", memory.weights},
+                                {"trained", memory.trained},
+                                {"workspace", memory.workspace},
+                                {"program", memory.program},
+                                {"total", memory.total()},
+                                {"parameters", trained},
+                                {"batch_tokens", options.batch_tokens},
+                                {"machine", MemoryBytes()}};
+    std::printf("%s\n", out.dump(2).c_str());
+    return Ok();
+  }
+  Line(options.full ? "weights, as they are read" : "frozen weights", memory.weights);
+  Line(Cat(trained, " parameters, trained"), memory.trained);
+  Line(Cat("workspace, ", options.batch_tokens, " tokens"), memory.workspace);
+  Line("program and vocabulary", memory.program);
+  Line("total", memory.total());
+  MachineLine(memory.total());
+  return Ok();
+}
 
 Result<void> Estimate(const Options& options) {
   FACET_ASSIGN(const ModelFiles files, ResolveModel(options.model));
   FACET_ASSIGN(const Checkpoint checkpoint, LoadCheckpoint(files.model, files.mmproj));
+  if (options.tune) return EstimateTune(options, checkpoint);
   EstimateOptions estimate;
   estimate.context = options.context;
   estimate.cache = options.cache == "q8_0"  ? CacheType::kQ8_0
@@ -46,19 +88,13 @@ Result<void> Estimate(const Options& options) {
     std::printf("%s\n", out.dump(2).c_str());
     return Ok();
   }
-  const auto line = [](const char* name, size_t bytes) {
-    std::printf("%-28s %12s\n", name, HumanBytes(static_cast<int64_t>(bytes)).c_str());
-  };
-  line("weights", memory.weights);
-  if (drafter_bytes > 0) line("drafter", drafter_bytes);
-  line(Cat("cache, ", options.context, " tokens, ", options.cache).c_str(), memory.cache);
-  line("workspace", memory.workspace);
-  line("program and vocabulary", memory.program);
-  line("total", total);
-  if (machine > 0) {
-    std::printf("%-28s %12s: %s\n", "this machine", HumanBytes(machine).c_str(),
-                static_cast<size_t>(machine) >= total ? "it fits" : "it does not fit");
-  }
+  Line("weights", memory.weights);
+  if (drafter_bytes > 0) Line("drafter", drafter_bytes);
+  Line(Cat("cache, ", options.context, " tokens, ", options.cache), memory.cache);
+  Line("workspace", memory.workspace);
+  Line("program and vocabulary", memory.program);
+  Line("total", total);
+  MachineLine(total);
   return Ok();
 }
 
@@ -77,7 +113,20 @@ void AddEstimate(CLI::App& app, int& exit_code) {
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
       ->capture_default_str();
   command->add_flag("--json", options->as_json, "As JSON, in bytes");
-  command->footer("Example:\n  facet estimate gemma4-12b --ctx 32768 --cache-type q8_0");
+  CLI::Option* tune =
+      command->add_flag("--tune", options->tune, "Tuning instead of answering: an adapter");
+  command->add_flag("--full", options->full, "Tuning of all weights")->needs(tune);
+  command->add_option("--rank", options->rank, "Rank of the adapter")
+      ->check(CLI::Range(1, 65536))
+      ->needs(tune)
+      ->capture_default_str();
+  command->add_option("--batch-tokens", options->batch_tokens, "Tokens that are trained together")
+      ->check(CLI::Range(1, 1 << 24))
+      ->needs(tune)
+      ->capture_default_str();
+  command->footer(
+      "Examples:\n  facet estimate gemma4-12b --ctx 32768 --cache-type q8_0\n"
+      "  facet estimate gemma4-12b --tune --rank 16");
   command->callback([options, &exit_code] { exit_code = Report(Estimate(*options)); });
 }
 

@@ -23,10 +23,12 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   int exit_code = 0;
   AddRun(app, exit_code);
+  AddTune(app, exit_code);
   AddEstimate(app, exit_code);
   AddVerify(app, exit_code);
   AddConform(app, exit_code);
   AddEval(app, exit_code);
+  AddExport(app, exit_code);
   AddServe(app, exit_code);
   AddPs(app, exit_code);
   AddBench(app, exit_code);

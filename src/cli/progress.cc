@@ -15,12 +15,17 @@ namespace {
 
 constexpr size_t kBarWidth = 24;
 
+}  // namespace
+
 size_t TerminalWidth() {
   struct winsize size {};
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
 }
 
-}  // namespace
+std::string Bar(double share) {
+  const auto filled = static_cast<size_t>(kBarWidth * std::clamp(share, 0.0, 1.0));
+  return "[" + std::string(filled, '#') + std::string(kBarWidth - filled, ' ') + "] ";
+}
 
 ProgressBar::ProgressBar(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
 
@@ -47,10 +52,7 @@ std::string ProgressBar::Line(int64_t done, int64_t total, std::string_view what
                  HumanSeconds(static_cast<int64_t>((total - done) / speed_ + 0.5)), " left");
   }
   if (!terminal_) return Cat(what, "  ", right);
-  const size_t filled =
-      total > 0 ? static_cast<size_t>(kBarWidth * (static_cast<double>(done) / total)) : kBarWidth;
-  const std::string bar =
-      "[" + std::string(filled, '#') + std::string(kBarWidth - filled, ' ') + "] ";
+  const std::string bar = Bar(total > 0 ? static_cast<double>(done) / total : 1);
   const size_t width = TerminalWidth() - 1, fixed = bar.size() + right.size() + 1;
   std::string name(what);
   if (fixed + 8 > width) return right.substr(0, width);

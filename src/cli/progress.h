@@ -33,6 +33,11 @@ class ProgressBar {
   double speed_ = 0;  // bytes a second, smoothed
 };
 
+// Columns of the terminal at stderr; 80 where it does not say.
+size_t TerminalWidth();
+// "[######            ] ", filled to `share` of 1.
+std::string Bar(double share);
+
 // True where a question can be asked and answered: stdin and stderr are a terminal.
 bool CanAsk();
 // Asks and waits; yes only for an answer that begins with y.

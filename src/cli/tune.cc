@@ -1,0 +1,678 @@
+// `facet tune`: trains an adapter or all weights on a person's own examples.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "base/mapped_file.h"
+#include "chat/load_template.h"
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/json_options.h"
+#include "cli/report.h"
+#include "cli/resolve.h"
+#include "cli/tune_view.h"
+#include "formats/json.h"
+#include "formats/space.h"
+#include "tune/data.h"
+#include "tune/estimate.h"
+#include "tune/init.h"
+#include "tune/output.h"
+#include "tune/run.h"
+#include "tune/show_mask.h"
+
+namespace facet::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kOptionsFile = "tune.json";
+
+struct TuneFlags {
+  std::string model, out = "tuned", from, init, tokenizer, validation, show_mask;
+  std::vector<std::string> data;
+  bool full = false, bf16 = false, plain = false, dry_run = false, quiet = false, resume = false;
+  tune::LoraOptions lora;
+  bool train_vision = false, train_audio = false;
+  std::optional<double> learning_rate;
+  double weight_decay = 0, warmup = 0.03, clip = 1, epochs = 3;
+  std::string schedule = "cosine";
+  int64_t steps = 0, eval_every = 0, save_every = 0, log_every = 1;
+  int batch_tokens = 0, accumulate = 1, keep = 2, max_length = 0, threads = 0;
+  int keep_activations = 512;  // MB
+  uint64_t seed = 0;
+  MediaOptions media;
+};
+
+// Everything that is known of a run before its first step.
+struct Session {
+  ModelFiles files;
+  Checkpoint checkpoint;
+  ModelConfig config;  // the checkpoint goes to the trainer
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::optional<ChatTemplate> chat_template;
+  std::unique_ptr<tune::Renderer> renderer;
+  std::unique_ptr<tune::DataSet> train, validation;  // validation null: a part of train
+  tune::Split split;
+  fs::path adapter;  // to go on from
+  int64_t parameters = 0;
+};
+
+// "1,234,567".
+std::string Count(int64_t number) {
+  std::string text = std::to_string(number);
+  for (int64_t at = static_cast<int64_t>(text.size()) - 3; at > 0; at -= 3)
+    text.insert(static_cast<size_t>(at), ",");
+  return text;
+}
+
+std::string Percent(int64_t part, int64_t whole) {
+  char text[32];
+  std::snprintf(
+      text, sizeof(text), "%.3g %%",
+      100.0 * static_cast<double>(part) / static_cast<double>(std::max<int64_t>(whole, 1)));
+  return text;
+}
+
+// --- the model
+
+// Weights to begin with: a model's folder, or an adapter's beside its model.
+Result<void> TakeFrom(const TuneFlags& flags, TuneFlags& with, Session& session) {
+  const fs::path from = flags.from;
+  std::error_code code;
+  if (fs::exists(from / "adapter_config.json", code)) {
+    if (flags.full)
+      return Error{Cat("--from ", flags.from, ": is an adapter, which --full does not train")};
+    session.adapter = from;
+    return Ok();
+  }
+  if (!fs::exists(from / "config.json", code)) {
+    return Error{Cat("--from ", flags.from, ": holds neither an adapter nor a model",
+                     fs::exists(from / "trainer_state.json", code)
+                         ? "; a checkpoint of full tuning is gone on from with --resume"
+                         : ""),
+                 ErrorKind::kNotFound};
+  }
+  with.model = flags.from;
+  return Ok();
+}
+
+// Makes a model from nothing in OUT/initial, unless an earlier call of this run has. Of several
+// processes the first does, and the others wait.
+Result<void> Initialise(const TuneFlags& flags, tune::Processes& processes, TuneFlags& with) {
+  if (!flags.model.empty() || !flags.from.empty())
+    return Error{"--init makes a model: it goes with neither MODEL nor --from"};
+  if (!flags.full) return Error{"--init: a model without knowledge needs --full"};
+  if (flags.tokenizer.empty()) return Error{"--init needs --tokenizer"};
+  const fs::path folder = fs::path(flags.out) / "initial";
+  std::error_code code;
+  if (processes.rank() == 0 && !fs::exists(folder / "model.safetensors", code)) {
+    FACET_TRY(tune::WriteInitialModel(
+        {.config = flags.init, .tokenizer = flags.tokenizer, .out = folder, .seed = flags.seed}));
+  }
+  with.model = folder.string();
+  return Ok();
+}
+
+Result<void> LoadModel(const TuneFlags& given, tune::Processes& processes, Session& session) {
+  TuneFlags flags = given;
+  if (!given.init.empty()) FACET_TRY(Initialise(given, processes, flags));
+  if (!given.from.empty()) FACET_TRY(TakeFrom(given, flags, session));
+  if (flags.model.empty()) return Error{"name a MODEL, or make one with --init"};
+  FACET_ASSIGN(session.files, ResolveModel(flags.model));
+  if (flags.full) {  // refuses a GGUF before anything is read
+    std::error_code code;
+    if (!fs::is_directory(session.files.model, code))
+      return Error{Cat(flags.model, ": full tuning needs a checkpoint folder with safetensors; a ",
+                       "GGUF can be tuned with an adapter"),
+                   ErrorKind::kUnsupported};
+  }
+  FACET_ASSIGN(session.checkpoint, LoadCheckpoint(session.files.model, session.files.mmproj));
+  session.config = session.checkpoint.config;
+  session.parameters = tune::ParameterCount(session.checkpoint);
+  FACET_ASSIGN(session.tokenizer, Tokenizer::Load(session.files.model));
+  FACET_ASSIGN(session.chat_template, LoadChatTemplate(session.files.model, *session.tokenizer));
+  session.renderer =
+      std::make_unique<tune::Renderer>(session.config, *session.tokenizer,
+                                       session.chat_template ? &*session.chat_template : nullptr);
+  return Ok();
+}
+
+// --- the data
+
+tune::DataOptions MakeDataOptions(const TuneFlags& flags, const std::atomic<bool>* stop) {
+  tune::DataOptions options;
+  options.row.plain = flags.plain;
+  options.row.media = flags.media;
+  options.max_tokens = flags.max_length;
+  options.threads = flags.threads > 0 ? flags.threads : AvailableCores();
+  options.cancelled = stop;
+  if (isatty(STDERR_FILENO) == 1 && !flags.quiet) {
+    options.progress = [](int64_t done, int64_t all) {
+      if (done % 50 == 0) std::fprintf(stderr, "\rreading %ld of %ld examples\033[K", done, all);
+      if (done == all) std::fputs("\r\033[K", stderr);
+    };
+  }
+  return options;
+}
+
+// A share of the training data where it is a number, else a file.
+std::optional<double> Share(const std::string& text) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  std::error_code code;
+  if (text.empty() || *end != '\0' || fs::exists(text, code)) return std::nullopt;
+  return value;
+}
+
+Result<void> LoadData(const TuneFlags& flags, const std::atomic<bool>* stop, Session& session) {
+  if (flags.data.empty()) return Error{"name what to learn from: --data FILE.jsonl"};
+  const tune::DataOptions options = MakeDataOptions(flags, stop);
+  std::vector<tune::DataFile> files;
+  for (const std::string& argument : flags.data) {
+    FACET_ASSIGN(tune::DataFile file, tune::ParseDataFile(argument));
+    files.push_back(std::move(file));
+  }
+  FACET_ASSIGN(session.train, tune::DataSet::Open(std::move(files), *session.renderer, options));
+  double fraction = 0;
+  if (const auto share = Share(flags.validation)) {
+    if (!(*share > 0 && *share < 1))
+      return Expected("a file, or a share between 0 and 1", flags.validation, "--validation");
+    fraction = *share;
+  } else if (!flags.validation.empty()) {
+    FACET_ASSIGN(session.validation,
+                 tune::DataSet::Open({{flags.validation, 1}}, *session.renderer, options));
+    for (uint32_t i = 0; i < session.validation->entries().size(); ++i)
+      session.split.validation.push_back(i);
+  }
+  FACET_ASSIGN(tune::Split split, tune::SplitByRow(*session.train, fraction, flags.seed));
+  session.split.train = std::move(split.train);
+  if (fraction > 0) session.split.validation = std::move(split.validation);
+  return Ok();
+}
+
+// Batches hold the longest example; a number that the user gave is not changed.
+Result<int> BatchTokens(const TuneFlags& flags, const tune::DataSet& data) {
+  constexpr int kUsual = 2048;
+  if (flags.batch_tokens == 0) return std::max(kUsual, data.longest());
+  for (const auto& entry : data.entries()) {
+    if (entry.tokens <= flags.batch_tokens) continue;
+    return Error{Cat(data.Where(entry), ": the example has ", entry.tokens,
+                     " tokens, more than a batch (--batch-tokens ", flags.batch_tokens, ")"),
+                 ErrorKind::kResource};
+  }
+  return flags.batch_tokens;
+}
+
+// --- the run
+
+tune::TrainerOptions MakeTrainerOptions(const TuneFlags& flags, const Session& session) {
+  tune::TrainerOptions options;
+  options.full = flags.full;
+  options.lora = flags.lora;
+  options.train_vision = flags.train_vision;
+  options.train_audio = flags.train_audio;
+  options.compute = flags.bf16 ? Compute::kBf16 : Compute::kF32;
+  options.weight_decay = flags.weight_decay;
+  options.seed = flags.seed;
+  options.keep_bytes = static_cast<size_t>(flags.keep_activations) << 20;
+  options.adapter = session.adapter;
+  return options;
+}
+
+double DefaultRate(const TuneFlags& flags) {
+  if (!flags.full) return 2e-4;
+  return flags.init.empty() ? 2e-5 : 1e-3;
+}
+
+Result<tune::RunOptions> MakeRunOptions(const TuneFlags& flags, const Session& session) {
+  tune::RunOptions run;
+  run.out = flags.out;
+  FACET_ASSIGN(run.plan.batch_tokens, BatchTokens(flags, *session.train));
+  run.plan.accumulate = flags.accumulate;
+  run.plan.epochs = flags.epochs;
+  run.plan.max_steps = flags.steps;
+  run.plan.seed = flags.seed;
+  run.learning_rate = flags.learning_rate.value_or(DefaultRate(flags));
+  run.warmup = flags.warmup;
+  run.clip = flags.clip;
+  FACET_ASSIGN(run.curve, tune::ParseCurve(flags.schedule));
+  run.eval_every = flags.eval_every;
+  run.save_every = flags.save_every;
+  run.log_every = flags.log_every;
+  run.keep = flags.keep;
+  run.resume = flags.resume;
+  run.method = {{"full", flags.full},
+                {"bf16", flags.bf16},
+                {"train_vision", flags.train_vision},
+                {"train_audio", flags.train_audio},
+                {"weight_decay", flags.weight_decay}};
+  if (!flags.full) {
+    run.method["rank"] = flags.lora.rank;
+    run.method["alpha"] = flags.lora.alpha;
+    run.method["dropout"] = flags.lora.dropout;
+    run.method["rslora"] = flags.lora.rank_stabilised;
+    run.method["targets"] = flags.lora.targets;
+  }
+  return run;
+}
+
+int64_t TrainedParameters(tune::Trainer& trainer) {
+  int64_t count = 0;
+  trainer.ForEachGradient(
+      [&](const tune::GradientView& g) { count += static_cast<int64_t>(g.values.size()); });
+  return count;
+}
+
+std::string DataLine(const tune::DataSet& data, const std::vector<uint32_t>& examples) {
+  int64_t tokens = 0, labelled = 0, longest = 0;
+  for (const uint32_t index : examples) {
+    const auto& entry = data.entries()[index];
+    tokens += entry.tokens;
+    labelled += entry.labelled;
+    longest = std::max<int64_t>(longest, entry.tokens);
+  }
+  return Cat(Count(static_cast<int64_t>(examples.size())), " examples, ", Count(tokens),
+             " tokens, ", Count(labelled), " learnt (", Percent(labelled, tokens), "), longest ",
+             Count(longest));
+}
+
+// What will be trained on what, and what it takes.
+std::string Describe(const TuneFlags& flags, const Session& session, const tune::RunOptions& run,
+                     int64_t trained, const tune::TuneMemory& memory) {
+  std::string text;
+  const auto line = [&](const char* name, const std::string& value) {
+    char padded[16];
+    std::snprintf(padded, sizeof(padded), "%-12s", name);
+    text += padded + value + "\n";
+  };
+  line("model", Cat(session.files.name, ", ", Count(session.parameters), " parameters"));
+  line("trained", Cat(Count(trained), " (", Percent(trained, session.parameters), "), ",
+                      flags.full ? "all weights" : "an adapter", flags.bf16 ? ", bf16" : ""));
+  line("data", DataLine(*session.train, session.split.train));
+  if (!session.split.validation.empty()) {
+    const tune::DataSet& data = session.validation ? *session.validation : *session.train;
+    line("validation", DataLine(data, session.split.validation));
+  }
+  tune::Plan plan(*session.train, session.split.train, run.plan);
+  line("run", Cat(Count(plan.steps()), " steps of at most ", run.plan.batch_tokens, " x ",
+                  run.plan.accumulate, " tokens, learning rate ", run.learning_rate, ", ",
+                  flags.schedule));
+  const int64_t machine = MemoryBytes();
+  line("memory", Cat("about ", HumanBytes(static_cast<int64_t>(memory.total())),
+                     machine > 0 ? Cat(" of ", HumanBytes(machine)) : ""));
+  return text;
+}
+
+Result<void> SaveOptions(const TuneFlags& flags, nlohmann::ordered_json options) {
+  std::error_code code;
+  fs::create_directories(flags.out, code);
+  if (code) return Error{Cat(flags.out, ": ", code.message()), ErrorKind::kIo};
+  for (const char* key : {"resume", "dry-run", "quiet", "config"}) options.erase(key);
+  // A run may go on from another folder.
+  const auto absolute = [](const nlohmann::ordered_json& value) -> nlohmann::ordered_json {
+    const std::string text = value;
+    std::error_code ignored;
+    if (fs::exists(text, ignored)) return fs::absolute(text).string();
+    const size_t colon = text.rfind(':');
+    if (colon != text.npos && fs::exists(text.substr(0, colon), ignored))
+      return fs::absolute(text.substr(0, colon)).string() + text.substr(colon);
+    return value;
+  };
+  for (const char* key : {"model", "out", "from", "init", "tokenizer", "validation"}) {
+    if (options.contains(key)) options[key] = absolute(options[key]);
+  }
+  options["out"] = fs::absolute(flags.out).string();
+  if (options.contains("data")) {
+    for (auto& value : options["data"]) value = absolute(value);
+  }
+  return WriteFile(fs::path(flags.out) / kOptionsFile, options.dump(2) + "\n");
+}
+
+Result<void> Finish(const TuneFlags& flags, const Session& session, const tune::RunOptions& run,
+                    const tune::RunOutcome& outcome, const tune::Trainer& trainer) {
+  if (!outcome.finished) {
+    return Error{Cat("stopped after step ", outcome.step, " of ", outcome.steps,
+                     "; go on with: facet tune --resume ", flags.out),
+                 ErrorKind::kCancelled};
+  }
+  FACET_TRY(trainer.Export(flags.out));
+  if (flags.full) FACET_TRY(tune::CopyModelFiles(session.files.model, flags.out));
+  tune::ModelCard card;
+  card.base = flags.model.empty() ? session.files.model.string() : flags.model;
+  card.full = flags.full;
+  card.lora = flags.lora;
+  card.run = run;
+  card.outcome = outcome;
+  card.examples = static_cast<int64_t>(session.split.train.size());
+  for (const uint32_t index : session.split.train) {
+    card.tokens += session.train->entries()[index].tokens;
+    card.labelled += session.train->entries()[index].labelled;
+  }
+  FACET_TRY(tune::WriteModelCard(card));
+  if (flags.quiet) return Ok();
+  if (outcome.best_loss) {
+    std::fprintf(stderr, "lowest validation loss %.4f after step %ld: these weights are in %s\n",
+                 *outcome.best_loss, outcome.best_step, flags.out.c_str());
+  }
+  std::fprintf(stderr, "%s: %s; the loss is drawn in %s/loss.png\n", flags.out.c_str(),
+               flags.full ? "the tuned model" : "the adapter", flags.out.c_str());
+  std::fprintf(stderr, "try it: facet run %s%s\n",
+               flags.full ? flags.out.c_str() : card.base.c_str(),
+               flags.full ? "" : Cat(" --adapter ", flags.out).c_str());
+  return Ok();
+}
+
+Result<void> TuneAmong(tune::Processes& processes, TuneFlags flags,
+                       const nlohmann::ordered_json& options) {
+  const InterruptFlag interrupt;
+  const bool first = processes.rank() == 0;
+  flags.accumulate = std::max(flags.accumulate, processes.count());
+  if (!first) flags.quiet = true;
+  auto session = std::make_unique<Session>();
+  FACET_TRY(LoadModel(flags, processes, *session));
+  FACET_TRY(LoadData(flags, interrupt.flag(), *session));
+  FACET_ASSIGN(const tune::RunOptions run, MakeRunOptions(flags, *session));
+  tune::TuneShape shape{
+      .full = flags.full,
+      .batch_tokens = std::min<int64_t>(run.plan.batch_tokens, session->train->tokens()),
+      .keep_bytes = static_cast<size_t>(flags.keep_activations) << 20};
+  if (flags.dry_run && flags.full) {
+    const auto memory = tune::EstimateTuning(session->checkpoint, shape);
+    std::fputs(Describe(flags, *session, run, session->parameters, memory).c_str(), stdout);
+    return Ok();
+  }
+  ThreadPool pool(flags.threads);
+  // The trainer takes the checkpoint along; the estimate needs the number that it trains.
+  FACET_ASSIGN(const Checkpoint measured,
+               LoadCheckpoint(session->files.model, session->files.mmproj));
+  FACET_ASSIGN(const auto trainer,
+               tune::Trainer::Create(std::move(session->checkpoint),
+                                     MakeTrainerOptions(flags, *session), pool));
+  shape.trained = TrainedParameters(*trainer);
+  const auto memory = tune::EstimateTuning(measured, shape);
+  const std::string summary = Describe(flags, *session, run, shape.trained, memory);
+  if (flags.dry_run) {
+    std::fputs(summary.c_str(), stdout);
+    return Ok();
+  }
+  if (!flags.quiet) std::fputs(summary.c_str(), stderr);
+  if (!flags.resume && first) FACET_TRY(SaveOptions(flags, options));
+  tune::RunInputs inputs;
+  inputs.trainer = trainer.get();
+  inputs.train = session->train.get();
+  inputs.train_examples = session->split.train;
+  inputs.validation = session->validation ? session->validation.get() : session->train.get();
+  inputs.validation_examples = session->split.validation;
+  inputs.full = flags.full;
+  inputs.processes = &processes;
+  TuneView view(flags.quiet);
+  const auto outcome = tune::Run(inputs, run, view, interrupt.flag());
+  view.Clear();
+  if (!outcome.ok()) return outcome.error();
+  if (!first) return Ok();
+  return Finish(flags, *session, run, *outcome, *trainer);
+}
+
+Result<void> Tune(const TuneFlags& flags, const nlohmann::ordered_json& options) {
+  FACET_ASSIGN(const std::unique_ptr<tune::Processes> processes, tune::Processes::Join());
+  const Result<void> done = TuneAmong(*processes, flags, options);
+  const bool stopped = !done.ok() && done.error().kind == ErrorKind::kCancelled;
+  if (!done.ok() && !stopped && !processes->alone()) {
+    // The others wait for this one's gradients: mpirun ends them when one ends like this.
+    std::_Exit(Report(done));
+  }
+  return done;
+}
+
+// --- --show-mask
+
+// "FILE" or "FILE:LINE".
+std::pair<std::string, int64_t> FileAndLine(const std::string& argument) {
+  const size_t colon = argument.rfind(':');
+  std::error_code code;
+  if (fs::exists(argument, code) || colon == argument.npos) return {argument, 0};
+  const std::string number = argument.substr(colon + 1);
+  const bool digits = !number.empty() && number.find_first_not_of("0123456789") == number.npos;
+  if (!digits || number.size() > 9) return {argument, 0};
+  return {argument.substr(0, colon), std::stoll(number)};
+}
+
+Result<void> ShowMasks(const TuneFlags& flags) {
+  Session session;
+  FACET_ASSIGN(const std::unique_ptr<tune::Processes> alone, tune::Processes::Join());
+  FACET_TRY(LoadModel(flags, *alone, session));
+  const auto [path, wanted] = FileAndLine(flags.show_mask);
+  std::ifstream in(path);
+  if (!in) return Error{Cat(path, ": cannot be read"), ErrorKind::kNotFound};
+  int64_t number = 0;
+  for (std::string line; std::getline(in, line);) {
+    ++number;
+    const bool blank = line.find_first_not_of(" \t\r") == line.npos;
+    if (wanted > 0 ? number != wanted : blank) continue;
+    const std::string where = Cat(path, ":", number);
+    tune::RowOptions options{flags.plain, flags.media};
+    const auto row = tune::ReadRow(line, fs::path(path).parent_path(), options);
+    if (!row.ok()) return row.error().In(where);
+    const auto examples = session.renderer->Examples(*row);
+    if (!examples.ok()) return examples.error().In(where);
+    const bool color = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
+    for (size_t i = 0; i < examples->size(); ++i) {
+      const tune::Example& example = (*examples)[i];
+      std::printf("%s, example %zu of %zu: %s of %s tokens are learnt\n%s\n\n", where.c_str(),
+                  i + 1, examples->size(),
+                  Count(std::count(example.labelled.begin(), example.labelled.end(), 1)).c_str(),
+                  Count(static_cast<int64_t>(example.tokens.size())).c_str(),
+                  tune::ShowMask(example, *session.tokenizer, color).c_str());
+    }
+    return Ok();
+  }
+  return Error{Cat(path, wanted > 0 ? Cat(":", wanted, ": no such line") : ": has no examples"),
+               ErrorKind::kNotFound};
+}
+
+// --- options
+
+void AddModelOptions(CLI::App& command, TuneFlags& flags) {
+  command.add_option("model", flags.model, "Model: a name, a checkpoint folder or a GGUF");
+  command.add_option("--data,-d", flags.data,
+                     "JSON lines to learn from; FILE:2 counts twice, FILE:0.3 a changing part");
+  command.add_option("--validation", flags.validation,
+                     "File to measure the loss on, or a share of the data such as 0.1");
+  command.add_option("--out,-o", flags.out, "Folder to write")->capture_default_str();
+  command.add_option("--from", flags.from,
+                     "Adapter or tuned model to begin with, with a new optimiser");
+  command.add_option("--init", flags.init,
+                     "config.json of a new model with random weights; needs --tokenizer, --full");
+  command.add_option("--tokenizer", flags.tokenizer,
+                     "tokenizer.json of the new model; its chat template lies beside it");
+  command.add_flag("--plain", flags.plain,
+                   "Prompts and completions are plain text, without a chat template");
+  command
+      .add_option("--image-budget", flags.media.image_budget, "Soft tokens of a picture, at most")
+      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))
+      ->capture_default_str();
+  command.add_option("--video-budget", flags.media.video_budget, "Soft tokens of a film's frame")
+      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))
+      ->capture_default_str();
+  command
+      .add_option("--fps", flags.media.frames_per_second, "Frames of a film that are seen a second")
+      ->check(CLI::Range(0.01, 60.0))
+      ->capture_default_str();
+  command
+      .add_option("--max-length", flags.max_length,
+                  "Longest example in tokens; 0 = the model's context")
+      ->check(CLI::Range(0, 1 << 24));
+}
+
+void AddMethodOptions(CLI::App& command, TuneFlags& flags) {
+  const char* group = "What is trained";
+  CLI::Option* full =
+      command.add_flag("--full", flags.full, "All weights, instead of an adapter")->group(group);
+  const auto adapter = [&](CLI::Option* option) { return option->excludes(full)->group(group); };
+  adapter(command.add_option("--rank,-r", flags.lora.rank, "Rank of the adapter"))
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  adapter(command.add_option("--alpha", flags.lora.alpha, "Scale of the adapter is alpha / rank"))
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  adapter(command.add_option("--dropout", flags.lora.dropout, "Share of its inputs left out"))
+      ->check(CLI::Range(0.0, 0.99))
+      ->capture_default_str();
+  adapter(command.add_option("--targets", flags.lora.targets,
+                             "Projections with an adapter, by name or pattern; all seven if none"))
+      ->delimiter(',');
+  adapter(command.add_flag("--rslora", flags.lora.rank_stabilised, "Scale alpha / sqrt(rank)"));
+  adapter(command.add_flag("--train-vision", flags.train_vision, "Also the picture embedder"));
+  adapter(command.add_flag("--train-audio", flags.train_audio, "Also the sound projection"));
+  command.add_flag("--bf16", flags.bf16, "Products in bfloat16: faster where the processor can")
+      ->group(group);
+}
+
+void AddScheduleOptions(CLI::App& command, TuneFlags& flags) {
+  const char* group = "How long and how fast";
+  const auto add = [&](const char* names, auto& value, const char* help) {
+    return command.add_option(names, value, help)->group(group);
+  };
+  add("--lr", flags.learning_rate,
+      "Highest learning rate [2e-4; with --full 2e-5; with --init 1e-3]")
+      ->check(CLI::PositiveNumber);
+  add("--epochs", flags.epochs, "How often all examples are seen")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add("--steps", flags.steps, "Steps of the optimiser, in place of epochs")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+  add("--batch-tokens", flags.batch_tokens,
+      "Tokens computed together [2048, or the longest example]")
+      ->check(CLI::Range(1, 1 << 24));
+  add("--accumulate", flags.accumulate, "Batches in a step")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  add("--schedule", flags.schedule, "constant, linear or cosine")
+      ->check(CLI::IsMember({"constant", "linear", "cosine"}))
+      ->capture_default_str();
+  add("--warmup", flags.warmup, "Steps of warm-up, or their share of the run")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  add("--weight-decay", flags.weight_decay, "Of AdamW")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  add("--clip", flags.clip, "Largest norm of a gradient; 0 = any")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  add("--seed", flags.seed, "Order, dropout, the start of an adapter or a new model")
+      ->capture_default_str();
+}
+
+void AddRunOptions(CLI::App& command, TuneFlags& flags) {
+  const char* group = "Running";
+  const auto add = [&](const char* names, auto& value, const char* help) {
+    return command.add_option(names, value, help)->group(group);
+  };
+  const auto steps = CLI::Range(int64_t{0}, int64_t{1} << 40);
+  add("--eval-every", flags.eval_every, "Steps between validations; 0 = after each epoch")
+      ->check(steps);
+  add("--save-every", flags.save_every,
+      "Steps between checkpoints; 0 = every 500, and after epochs of 50 and more")
+      ->check(steps);
+  add("--log-every", flags.log_every, "Steps between lines of the log")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+      ->capture_default_str();
+  add("--keep", flags.keep, "Checkpoints that are kept, besides the best")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  add("--keep-activations", flags.keep_activations,
+      "Megabytes of activations that are kept rather than computed again")
+      ->check(CLI::Range(0, 1 << 24))
+      ->capture_default_str();
+  add("--threads,-t", flags.threads, "Threads; 0 = all cores")->check(CLI::Range(0, 1024));
+  command.add_flag("--quiet,-q", flags.quiet, "Say nothing but errors")->group(group);
+  command
+      .add_flag("--dry-run", flags.dry_run,
+                "Only say what would be trained, on how many tokens, in how much memory")
+      ->group(group);
+  command
+      .add_option("--show-mask", flags.show_mask,
+                  "Only print an example of FILE (or FILE:LINE) with what is learnt of it marked")
+      ->group(group);
+}
+
+// --resume takes all options from the folder's own file; those of the command line win.
+Result<void> Resume(CLI::App& command, const std::string& given, TuneFlags& flags) {
+  const fs::path folder = given.empty() ? fs::path(flags.out) : fs::path(given);
+  const fs::path file = folder / kOptionsFile;
+  flags.resume = true;
+  std::error_code code;
+  if (!fs::exists(file, code)) {
+    if (!flags.model.empty() || !flags.init.empty()) {
+      if (!given.empty()) flags.out = given;
+      flags.resume = false;
+      return Ok();  // nothing to go on from: the run begins
+    }
+    return Error{Cat(folder.string(), ": there is no run to go on with"), ErrorKind::kNotFound};
+  }
+  FACET_ASSIGN(const nlohmann::json options, ReadJson(file));
+  FACET_TRY(ApplyJsonOptions(command, options, file.string()));
+  flags.out = folder.string();
+  return Ok();
+}
+
+Result<void> Start(CLI::App& command, const std::string& config, const std::string& resume,
+                   TuneFlags& flags) {
+  if (!config.empty()) {
+    FACET_ASSIGN(const nlohmann::json options, ReadJson(config));
+    FACET_TRY(ApplyJsonOptions(command, options, config));
+  }
+  if (command.count("--resume") > 0) FACET_TRY(Resume(command, resume, flags));
+  for (const char* option : {"--rank", "--alpha", "--dropout", "--targets", "--rslora"}) {
+    std::error_code code;
+    if (!flags.from.empty() && command.count(option) > 0 &&
+        fs::exists(fs::path(flags.from) / "adapter_config.json", code)) {
+      return Error{Cat(option, ": the adapter of --from keeps its shape")};
+    }
+  }
+  if (!flags.show_mask.empty()) return ShowMasks(flags);
+  return Tune(flags, JsonOptions(command));
+}
+
+}  // namespace
+
+void AddTune(CLI::App& app, int& exit_code) {
+  auto flags = std::make_shared<TuneFlags>();
+  auto config = std::make_shared<std::string>();
+  auto resume = std::make_shared<std::string>();
+  CLI::App* command = app.add_subcommand(
+      "tune", "Teach a model from your own examples: text, pictures, sound and film");
+  AddModelOptions(*command, *flags);
+  AddMethodOptions(*command, *flags);
+  AddScheduleOptions(*command, *flags);
+  AddRunOptions(*command, *flags);
+  command
+      ->add_option("--resume", *resume,
+                   "Go on where the run in this folder (or in --out) was stopped")
+      ->expected(0, 1)
+      ->group("Running");
+  command->add_option("--config", *config, "JSON file with options, by their long names")
+      ->group("Running");
+  command->footer(
+      "A line of data: {\"messages\": [{\"role\": \"user\", \"content\": ...}, {\"role\": "
+      "\"assistant\", ...}]}.\n"
+      "docs/tuning.md has the other forms, media and tools. Only what the assistant says is "
+      "learnt.\n"
+      "Examples:\n"
+      "  facet tune gemma4-12b --show-mask chat.jsonl\n"
+      "  facet tune gemma4-12b --data chat.jsonl --validation 0.1 --out my-adapter --dry-run\n"
+      "  facet tune gemma4-12b --data chat.jsonl --validation 0.1 --out my-adapter\n"
+      "  facet tune --resume my-adapter\n"
+      "  facet run gemma4-12b --adapter my-adapter");
+  command->callback([flags, config, resume, command, &exit_code] {
+    exit_code = Report(Start(*command, *config, *resume, *flags));
+  });
+}
+
+}  // namespace facet::cli

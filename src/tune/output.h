@@ -1,0 +1,28 @@
+// What stands beside trained weights, so that a folder loads by itself.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "tune/run.h"
+
+namespace facet::tune {
+
+// Configuration, tokenizer, processor and template of a checkpoint folder. Errors: a checkpoint
+// that is a single file has none of them.
+Result<void> CopyModelFiles(const std::filesystem::path& model, const std::filesystem::path& out);
+
+struct ModelCard {
+  std::string base;  // what was tuned, as the user named it
+  bool full = false;
+  LoraOptions lora;
+  RunOptions run;
+  RunOutcome outcome;
+  int64_t examples = 0, tokens = 0, labelled = 0;  // of the training data
+};
+
+// README.md with the fields that hubs read.
+Result<void> WriteModelCard(const ModelCard& card);
+
+}  // namespace facet::tune
