@@ -4,7 +4,6 @@
 #include <cmath>
 #include <condition_variable>
 #include <deque>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <numeric>
@@ -12,6 +11,7 @@
 
 #include "base/log.h"
 #include "engine/prefix_cache.h"
+#include "engine/speculation.h"
 
 namespace facet {
 namespace {
@@ -20,15 +20,6 @@ using Clock = std::chrono::steady_clock;
 
 double Milliseconds(Clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
-}
-
-// Forbids what has no bit.
-void Mask(std::span<const uint32_t> allowed, std::span<float> logits) {
-  if (allowed.empty()) return;
-  for (size_t id = 0; id < logits.size(); ++id) {
-    if (id / 32 < allowed.size() && (allowed[id / 32] >> (id % 32) & 1) != 0) continue;
-    logits[id] = -std::numeric_limits<float>::infinity();
-  }
 }
 
 // Log-probabilities of the chosen token and of the likeliest ones.
@@ -64,6 +55,7 @@ struct Engine::Sequence {
   std::vector<CacheKey> keys;
   std::unique_ptr<SequenceState> state;  // null while it waits
   std::deque<TokenId> forced;
+  DraftMemory draft;
   GenerationStats stats;
   Clock::time_point arrived, admitted, first_token, last_token;
   int limit = 0;  // tokens at most, prompt and answer
@@ -105,7 +97,11 @@ struct Engine::Inbox {
 class Engine::Scheduler {
  public:
   Scheduler(Executor& executor, const EngineOptions& options, Inbox& inbox)
-      : executor_(executor), options_(options), inbox_(inbox), thread_([this] { Run(); }) {}
+      : executor_(executor),
+        options_(options),
+        inbox_(inbox),
+        speculator_(executor, options.draft),
+        thread_([this] { Run(); }) {}
   void Join() {
     if (thread_.joinable()) thread_.join();
   }
@@ -115,6 +111,7 @@ class Engine::Scheduler {
   struct Work {
     Sequence* sequence;
     int rows;
+    bool decode;
   };
 
   void Run();
@@ -125,9 +122,13 @@ class Engine::Scheduler {
   void Start(Sequence& sequence);
   std::vector<Work> Plan();
   int PrefillLimit(bool decodes) const;
+  void ProposeDrafts(std::span<const Work> work);
+  void DropDrafts(std::span<const Work> work);
+  Result<void> Step(std::span<const Work> work);
   void Execute(std::vector<Work> work);
   bool MakeRoom(int prefilled);
   void Advance(Sequence& sequence, int rows);
+  void Verify(Sequence& sequence, int row);
   void Emit(Sequence& sequence, std::span<float> logits);
   Result<Sampled> Choose(Sequence& sequence, std::span<float> logits);
   void Snapshot(Sequence& sequence, bool anchor);
@@ -140,6 +141,7 @@ class Engine::Scheduler {
   const EngineOptions& options_;
   Inbox& inbox_;
   PrefixCache cache_;
+  Speculator speculator_;
   Sequences running_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::map<std::string, uint64_t> served_;  // tokens computed for each tenant, for fairness
@@ -295,7 +297,7 @@ std::vector<Engine::Scheduler::Work> Engine::Scheduler::Plan() {
   std::vector<Sequence*> prompts;
   for (const auto& s : running_) {
     if (s->done || s->cancelled || !s->listener->Ready()) continue;
-    s->decoding() ? work.push_back({s.get(), 1}) : prompts.push_back(s.get());
+    s->decoding() ? work.push_back({s.get(), 1, true}) : prompts.push_back(s.get());
   }
   int left = PrefillLimit(!work.empty());
   std::stable_sort(prompts.begin(), prompts.end(), [](const Sequence* a, const Sequence* b) {
@@ -305,10 +307,63 @@ std::vector<Engine::Scheduler::Work> Engine::Scheduler::Plan() {
     Sequence& s = *prompts[i];
     const int share = std::max(1, left / static_cast<int>(prompts.size() - i));
     const int rows = executor_.PieceLength(s.media(), s.computed(), s.size(), share);
-    work.push_back({&s, rows});
+    work.push_back({&s, rows, false});
     left -= rows;
   }
   return work;
+}
+
+// Guesses what comes after the newest token of each decode.
+void Engine::Scheduler::ProposeDrafts(std::span<const Work> work) {
+  std::vector<Draftee> sequences;
+  int prompt_rows = 0;
+  for (const Work& item : work) {
+    Sequence& s = *item.sequence;
+    if (!item.decode) {
+      prompt_rows += item.rows;
+      continue;
+    }
+    sequences.push_back({.memory = &s.draft,
+                         .state = s.state.get(),
+                         .tokens = s.tokens,
+                         .prompt = s.prompt(),
+                         .room = s.limit - s.size() - 1,
+                         .forced = &s.forced,
+                         .sampler = &s.sampler,
+                         .constraint = s.request.constraint.get(),
+                         .stops = s.request.stop_tokens});
+  }
+  speculator_.Propose(sequences, prompt_rows);
+}
+
+void Engine::Scheduler::DropDrafts(std::span<const Work> work) {
+  speculator_.Drop();
+  for (const Work& item : work) {
+    item.sequence->draft.drafts.clear();
+    (void)item.sequence->state->Rewind(item.sequence->computed());  // pages reserved for drafts
+  }
+}
+
+// Computes the rows of all sequences, each decode's drafts behind its newest token.
+Result<void> Engine::Scheduler::Step(std::span<const Work> work) {
+  std::vector<std::vector<TokenId>> drafted(work.size());
+  std::vector<Piece> pieces;
+  for (size_t i = 0; i < work.size(); ++i) {
+    Sequence& s = *work[i].sequence;
+    const bool last = s.computed() + work[i].rows == s.size();
+    Piece piece{.state = s.state.get(),
+                .tokens = std::span(s.tokens).subspan(s.computed(), work[i].rows),
+                .media = s.media(),
+                .outputs = last ? 1 : 0};
+    if (work[i].decode && !s.draft.drafts.empty()) {
+      drafted[i].push_back(s.tokens.back());
+      drafted[i].insert(drafted[i].end(), s.draft.drafts.begin(), s.draft.drafts.end());
+      piece.tokens = drafted[i];
+      piece.outputs = static_cast<int>(drafted[i].size());
+    }
+    pieces.push_back(piece);
+  }
+  return executor_.Step(pieces, logits_);
 }
 
 void Engine::Scheduler::Execute(std::vector<Work> work) {
@@ -319,38 +374,69 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
         ++stats_.evictions;
     }
   }
-  std::vector<Piece> pieces;
+  ProposeDrafts(work);
   int prefilled = 0;
-  for (const auto& [s, rows] : work) {
-    pieces.push_back({.state = s->state.get(),
-                      .tokens = std::span(s->tokens).subspan(s->computed(), rows),
-                      .media = s->media(),
-                      .output = s->computed() + rows == s->size()});
-    if (rows > 1) prefilled += rows;
+  bool drafts = false;
+  for (const Work& item : work) {
+    if (item.rows > 1) prefilled += item.rows;
+    drafts |= item.decode && !item.sequence->draft.drafts.empty();
   }
-  const auto begin = Clock::now();
-  if (auto step = executor_.Step(pieces, logits_); !step) {
+  auto begin = Clock::now();
+  Result<void> step = Step(work);
+  if (!step && step.error().kind == ErrorKind::kResource && drafts) {
+    // No room for guesses must not cost anybody a place.
+    DropDrafts(work);
+    drafts = false;
+    begin = Clock::now();
+    step = Step(work);
+  }
+  if (!step) {
     if (step.error().kind == ErrorKind::kResource && MakeRoom(prefilled)) return;
     for (const auto& item : work) Finish(*item.sequence, Outcome::Reason::kError, step.error());
     return;
   }
   const double ms = Milliseconds(Clock::now() - begin);
+  speculator_.Measured(ms);
   chunk_ = std::min(options_.chunk, chunk_ * 2);
   if (prefilled >= 32 && ms > 0) {
     rows_per_ms_ = rows_per_ms_ <= 0 ? prefilled / ms : 0.7 * rows_per_ms_ + 0.3 * prefilled / ms;
   }
   ++stats_.steps;
   int row = 0;
-  for (size_t i = 0; i < work.size(); ++i) {
-    Sequence& s = *work[i].sequence;
-    served_[s.request.tenant] += work[i].rows;
-    Advance(s, work[i].rows);
-    if (pieces[i].output) {
-      Emit(s, logits_.view().row_span(row++));
-    } else {
+  for (const Work& item : work) {
+    Sequence& s = *item.sequence;
+    served_[s.request.tenant] += item.rows;
+    const bool output = s.computed() + item.rows == s.size();
+    const int rows = output && item.decode ? 1 + static_cast<int>(s.draft.drafts.size()) : output;
+    Advance(s, item.rows);
+    if (!output) {
       s.listener->OnProgress(s.stats, s.computed());
+    } else if (item.decode) {
+      Verify(s, row);
+    } else {
+      Emit(s, logits_.view().row_span(row));
     }
+    row += rows;
   }
+  speculator_.EndRound();
+}
+
+// Emits the tokens of a decode and its drafts from the row `row` of the logits on, each as if it
+// had been computed alone, until one comes out that was not drafted.
+void Engine::Scheduler::Verify(Sequence& s, int row) {
+  const std::vector<TokenId>& drafts = s.draft.drafts;
+  const bool guessed = s.draft.source != DraftMemory::Source::kForced;
+  const int count = static_cast<int>(drafts.size());
+  if (guessed) s.stats.drafted += count, stats_.drafted += count;
+  int accepted = 0;
+  while (true) {
+    Emit(s, logits_.view().row_span(row + accepted));
+    if (s.done || accepted == count || s.tokens.back() != drafts[accepted]) break;
+    ++accepted;
+    if (guessed) ++s.stats.accepted, ++stats_.accepted;
+    Advance(s, 1);
+  }
+  speculator_.Verified(s.draft, accepted, s.done ? std::nullopt : std::optional(s.tokens.back()));
 }
 
 // The cache is full: snapshots go first, then steps become smaller, then the sequence that came
@@ -424,7 +510,7 @@ Result<Sampled> Engine::Scheduler::Choose(Sequence& s, std::span<float> logits) 
   } else {
     if (s.request.constraint) {
       FACET_ASSIGN(const auto allowed, s.request.constraint->Allowed());
-      Mask(allowed, logits);
+      MaskLogits(allowed, logits);
     }
     token.id = s.sampler.Sample(logits);
   }

@@ -32,6 +32,8 @@ class TokenConstraint {
   // One bit for each token of the vocabulary; empty: all. An error ends the generation.
   virtual Result<std::span<const uint32_t>> Allowed() = 0;
   virtual Result<void> Accept(TokenId id) = 0;
+  // A copy in the same state, to try drafts on. Null: there is none, and nothing is drafted.
+  virtual std::unique_ptr<TokenConstraint> Copy() const { return nullptr; }
 };
 
 struct GenerationRequest {
@@ -78,6 +80,18 @@ class GenerationListener {
   virtual bool Ready() const { return true; }
 };
 
+// How tokens are drafted and verified together (speculation.h). Never changes an answer.
+struct DraftOptions {
+  enum class Mode {
+    kOff,
+    kAuto,   // as many drafts as pay, none included
+    kFixed,  // `length` drafts wherever there is something to draft
+  };
+  Mode mode = Mode::kAuto;
+  int length = 0;
+  bool lookup = true, drafter = true;  // where drafts may come from
+};
+
 struct EngineOptions {
   int max_sequences = 16;  // that run at the same time
   int max_queue = 256;     // requests that wait
@@ -86,6 +100,7 @@ struct EngineOptions {
       200;  // with decodes in the step: prompt tokens are cut so that it takes about so long
   bool prefix_cache = true;
   int snapshot_spacing = 64;  // a request that branches computes at most so many known tokens again
+  DraftOptions draft;
 };
 
 class Engine {

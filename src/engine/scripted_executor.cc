@@ -92,24 +92,26 @@ class ScriptedExecutor : public Executor {
   }
 
   Result<void> Step(std::span<const Piece> pieces, Buffer& logits) override {
-    size_t outputs = 0;
+    int64_t outputs = 0;
     double wait_ms = 0;
     for (const Piece& piece : pieces) {
       auto& state = static_cast<ScriptedState&>(*piece.state);
       FACET_TRY(state.sequence.Reserve(static_cast<int>(piece.tokens.size())));
-      outputs += piece.output;
+      outputs += piece.outputs;
       wait_ms = std::max(wait_ms, Delay(piece));
     }
     if (wait_ms > 0)
       std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(wait_ms));
-    logits.Resize(static_cast<int64_t>(outputs), vocab());
-    size_t row = 0;
+    logits.Resize(outputs, vocab());
+    int64_t row = 0;
     for (const Piece& piece : pieces) {
-      if (!piece.output) continue;
-      const std::span<float> out = logits.view().row_span(row++);
-      std::fill(out.begin(), out.end(), 0.0f);
-      out[end_] = kRunnerUp;
-      out[Next(piece)] = kChosen;
+      const int rows = static_cast<int>(piece.tokens.size());
+      for (int taken = rows - piece.outputs + 1; taken <= rows; ++taken) {
+        const std::span<float> out = logits.view().row_span(row++);
+        std::fill(out.begin(), out.end(), 0.0f);
+        out[end_] = kRunnerUp;
+        out[Next(piece, taken)] = kChosen;
+      }
     }
     return Ok();
   }
@@ -126,15 +128,15 @@ class ScriptedExecutor : public Executor {
     if (s.line == nullptr) return 0;
     const int rows = static_cast<int>(piece.tokens.size());
     const bool prefill = s.length() < s.prompt;
-    double wait = piece.output ? s.line->delay_ms : 0;
+    double wait = piece.outputs > 0 ? s.line->delay_ms : 0;
     if (prefill)
       wait += static_cast<double>(s.line->prefill_ms) * rows / std::max(1, s.prompt - s.cached);
     return wait;
   }
-  // The token after the piece's last one.
-  TokenId Next(const Piece& piece) const {
+  // The token after the piece's first `taken` ones.
+  TokenId Next(const Piece& piece, int taken) const {
     const auto& s = static_cast<const ScriptedState&>(*piece.state);
-    const int played = s.length() + static_cast<int>(piece.tokens.size()) - s.prompt;
+    const int played = s.length() + taken - s.prompt;
     if (s.line == nullptr || played < 0 || played >= static_cast<int>(s.line->emit.size()))
       return end_;
     return s.line->emit[played];
