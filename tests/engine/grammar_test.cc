@@ -309,5 +309,25 @@ TEST_F(GrammarTest, WhatClientsDeclareCompiles) {
   }
 }
 
+// Drafts are tried on copies: what a copy accepts or refuses leaves the original alone.
+TEST_F(GrammarTest, ACopyGoesItsOwnWay) {
+  const auto compiled = vocabulary_->Compile("start: \"one\" (\" two\" | \" three\")+ \".\"");
+  ASSERT_TRUE(compiled.ok()) << compiled.error().message;
+  TokenConstraint& original = **compiled;
+  const std::vector<TokenId> text = tokenizer_->Encode("one two three two.");
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto copy = original.Copy();
+    ASSERT_NE(copy, nullptr);
+    for (size_t k = i; k < text.size(); ++k) ASSERT_TRUE(copy->Accept(text[k]).ok());
+    const auto broken = original.Copy();
+    EXPECT_FALSE(broken->Accept(tokenizer_->Encode("x")[0]).ok());
+    EXPECT_FALSE(broken->Accept(tokenizer_->size()).ok());
+    const auto allowed = original.Allowed();
+    ASSERT_TRUE(allowed.ok()) << allowed.error().message;
+    EXPECT_TRUE((*allowed)[text[i] / 32] >> (text[i] % 32) & 1);
+    ASSERT_TRUE(original.Accept(text[i]).ok());
+  }
+}
+
 }  // namespace
 }  // namespace facet
