@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/draft_flags.h"
 #include "cli/resolve.h"
 #include "cli/servers.h"
 #include "serve/server.h"
@@ -21,6 +22,7 @@ struct ServeFlags {
   int64_t cache_mb = 2048, body_mb = 128;
   double keepalive = 5, drain = 10;
   bool no_prefix_cache = false;
+  DraftFlags draft;
   serve::ServerOptions options;
 };
 
@@ -32,6 +34,7 @@ Result<void> AddModels(ServeFlags& flags) {
     FACET_ASSIGN(serve::ModelSpec spec, ResolveSpec(flags.models[i]));
     if (i < flags.names.size()) spec.id = flags.names[i];
     if (i == 0 && !flags.mmproj.empty()) spec.files.mmproj = flags.mmproj;
+    if (i == 0) FACET_TRY(ApplyDraftFlags(flags.draft, spec, flags.options.model.engine.draft));
     for (const serve::ModelSpec& other : flags.options.models) {
       if (other.id == spec.id)
         return Error{Cat("two models are called ", spec.id, ": use --served-model-name")};
@@ -135,6 +138,7 @@ void AddServe(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_flag("--no-prefix-cache", flags->no_prefix_cache,
                     "Read every prompt from its beginning");
+  AddDraftFlags(*command, flags->draft);
   command->footer(
       "Examples:\n"
       "  facet serve gemma4-12b\n"

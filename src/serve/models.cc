@@ -82,7 +82,10 @@ Result<void> LoadScripted(const ModelSpec& spec, const ModelOptions& options, Lo
   AddTemplate(model, vocabulary);
   AddTokens(model);
   FACET_ASSIGN(auto executor, LoadScript(*spec.script, model.tokenizer, script));
-  model.engine = std::make_unique<Engine>(std::move(executor), options.engine);
+  EngineOptions engine = options.engine;
+  // A script says when each token comes: it is drafted where that is asked for alone.
+  if (engine.draft.mode == DraftOptions::Mode::kAuto) engine.draft.mode = DraftOptions::Mode::kOff;
+  model.engine = std::make_unique<Engine>(std::move(executor), engine);
   return Ok();
 }
 
@@ -101,8 +104,12 @@ Result<void> LoadWeights(const ModelSpec& spec, const ModelOptions& options, Loa
   model.sampling = DefaultSampling(model.config.generation);
   AddTemplate(model, path);
   AddTokens(model);
-  model.engine =
-      std::make_unique<Engine>(MakeModelExecutor(*model.model, options.context), options.engine);
+  std::unique_ptr<Drafter> drafter;
+  if (spec.files.drafter && options.engine.draft.mode != DraftOptions::Mode::kOff) {
+    FACET_ASSIGN(drafter, Drafter::Load(*spec.files.drafter, *model.model));
+  }
+  model.engine = std::make_unique<Engine>(
+      MakeModelExecutor(*model.model, options.context, std::move(drafter)), options.engine);
   return Ok();
 }
 
