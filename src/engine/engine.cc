@@ -63,6 +63,7 @@ struct Engine::Sequence {
   std::vector<TokenId> tokens;
   std::vector<CacheKey> keys;
   std::unique_ptr<SequenceState> state;  // null while it waits
+  std::vector<double> sum;               // of the states of all tokens, where that is asked for
   std::deque<TokenId> forced;
   GenerationStats stats;
   Clock::time_point arrived, admitted, first_token, last_token;
@@ -129,6 +130,7 @@ class Engine::Scheduler {
   bool MakeRoom(int prefilled);
   void Advance(Sequence& sequence, int rows);
   void Emit(Sequence& sequence, std::span<float> logits);
+  void HandOverMean(Sequence& sequence);
   Result<Sampled> Choose(Sequence& sequence, std::span<float> logits);
   void Snapshot(Sequence& sequence, bool anchor);
   void Finish(Sequence& sequence, Outcome::Reason reason, Error error = {});
@@ -140,6 +142,7 @@ class Engine::Scheduler {
   const EngineOptions& options_;
   Inbox& inbox_;
   PrefixCache cache_;
+  PrefixKeeper keeper_{options_.keep, executor_, cache_};
   Sequences running_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::map<std::string, uint64_t> served_;  // tokens computed for each tenant, for fairness
@@ -165,11 +168,13 @@ void Engine::Scheduler::Run() {
     }
     Sweep();
     Publish();
+    keeper_.Tick(running_.empty() && waiting_.empty());
   }
   for (const auto& sequence : running_) Finish(*sequence, Outcome::Reason::kCancelled);
   for (const auto& sequence : waiting_) Finish(*sequence, Outcome::Reason::kCancelled);
   running_.clear();
   waiting_.clear();
+  keeper_.Finish();
   cache_.Clear();
 }
 
@@ -256,6 +261,7 @@ void Engine::Scheduler::Admit() {
 void Engine::Scheduler::Start(Sequence& s) {
   const bool again = s.stats.prompt > 0;  // it ran before and was preempted
   if (options_.prefix_cache && s.request.use_cache) {
+    keeper_.Restore(s.request.scope);
     auto hit = cache_.Find(s.request.scope, s.keys, s.size() - 1,
                            [&](int length) { return !s.InPicture(length); });
     s.state = std::move(hit.state);
@@ -315,6 +321,7 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
   if (executor_.cache_budget() > 0) {
     const auto budget = static_cast<double>(executor_.cache_budget());
     if (static_cast<double>(executor_.cache_bytes()) > kHighWater * budget) {
+      keeper_.Yield();  // what is being written would not make room
       while (static_cast<double>(executor_.cache_bytes()) > kLowWater * budget && cache_.EvictOne())
         ++stats_.evictions;
     }
@@ -325,7 +332,8 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
     pieces.push_back({.state = s->state.get(),
                       .tokens = std::span(s->tokens).subspan(s->computed(), rows),
                       .media = s->media(),
-                      .output = s->computed() + rows == s->size()});
+                      .output = s->computed() + rows == s->size() && !s->request.embed,
+                      .sum = s->request.embed ? &s->sum : nullptr});
     if (rows > 1) prefilled += rows;
   }
   const auto begin = Clock::now();
@@ -347,6 +355,8 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
     Advance(s, work[i].rows);
     if (pieces[i].output) {
       Emit(s, logits_.view().row_span(row++));
+    } else if (s.request.embed && s.computed() == s.prompt()) {
+      HandOverMean(s);
     } else {
       s.listener->OnProgress(s.stats, s.computed());
     }
@@ -356,6 +366,7 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
 // The cache is full: snapshots go first, then steps become smaller, then the sequence that came
 // last gives way. False where nothing helps.
 bool Engine::Scheduler::MakeRoom(int prefilled) {
+  if (keeper_.Yield()) return true;
   const size_t before = executor_.cache_bytes();
   while (executor_.cache_bytes() >= before && cache_.EvictOne()) ++stats_.evictions;
   if (executor_.cache_bytes() < before) return true;
@@ -380,6 +391,7 @@ void Engine::Scheduler::Preempt(Sequence& s) {
   const auto it =
       std::find_if(running_.begin(), running_.end(), [&](const auto& p) { return p.get() == &s; });
   s.state.reset();
+  s.sum.clear();
   waiting_.push_front(std::move(*it));
   running_.erase(it);
 }
@@ -412,6 +424,7 @@ void Engine::Scheduler::Advance(Sequence& s, int rows) {
 void Engine::Scheduler::Snapshot(Sequence& s, bool anchor) {
   if (!options_.prefix_cache || !s.request.use_cache || s.computed() == 0) return;
   cache_.Insert(s.request.scope, std::span(s.keys).first(s.computed()), *s.state, anchor);
+  if (anchor) keeper_.Changed(s.request.scope);
 }
 
 Result<Sampled> Engine::Scheduler::Choose(Sequence& s, std::span<float> logits) {
@@ -460,6 +473,14 @@ void Engine::Scheduler::Emit(Sequence& s, std::span<float> logits) {
   s.forced.insert(s.forced.end(), decision.force.begin(), decision.force.end());
   if (decision.stop) return Finish(s, Outcome::Reason::kListener);
   if (s.size() >= s.limit) Finish(s, Outcome::Reason::kLength);
+}
+
+// The answer to an embedding request.
+void Engine::Scheduler::HandOverMean(Sequence& s) {
+  s.stats.prompt_ms = Milliseconds(Clock::now() - s.admitted);
+  for (double& value : s.sum) value /= s.prompt();
+  s.listener->OnEmbedding(std::move(s.sum));
+  Finish(s, Outcome::Reason::kStop);
 }
 
 void Engine::Scheduler::Finish(Sequence& s, Outcome::Reason reason, Error error) {
@@ -513,6 +534,7 @@ Result<Engine::RequestId> Engine::Submit(GenerationRequest request,
                                          std::shared_ptr<GenerationListener> listener) {
   const int prompt = static_cast<int>(request.prompt->ids.size());
   if (prompt == 0) return Error{"the prompt is empty"};
+  if (request.embed) request.use_cache = false;  // a cached prefix has no states to add up
   if (prompt >= context()) {
     return Error{Cat("the prompt has ", prompt, " tokens; the context holds ", context()),
                  ErrorKind::kInvalid};

@@ -72,10 +72,11 @@ struct ChatRequest {
   Json template_extra = Json::object();
 };
 
+using TextOrIds = std::variant<std::string, std::vector<TokenId>>;
+
 struct CompletionRequest {
   Common common;
-  // Each a text or a list of ids.
-  std::vector<std::variant<std::string, std::vector<TokenId>>> prompts;
+  std::vector<TextOrIds> prompts;
 };
 
 // Reads what Common holds and moves the error (if any) to `fields`.
@@ -84,6 +85,9 @@ void ReadCommon(Fields& fields, const ApiLimits& limits, Common& out);
 std::optional<ApiError> ReadChat(const Json& body, const ApiLimits& limits, ChatRequest& out);
 std::optional<ApiError> ReadCompletion(const Json& body, const ApiLimits& limits,
                                        CompletionRequest& out);
+
+// A text, token ids, or a list of at most `limit` of either.
+void ReadTexts(Fields& fields, const char* name, size_t limit, std::vector<TextOrIds>& out);
 
 // Messages in the chat API's shape, with all spellings of parts. `path` names the list in errors.
 std::optional<ApiError> ReadMessages(const Json& messages, const std::string& path,
