@@ -27,13 +27,21 @@ struct ServeFlags {
   int64_t cache_mb = 2048, body_mb = 128;
   uint64_t memory = 0;
   double memory_wait = 30;
+  std::string cache_dir;
+  int64_t cache_dir_mb = 4096;
+  std::vector<std::string> media_paths;
   double keepalive = 5, drain = 10;
   bool no_prefix_cache = false;
   serve::ServerOptions options;
 };
 
 Result<void> AddModels(ServeFlags& flags) {
-  if (flags.models.empty()) return Error{"MODEL: name at least one model to serve"};
+  if (flags.models.empty()) {
+    FACET_ASSIGN(serve::ModelSpec spec, EmbeddedSpec());
+    if (!flags.names.empty()) spec.id = flags.names.front();
+    flags.options.models.push_back(std::move(spec));
+    return Ok();
+  }
   if (flags.names.size() > flags.models.size())
     return Error{"--served-model-name: more names than models"};
   for (size_t i = 0; i < flags.models.size(); ++i) {
@@ -115,6 +123,11 @@ Result<void> Serve(ServeFlags& flags, bool port_given) {
   o.memory.bytes = flags.memory > 0 ? flags.memory : MemoryBytes() / 100 * kMemoryShare;
   o.memory.wait = std::chrono::milliseconds(static_cast<int64_t>(flags.memory_wait * 1000));
   o.model.vocabulary = flags.vocabulary;
+  if (!flags.cache_dir.empty()) {
+    o.model.engine.keep.folder = std::filesystem::absolute(flags.cache_dir) / "prefixes";
+    o.model.engine.keep.max_bytes = static_cast<size_t>(flags.cache_dir_mb) << 20;
+  }
+  for (const std::string& path : flags.media_paths) o.limits.media.folders.emplace_back(path);
   o.model.engine.prefix_cache = !flags.no_prefix_cache;
   o.http.max_body = static_cast<size_t>(flags.body_mb) << 20;
   o.http.keepalive = std::chrono::milliseconds(static_cast<int64_t>(flags.keepalive * 1000));
@@ -137,7 +150,9 @@ void AddServe(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<ServeFlags>();
   serve::ServerOptions& o = flags->options;
   CLI::App* command = app.add_subcommand("serve", "Serve models through the OpenAI API");
-  command->add_option("MODEL", flags->models, "A name, a folder, a GGUF, or script:FILE");
+  command->add_option(
+      "MODEL", flags->models,
+      "Names, folders, GGUFs, or script:FILE; none: the model that comes with the program");
   command
       ->add_option("--served-model-name,--alias", flags->names,
                    "Names for the models, in their order")
@@ -172,6 +187,17 @@ void AddServe(CLI::App& app, int& exit_code) {
   command->add_option("--cache-mb", flags->cache_mb, "MiB for keys, values and prefixes")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
+  command->add_option("--cache-dir", flags->cache_dir,
+                      "Keep prefixes in this folder, for the next start (they hold what was said)");
+  command->add_option("--cache-dir-mb", flags->cache_dir_mb, "MiB of prefixes in that folder")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  command
+      ->add_option("--allow-media-hosts", o.limits.media.hosts,
+                   "Hosts whose http(s) addresses requests may name as media")
+      ->delimiter(',');
+  command->add_option("--allow-media-path", flags->media_paths,
+                      "Folder whose files requests may name as media (file:///...)");
   command
       ->add_option("--max-sequences", o.model.engine.max_sequences,
                    "Requests that run at the same time")

@@ -10,6 +10,7 @@
 
 #include "engine/sampler.h"
 #include "serve/fields.h"
+#include "serve/media_access.h"
 #include "serve/models.h"
 
 namespace facet::serve {
@@ -22,6 +23,8 @@ struct ApiLimits {
   int max_tools = 1024;
   int max_stops = 16;
   int max_media = 256;
+  MediaAccess media;                             // named by address
+  size_t max_fetched_bytes = size_t{256} << 20;  // of all media of a request that are
 };
 
 // Fields that all generating routes share.
@@ -58,6 +61,7 @@ struct ResponseFormat {
 struct Conversation {
   Json messages = Json::array();
   std::vector<std::string> media;
+  size_t fetched = 0;  // bytes of those that were named by address
 };
 
 struct ChatRequest {

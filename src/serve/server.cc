@@ -17,6 +17,7 @@ Result<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
   } else if (!access.hosts.empty()) {
     access.hosts.push_back(address);
   }
+  FACET_TRY(Prepare(options.limits.media));
   std::unique_ptr<Server> server(new Server(std::move(options)));
   FACET_TRY(server->http_->Listen());
   return server;
