@@ -89,6 +89,22 @@ class EngineTest : public testing::Test {
     prompt.ids.insert(prompt.ids.begin() + begin, 20, 5);
     prompt.items.push_back(std::move(item));
   }
+  // A second of sound behind `begin` tokens.
+  void AddSound(Prompt& prompt, int begin, int seed) {
+    auto item = std::make_shared<SoftItem>();
+    item->kind = SoftItem::Kind::kAudio;
+    item->begin = begin;
+    item->count = 25;
+    item->digest = {2000 + static_cast<uint64_t>(seed)};
+    std::mt19937 random(seed);
+    for (int i = 0; i < 25 * media::kFrameSamples; ++i)
+      item->frames.push_back(static_cast<float>(random() % 2000) / 1000 - 1);
+    prompt.ids.insert(prompt.ids.begin() + begin, 25, 6);
+    const auto at = std::find_if(prompt.items.begin(), prompt.items.end(),
+                                 [&](const auto& other) { return other->begin >= begin; });
+    for (auto later = at; later != prompt.items.end(); ++later) (*later)->begin += 25;
+    prompt.items.insert(at, std::move(item));
+  }
   std::vector<std::shared_ptr<Prompt>> Conversations() {
     std::mt19937 random(5);
     std::vector<std::shared_ptr<Prompt>> prompts;
@@ -102,6 +118,11 @@ class EngineTest : public testing::Test {
       for (int k = 0; k < own; ++k) ids.push_back(20 + random() % 200);
       auto prompt = Text(std::move(ids));
       if (i % 4 == 1) AddPicture(*prompt, 30, i % 8);
+      if (i % 4 == 2) AddSound(*prompt, 25, i % 8);
+      if (i % 4 == 3) {
+        AddPicture(*prompt, 30, 9);
+        AddSound(*prompt, 10, 9);
+      }
       prompts.push_back(std::move(prompt));
     }
     return prompts;
