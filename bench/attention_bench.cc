@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "ops/attention/attention.h"
-#include "roofline.h"
+#include "ops/roofline.h"
 
 namespace facet::bench {
 namespace {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "ops/matmul/packed.h"
-#include "roofline.h"
+#include "ops/roofline.h"
 
 namespace facet::bench {
 namespace {

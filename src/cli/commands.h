@@ -17,6 +17,7 @@ void AddEstimate(CLI::App& app, int& exit_code);
 void AddVerify(CLI::App& app, int& exit_code);
 void AddServe(CLI::App& app, int& exit_code);
 void AddPs(CLI::App& app, int& exit_code);  // and stop
+void AddBench(CLI::App& app, int& exit_code);
 void AddSynth(CLI::App& app, int& exit_code);
 void AddTokenize(CLI::App& app, int& exit_code);  // tokenize, detokenize, render
 void AddImport(CLI::App& app, int& exit_code);

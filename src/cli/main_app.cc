@@ -28,6 +28,7 @@ int Main(int argc, char** argv) {
   AddConform(app, exit_code);
   AddServe(app, exit_code);
   AddPs(app, exit_code);
+  AddBench(app, exit_code);
   AddSynth(app, exit_code);
   AddTokenize(app, exit_code);
   AddImport(app, exit_code);

@@ -10,6 +10,7 @@
 #include "base/mapped_file.h"
 #include "cli/commands.h"
 #include "cli/conversation.h"
+#include "cli/divergence.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
 #include "cli/verify_data.h"
@@ -24,6 +25,7 @@ using nlohmann::json;
 struct Options {
   std::string model, out;
   bool as_json = false;
+  TextCheck text;
 };
 
 struct Check {
@@ -244,6 +246,14 @@ Result<void> Verify(const Options& options) {
   return Ok();
 }
 
+Result<void> VerifyTexts(const Options& options) {
+  FACET_ASSIGN(const TextReport report, CheckTexts(options.model, options.text));
+  const std::string output = options.as_json ? report.json.dump(2) + "\n" : report.table;
+  std::fputs(output.c_str(), stdout);
+  if (!options.out.empty()) return WriteFile(options.out, output);
+  return Ok();
+}
+
 }  // namespace
 
 void AddVerify(CLI::App& app, int& exit_code) {
@@ -253,8 +263,22 @@ void AddVerify(CLI::App& app, int& exit_code) {
   command->add_option("model", options->model, "A name, a checkpoint folder or a GGUF")->required();
   command->add_option("--out", options->out, "Also write the report to this file");
   command->add_flag("--json", options->as_json, "The report as JSON");
-  command->footer("Example:\n  facet verify gemma4-12b --out report.txt");
-  command->callback([options, &exit_code] { exit_code = Report(Verify(*options)); });
+  command
+      ->add_option("--text", options->text.files,
+                   "Instead: how far the fast kernels and each type of cache are from float32 on "
+                   "these files (slow: every token is computed in float32)")
+      ->check(CLI::ExistingFile);
+  command->add_option("--tokens", options->text.tokens, "At most so many tokens of --text")
+      ->capture_default_str();
+  command->add_option("--window", options->text.window, "Tokens of a context of --text")
+      ->capture_default_str();
+  command->add_option("--threads", options->text.threads, "Threads (default: all cores)");
+  command->footer(
+      "Examples:\n  facet verify gemma4-12b --out report.txt\n"
+      "  facet verify gemma3-270m --text /usr/share/common-licenses/GPL-3");
+  command->callback([options, &exit_code] {
+    exit_code = Report(options->text.files.empty() ? Verify(*options) : VerifyTexts(*options));
+  });
 }
 
 }  // namespace facet::cli

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cstdlib>
 #include <cstring>
+#include <random>
 #include <utility>
 
 namespace facet {
@@ -239,6 +240,32 @@ Result<void> KvSequence::Restore(int length, std::span<const StoredPage> pages) 
       return Error{"a page is missing"};
   }
   *this = std::move(made);
+  return Ok();
+}
+
+Result<void> KvSequence::FillSynthetic(int rows) {
+  assert(length_ % kTile == 0);
+  const CacheLayout& layout = pool_->layout();
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  std::vector<std::vector<std::byte>> patterns;  // a page's share of each layer
+  for (const CacheLayout::Layer& layer : layout.layers) {
+    std::vector<std::byte>& pattern = patterns.emplace_back(layer.shape.tile_bytes());
+    std::vector<float> record(int64_t{layer.shape.kv_heads} * layer.shape.record_dim());
+    for (int slot = 0; slot < kTile; ++slot) {
+      for (float& x : record) x = normal(random);
+      WriteRecord(layer.shape, pattern.data(), slot, record.data());
+    }
+  }
+  for (int step; rows > 0; rows -= step) {
+    step = std::min(rows, kTile);
+    FACET_TRY(Reserve(step));
+    for (size_t layer = 0; layer < patterns.size(); ++layer) {
+      std::memcpy(WritableTile(static_cast<int>(layer), length_), patterns[layer].data(),
+                  patterns[layer].size());
+    }
+    Commit(step);
+  }
   return Ok();
 }
 

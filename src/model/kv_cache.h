@@ -114,6 +114,10 @@ class KvSequence {
   // Pages that this sequence refers to, shared ones counted whole.
   size_t bytes() const;
 
+  // Grows by `rows` positions with random keys and values that nothing computed, every page alike:
+  // for measuring at long contexts. The length must be a multiple of kTile. Error as Reserve.
+  Result<void> FillSynthetic(int rows);
+
  private:
   Result<KvPool::Page*> NewPage(int group);
   KvPool* pool_;

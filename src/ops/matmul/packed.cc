@@ -71,7 +71,13 @@ PackedTile TileAt(const Plan& plan, int64_t group, int64_t token, int tokens, in
                                      : col / 32 * tokens * kTokenBlockBytes;
   PackedTile tile{};
   tile.weights = w.data + group * plan.group_bytes + weight_bytes;
-  tile.input = plan.input + token * plan.token_bytes + input_bytes;
+  const std::byte* input = plan.input + token * plan.token_bytes;
+  tile.input = input + input_bytes;
+  if (!floats) {
+    const int64_t all_bytes = PaddedCols(w.cols) / 32 * tokens * kTokenBlockBytes;
+    tile.second = input + all_bytes + input_bytes;
+    tile.flags = reinterpret_cast<const uint16_t*>(input + 2 * all_bytes) + col / 32;
+  }
   tile.cols = w.cols - col;
   tile.tokens = tokens;
   return tile;

@@ -15,6 +15,8 @@ namespace facet {
 struct PackedTile {
   const std::byte* weights;  // the group, from input column 0 or a multiple of the unit on
   const std::byte* input;    // the tile, from the same column on
+  const std::byte* second;   // its second codes, from there on; null for floats
+  const uint16_t* flags;     // which tokens have second codes, block by block
   int64_t cols;              // columns to go through
   bool resume;               // y holds the sums over the columns before
   int tokens;                // of the tile: 1, 2, 4, 8 or 16
@@ -125,50 +127,87 @@ template <PackedLayout L>
   for (int i = 0; i < kLines; ++i) __builtin_prefetch(p + 64 * i, 0, 3);
 }
 
-// The blocks of one unit.
+// Where the tokens [first, first + T) of a tile of M have second codes.
+template <int M, int T>
+class SecondCodes {
+ public:
+  SecondCodes(const PackedTile& tile, int first)
+      : codes_(tile.second), flags_(tile.flags), first_(first) {}
+  // A bit for each token with second codes in block b.
+  unsigned Tokens(int64_t b) const { return flags_[b] >> first_ & ((1u << T) - 1); }
+  TileBlock<M> Block(int64_t b) const {
+    return TileBlock<M>(codes_ + b * TileBlock<M>::kBytes, first_);
+  }
+
+ private:
+  const std::byte* codes_;
+  const uint16_t* flags_;
+  int first_;
+};
+
+// The weights of one block as its products need them: scale * (code - zero) - min.
+template <typename V, PackedLayout L>
+struct BlockScales {
+  typename V::F low{}, high{}, min{};  // high: of the second 16 inputs, where L.halves
+
+  BlockScales(const std::byte* unit, int b, typename V::F d, typename V::F dmin) {
+    const std::byte* scales = unit + L.scales_at() + 32 * b;
+    if constexpr (L.halves) {
+      low = V::Mul(d, V::FromInt8(scales));
+      high = V::Mul(d, V::FromInt8(scales + 16));
+    } else if constexpr (L.two_level) {
+      low = V::Mul(d, V::FromUint8(scales));
+      if constexpr (L.has_min) min = V::Mul(dmin, V::FromUint8(scales + 16));
+    } else {
+      low = V::LoadHalfs(scales);
+      if constexpr (L.has_min) min = V::LoadHalfs(unit + L.mins_at() + 32 * b);
+    }
+  }
+};
+
+// Adds the product of one block with one token's codes.
+template <typename V, PackedLayout L, int M>
+[[gnu::always_inline]] inline typename V::F AddBlock(typename V::F sum, const typename V::B (&w)[8],
+                                                     const BlockScales<V, L>& scales,
+                                                     const TileBlock<M>& x, int t) {
+  const auto scale = V::Set(x.scale(t));
+  if constexpr (L.halves) {
+    const auto half = V::SetInt(x.minus_first_half(t));
+    const auto other = V::SubInt(V::SetInt(x.minus_sum(t)), half);
+    const auto i = Dots<V, L, 0, 4>(Start<V, L>(half), w, x.codes(t));
+    const auto j = Dots<V, L, 4, 8>(Start<V, L>(other), w, x.codes(t));
+    sum = V::Fma(V::ToFloat(i), V::Mul(scales.low, scale), sum);
+    return V::Fma(V::ToFloat(j), V::Mul(scales.high, scale), sum);
+  }
+  const auto i = Dots<V, L, 0, 8>(Start<V, L>(V::SetInt(x.minus_sum(t))), w, x.codes(t));
+  return V::Fma(V::ToFloat(i), V::Mul(scales.low, scale), sum);
+}
+
+// The blocks of one unit; `block` is the number of its first one.
 template <typename V, PackedLayout L, int M, int T>
-[[gnu::always_inline]] inline void Unit(const std::byte* unit, TileBlock<M>& x,
-                                        typename V::F (&sum)[T]) {
-  using F = typename V::F;
-  typename V::B w[8];
-  F d{}, dmin{};
+[[gnu::always_inline]] inline void Unit(const std::byte* unit, int64_t block, TileBlock<M>& x,
+                                        const SecondCodes<M, T>& second, typename V::F (&sum)[T]) {
+  typename V::F d{}, dmin{};
   if constexpr (L.two_level) {
     d = V::LoadHalfs(unit);
     if constexpr (L.has_min) dmin = V::LoadHalfs(unit + 32);
   }
   for (int b = 0; b < L.blocks(); ++b, x.Next()) {
+    typename V::B w[8];
     Unpack<V, L>(unit, b, w);
     PrefetchShare<L>(unit, b);
-    const std::byte* scales = unit + L.scales_at() + 32 * b;
-    if constexpr (L.halves) {
-      const F low = V::Mul(d, V::FromInt8(scales)), high = V::Mul(d, V::FromInt8(scales + 16));
-#pragma GCC unroll 16
-      for (int t = 0; t < T; ++t) {
-        const auto half = V::SetInt(x.minus_first_half(t));
-        const auto other = V::SubInt(V::SetInt(x.minus_sum(t)), half);
-        const auto i = Dots<V, L, 0, 4>(Start<V, L>(half), w, x.codes(t));
-        const auto j = Dots<V, L, 4, 8>(Start<V, L>(other), w, x.codes(t));
-        const F scale = V::Set(x.scale(t));
-        sum[t] = V::Fma(V::ToFloat(i), V::Mul(low, scale), sum[t]);
-        sum[t] = V::Fma(V::ToFloat(j), V::Mul(high, scale), sum[t]);
-      }
-      continue;
-    }
-    F scale, min{};
-    if constexpr (L.two_level) {
-      scale = V::Mul(d, V::FromUint8(scales));
-      if constexpr (L.has_min) min = V::Mul(dmin, V::FromUint8(scales + 16));
-    } else {
-      scale = V::LoadHalfs(scales);
-      if constexpr (L.has_min) min = V::LoadHalfs(unit + L.mins_at() + 32 * b);
-    }
+    const BlockScales<V, L> scales(unit, b, d, dmin);
 #pragma GCC unroll 16
     for (int t = 0; t < T; ++t) {
-      const auto i = Dots<V, L, 0, 8>(Start<V, L>(V::SetInt(x.minus_sum(t))), w, x.codes(t));
-      sum[t] = V::Fma(V::ToFloat(i), V::Mul(scale, V::Set(x.scale(t))), sum[t]);
-      if constexpr (L.has_min) {
-        sum[t] = V::NegFma(min, V::Set(x.scaled_sum(t)), sum[t]);
-      }
+      sum[t] = AddBlock<V, L, M>(sum[t], w, scales, x, t);
+      if constexpr (L.has_min) sum[t] = V::NegFma(scales.min, V::Set(x.scaled_sum(t)), sum[t]);
+    }
+    const unsigned tokens = second.Tokens(block + b);
+    if (tokens == 0) continue;
+    const TileBlock<M> rest = second.Block(block + b);
+#pragma GCC unroll 16
+    for (int t = 0; t < T; ++t) {
+      if (tokens >> t & 1) sum[t] = AddBlock<V, L, M>(sum[t], w, scales, rest, t);
     }
   }
 }
@@ -189,8 +228,9 @@ void Tokens(const PackedTile& tile, int first) {
   StartSums<V, T>(tile, first, sum);
   const std::byte* w = tile.weights;
   TileBlock<M> x(tile.input, first);
+  const SecondCodes<M, T> second(tile, first);
   for (int64_t k = 0; k < tile.cols; k += L.unit()) {
-    Unit<V, L, M, T>(w, x, sum);
+    Unit<V, L, M, T>(w, k / 32, x, second, sum);
     w += L.unit_bytes();
   }
 #pragma GCC unroll 16

@@ -78,14 +78,21 @@ constexpr PackedLayout LayoutOf(DType type) {
 // tokens has, for each block of 32 inputs, m x 32 codes, then m of each: float scale; float scale *
 // sum of codes; int32 minus the sum of codes; the same of the first 16. Blocks are padded with
 // zeros to a multiple of 64 inputs. Tiles of float32 are (cols, m).
+//
+// Few inputs are much larger than the others, and the rounding of their blocks makes most of the
+// error. Such a block has a second code for every input, of what the first one left over. Behind a
+// tile's blocks come as many blocks of second codes (unused ones are not written), then a uint16
+// for each block whose bit t says that token t has second codes. Scales times sums count both.
 constexpr int kTileTokens = 16;
 constexpr int kTokenBlockBytes = 32 + 4 * 4;  // of one token in a block
+// Blocks whose scale is above the row's mean scale times this have second codes.
+constexpr float kSecondCodesAbove = 1.2f;
 
 constexpr int64_t PaddedCols(int64_t cols) {
   return (cols + 63) / 64 * 64;
 }
 constexpr int64_t TokenBytes(int64_t cols) {
-  return PaddedCols(cols) / 32 * kTokenBlockBytes;
+  return PaddedCols(cols) / 32 * (2 * kTokenBlockBytes + 2);
 }
 
 // The next tile when `left` tokens are left.

@@ -7,7 +7,7 @@
 
 #include "base/thread_pool.h"
 
-namespace facet::bench {
+namespace facet {
 
 // Memory in huge pages where the system gives them, filled with a pattern.
 class Memory {
@@ -36,4 +36,4 @@ double Int8Peak(ThreadPool& pool);
 // without AVX-512.
 double FloatPeak(ThreadPool& pool);
 
-}  // namespace facet::bench
+}  // namespace facet
