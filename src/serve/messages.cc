@@ -107,7 +107,11 @@ class PartReader {
   // Opened for the client, where the operator allows it.
   void Address(Fields& fields, const std::string& key, const std::string& url, Json& to) {
     if (!HasRoom(fields, key)) return;
+    if (out_.fetching > limits_.max_fetching)
+      return fields.Fail(key, "fetching the media before took too long", "media_unavailable");
+    const auto begin = std::chrono::steady_clock::now();
     auto bytes = ReadMedia(limits_.media, url);
+    out_.fetching += std::chrono::steady_clock::now() - begin;
     if (!bytes) {
       const ErrorKind kind = bytes.error().kind;
       return fields.Fail(key, bytes.error().message,

@@ -2,6 +2,7 @@
 // responses APIs meet here.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <optional>
 #include <string>
@@ -23,8 +24,10 @@ struct ApiLimits {
   int max_tools = 1024;
   int max_stops = 16;
   int max_media = 256;
-  MediaAccess media;                             // named by address
-  size_t max_fetched_bytes = size_t{256} << 20;  // of all media of a request that are
+  MediaAccess media;  // named by address
+  // Of all media of a request that are.
+  size_t max_fetched_bytes = size_t{256} << 20;
+  std::chrono::seconds max_fetching{60};
 };
 
 // Fields that all generating routes share.
@@ -61,7 +64,9 @@ struct ResponseFormat {
 struct Conversation {
   Json messages = Json::array();
   std::vector<std::string> media;
-  size_t fetched = 0;  // bytes of those that were named by address
+  // Of those that were named by address.
+  size_t fetched = 0;  // bytes
+  std::chrono::steady_clock::duration fetching{};
 };
 
 struct ChatRequest {
