@@ -54,6 +54,7 @@ struct Engine::Sequence {
   std::vector<TokenId> tokens;
   std::vector<CacheKey> keys;
   std::unique_ptr<SequenceState> state;  // null while it waits
+  std::vector<double> sum;               // of the states of all tokens, where that is asked for
   std::deque<TokenId> forced;
   DraftMemory draft;
   GenerationStats stats;
@@ -130,6 +131,7 @@ class Engine::Scheduler {
   void Advance(Sequence& sequence, int rows);
   void Verify(Sequence& sequence, int row);
   void Emit(Sequence& sequence, std::span<float> logits);
+  void HandOverMean(Sequence& sequence);
   Result<Sampled> Choose(Sequence& sequence, std::span<float> logits);
   void Snapshot(Sequence& sequence, bool anchor);
   void Finish(Sequence& sequence, Outcome::Reason reason, Error error = {});
@@ -141,6 +143,7 @@ class Engine::Scheduler {
   const EngineOptions& options_;
   Inbox& inbox_;
   PrefixCache cache_;
+  PrefixKeeper keeper_{options_.keep, executor_, cache_};
   Speculator speculator_;
   Sequences running_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
@@ -167,11 +170,13 @@ void Engine::Scheduler::Run() {
     }
     Sweep();
     Publish();
+    keeper_.Tick(running_.empty() && waiting_.empty());
   }
   for (const auto& sequence : running_) Finish(*sequence, Outcome::Reason::kCancelled);
   for (const auto& sequence : waiting_) Finish(*sequence, Outcome::Reason::kCancelled);
   running_.clear();
   waiting_.clear();
+  keeper_.Finish();
   cache_.Clear();
 }
 
@@ -258,6 +263,7 @@ void Engine::Scheduler::Admit() {
 void Engine::Scheduler::Start(Sequence& s) {
   const bool again = s.stats.prompt > 0;  // it ran before and was preempted
   if (options_.prefix_cache && s.request.use_cache) {
+    keeper_.Restore(s.request.scope);
     auto hit = cache_.Find(s.request.scope, s.keys, s.size() - 1,
                            [&](int length) { return !s.InPicture(length); });
     s.state = std::move(hit.state);
@@ -354,7 +360,8 @@ Result<void> Engine::Scheduler::Step(std::span<const Work> work) {
     Piece piece{.state = s.state.get(),
                 .tokens = std::span(s.tokens).subspan(s.computed(), work[i].rows),
                 .media = s.media(),
-                .outputs = last ? 1 : 0};
+                .outputs = last && !s.request.embed ? 1 : 0,
+                .sum = s.request.embed ? &s.sum : nullptr};
     if (work[i].decode && !s.draft.drafts.empty()) {
       drafted[i].push_back(s.tokens.back());
       drafted[i].insert(drafted[i].end(), s.draft.drafts.begin(), s.draft.drafts.end());
@@ -370,6 +377,7 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
   if (executor_.cache_budget() > 0) {
     const auto budget = static_cast<double>(executor_.cache_budget());
     if (static_cast<double>(executor_.cache_bytes()) > kHighWater * budget) {
+      keeper_.Yield();  // what is being written would not make room
       while (static_cast<double>(executor_.cache_bytes()) > kLowWater * budget && cache_.EvictOne())
         ++stats_.evictions;
     }
@@ -406,10 +414,12 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
   for (const Work& item : work) {
     Sequence& s = *item.sequence;
     served_[s.request.tenant] += item.rows;
-    const bool output = s.computed() + item.rows == s.size();
+    const bool output = s.computed() + item.rows == s.size() && !s.request.embed;
     const int rows = output && item.decode ? 1 + static_cast<int>(s.draft.drafts.size()) : output;
     Advance(s, item.rows);
-    if (!output) {
+    if (s.request.embed && s.computed() == s.prompt()) {
+      HandOverMean(s);
+    } else if (!output) {
       s.listener->OnProgress(s.stats, s.computed());
     } else if (item.decode) {
       Verify(s, row);
@@ -442,6 +452,7 @@ void Engine::Scheduler::Verify(Sequence& s, int row) {
 // The cache is full: snapshots go first, then steps become smaller, then the sequence that came
 // last gives way. False where nothing helps.
 bool Engine::Scheduler::MakeRoom(int prefilled) {
+  if (keeper_.Yield()) return true;
   const size_t before = executor_.cache_bytes();
   while (executor_.cache_bytes() >= before && cache_.EvictOne()) ++stats_.evictions;
   if (executor_.cache_bytes() < before) return true;
@@ -466,6 +477,7 @@ void Engine::Scheduler::Preempt(Sequence& s) {
   const auto it =
       std::find_if(running_.begin(), running_.end(), [&](const auto& p) { return p.get() == &s; });
   s.state.reset();
+  s.sum.clear();
   waiting_.push_front(std::move(*it));
   running_.erase(it);
 }
@@ -498,6 +510,7 @@ void Engine::Scheduler::Advance(Sequence& s, int rows) {
 void Engine::Scheduler::Snapshot(Sequence& s, bool anchor) {
   if (!options_.prefix_cache || !s.request.use_cache || s.computed() == 0) return;
   cache_.Insert(s.request.scope, std::span(s.keys).first(s.computed()), *s.state, anchor);
+  if (anchor) keeper_.Changed(s.request.scope);
 }
 
 Result<Sampled> Engine::Scheduler::Choose(Sequence& s, std::span<float> logits) {
@@ -546,6 +559,14 @@ void Engine::Scheduler::Emit(Sequence& s, std::span<float> logits) {
   s.forced.insert(s.forced.end(), decision.force.begin(), decision.force.end());
   if (decision.stop) return Finish(s, Outcome::Reason::kListener);
   if (s.size() >= s.limit) Finish(s, Outcome::Reason::kLength);
+}
+
+// The answer to an embedding request.
+void Engine::Scheduler::HandOverMean(Sequence& s) {
+  s.stats.prompt_ms = Milliseconds(Clock::now() - s.admitted);
+  for (double& value : s.sum) value /= s.prompt();
+  s.listener->OnEmbedding(std::move(s.sum));
+  Finish(s, Outcome::Reason::kStop);
 }
 
 void Engine::Scheduler::Finish(Sequence& s, Outcome::Reason reason, Error error) {
@@ -599,6 +620,7 @@ Result<Engine::RequestId> Engine::Submit(GenerationRequest request,
                                          std::shared_ptr<GenerationListener> listener) {
   const int prompt = static_cast<int>(request.prompt->ids.size());
   if (prompt == 0) return Error{"the prompt is empty"};
+  if (request.embed) request.use_cache = false;  // a cached prefix has no states to add up
   if (prompt >= context()) {
     return Error{Cat("the prompt has ", prompt, " tokens; the context holds ", context()),
                  ErrorKind::kInvalid};

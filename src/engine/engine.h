@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "engine/executor.h"
+#include "engine/prefix_store.h"
 #include "engine/sampler.h"
 #include "engine/stats.h"
 
@@ -49,6 +50,7 @@ struct GenerationRequest {
   std::string scope;                 // of the prefix cache: tenant, salt, adapter
   bool use_cache = true;
   std::unique_ptr<TokenConstraint> constraint;
+  bool embed = false;  // reads the prompt, hands back the mean of its states, and generates nothing
 };
 
 // How a generation went, in tokens and milliseconds.
@@ -75,6 +77,8 @@ class GenerationListener {
   // The prompt is being read.
   virtual void OnProgress(const GenerationStats& /*so_far*/, int /*processed*/) {}
   virtual Decision OnToken(const Sampled& token) = 0;
+  // With `embed`, before OnDone: the mean of the prompt's states after the final norm (width).
+  virtual void OnEmbedding(std::vector<double> /*mean*/) {}
   virtual void OnDone(const Outcome& outcome) = 0;
   // False while nobody takes what was produced: the sequence pauses.
   virtual bool Ready() const { return true; }
@@ -99,6 +103,7 @@ struct EngineOptions {
   double step_ms =
       200;  // with decodes in the step: prompt tokens are cut so that it takes about so long
   bool prefix_cache = true;
+  KeepOptions keep;           // of prefixes on disk
   int snapshot_spacing = 64;  // a request that branches computes at most so many known tokens again
   DraftOptions draft;
 };
@@ -121,6 +126,7 @@ class Engine {
 
   int context() const { return executor_->context(); }
   int vocab() const { return executor_->vocab(); }
+  int width() const { return executor_->width(); }
   EngineStats Stats() const;
 
  private:

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/matrix.h"
@@ -35,6 +36,8 @@ struct Piece {
   std::span<const TokenId> tokens;  // at positions state->length() and on
   Media media;                      // of the whole prompt
   int outputs = 0;                  // logits are wanted after that many of the last tokens
+  // Where not null, the states of all tokens after the final norm are added to it (width).
+  std::vector<double>* sum = nullptr;
 };
 
 // The next draft of one sequence.
@@ -50,6 +53,7 @@ class Executor {
 
   virtual int context() const = 0;
   virtual int vocab() const = 0;
+  virtual int width() const = 0;  // of a position's state
   virtual std::unique_ptr<SequenceState> Create() = 0;
   // A generation begins on this state (which holds a cached prefix of the prompt or nothing).
   virtual void Begin(SequenceState&, std::span<const TokenId> /*prompt*/) {}
@@ -58,6 +62,9 @@ class Executor {
   virtual Result<void> Step(std::span<const Piece> pieces, Buffer& logits) = 0;
   // Tokens to take next, at most `limit`, where no picture is cut.
   virtual int PieceLength(Media media, int begin, int total, int limit) const = 0;
+
+  // Names all that the states depend on; empty where they cannot be kept on disk.
+  virtual std::string identity() const { return {}; }
 
   // A drafter guesses what a step would give, at a small part of its cost.
   virtual bool has_drafter() const { return false; }

@@ -47,6 +47,8 @@ class ModelExecutor : public Executor {
 
   int context() const override { return context_; }
   int vocab() const override { return model_.config().text.vocab; }
+  int width() const override { return model_.config().text.width; }
+  std::string identity() const override { return model_.Identity(); }
   std::unique_ptr<SequenceState> Create() override {
     return std::make_unique<ModelState>(model_.cache());
   }
@@ -68,10 +70,11 @@ class ModelExecutor : public Executor {
       chunks.push_back({.sequence = &static_cast<PagedState*>(piece.state)->sequence,
                         .tokens = piece.tokens,
                         .soft = soft[i],
-                        .outputs = piece.outputs});
+                        .outputs = Outputs(piece)});
       outputs += piece.outputs;
     }
     FACET_TRY(model_.Forward(chunks, hidden_));
+    TakeSums(pieces);
     if (drafter_) KeepStates(pieces);
     if (outputs > 0) model_.Logits(hidden_, logits.Resize(outputs, vocab()));
     return Ok();
@@ -112,6 +115,33 @@ class ModelExecutor : public Executor {
       }
       row += piece.outputs;
     }
+  }
+
+  // Rows of a piece whose states are wanted.
+  static int Outputs(const Piece& piece) {
+    if (piece.sum != nullptr) return static_cast<int>(piece.tokens.size());
+    return piece.outputs;
+  }
+
+  // Adds up the states of the pieces that want it, row after row, so that neither the cut of the
+  // prompt nor its neighbours change the sum. What stays are the rows that logits are wanted of.
+  void TakeSums(std::span<const Piece> pieces) {
+    if (std::none_of(pieces.begin(), pieces.end(), [](const Piece& p) { return p.sum != nullptr; }))
+      return;
+    int64_t row = 0, kept = 0;
+    for (const Piece& piece : pieces) {
+      const int rows = Outputs(piece);
+      for (int i = 0; i < rows; ++i, ++row) {
+        const std::span<float> state = hidden_.view().row_span(row);
+        if (piece.sum != nullptr) {
+          piece.sum->resize(state.size());
+          for (size_t k = 0; k < state.size(); ++k) (*piece.sum)[k] += state[k];
+        }
+        if (i < rows - piece.outputs) continue;
+        std::copy(state.begin(), state.end(), hidden_.view().row_span(kept++).begin());
+      }
+    }
+    hidden_.Resize(kept, width());
   }
 
   Model& model_;

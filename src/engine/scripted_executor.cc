@@ -18,6 +18,7 @@ constexpr float kChosen = 60,
                 kRunnerUp =
                     30;  // logits of the scripted token and of the end of the turn; others are 0
 constexpr int kMaxDelay = 600'000;
+constexpr int kWidth = 64;
 
 struct FreeRegex {
   void operator()(regex_t* regex) const {
@@ -75,6 +76,8 @@ class ScriptedExecutor : public Executor {
 
   int context() const override { return options_.context; }
   int vocab() const override { return static_cast<int>(tokenizer_->size()); }
+  int width() const override { return kWidth; }
+  std::string identity() const override { return Cat("script-", options_.window); }
   std::unique_ptr<SequenceState> Create() override {
     return std::make_unique<ScriptedState>(pool_);
   }
@@ -100,6 +103,7 @@ class ScriptedExecutor : public Executor {
       outputs += piece.outputs;
       wait_ms = std::max(wait_ms, Delay(piece));
     }
+    for (const Piece& piece : pieces) AddStates(piece);
     if (wait_ms > 0)
       std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(wait_ms));
     logits.Resize(outputs, vocab());
@@ -123,6 +127,12 @@ class ScriptedExecutor : public Executor {
   size_t cache_budget() const override { return pool_.budget(); }
 
  private:
+  // The state of a token is a unit vector of its id.
+  static void AddStates(const Piece& piece) {
+    if (piece.sum == nullptr) return;
+    piece.sum->resize(kWidth);
+    for (const TokenId id : piece.tokens) (*piece.sum)[id % kWidth] += 1;
+  }
   static double Delay(const Piece& piece) {
     const auto& s = static_cast<const ScriptedState&>(*piece.state);
     if (s.line == nullptr) return 0;

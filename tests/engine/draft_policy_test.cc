@@ -71,6 +71,7 @@ class FakeExecutor : public Executor {
   explicit FakeExecutor(const World& world) : world_(world) {}
   int context() const override { return 1 << 20; }
   int vocab() const override { return 4; }
+  int width() const override { return 1; }
   std::unique_ptr<SequenceState> Create() override { return nullptr; }
   Result<void> Step(std::span<const Piece>, Buffer&) override { return Ok(); }
   int PieceLength(Media, int, int, int limit) const override { return limit; }
