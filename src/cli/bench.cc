@@ -10,12 +10,14 @@
 #include <random>
 
 #include "cli/commands.h"
+#include "cli/draft_flags.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
 #include "engine/sampler.h"
 #include "formats/space.h"
 #include "formats/tokenizer.h"
 #include "media/media.h"
+#include "model/drafter.h"
 #include "model/model.h"
 #include "ops/cpu.h"
 #include "ops/roofline.h"
@@ -27,12 +29,12 @@ using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
-  std::string model, cache = "f16", fill = "computed";
+  std::string model, drafter, cache = "f16", fill = "computed";
   int prompt = 512, gen = 64, context = 0, threads = 0, repeat = 3;
   std::vector<int> rows;
   int image = 0, film = 0;
   double audio = 0;  // seconds
-  bool as_json = false, wait_for_packed = false, no_limits = false;
+  bool draft = false, as_json = false, wait_for_packed = false, no_limits = false;
 };
 
 double Since(Clock::time_point start) {
@@ -92,12 +94,15 @@ struct Test {
 
 class Bench {
  public:
-  Bench(Model& model, const Options& options) : model_(model), options_(options) {}
+  // `drafter` may be null.
+  Bench(Model& model, Drafter* drafter, const Options& options)
+      : model_(model), drafter_(drafter), options_(options) {}
 
   Result<std::vector<Test>> Run() {
     if (options_.prompt > 0) FACET_TRY(Prompt());
     if (options_.gen > 0) FACET_TRY(Generate());
     for (const int rows : options_.rows) FACET_TRY(Rows(rows));
+    if (drafter_ != nullptr) FACET_TRY(Draft());
     if (options_.image > 0) FACET_TRY(Patches("image", options_.image, 1));
     if (options_.film > 0) FACET_TRY(Patches("film", 70, options_.film));
     if (options_.audio > 0) FACET_TRY(Audio());
@@ -233,6 +238,29 @@ class Bench {
     });
   }
 
+  // One draft after the other, as a round of drafting makes them.
+  Result<void> Draft() {
+    constexpr int kDrafts = 8;
+    KvSequence filled(model_.cache());
+    FACET_TRY(Fill(filled));
+    TokenId token = 1;
+    FACET_TRY(Read(filled, {&token, 1}));
+    filled.Commit(1);
+    Buffer state, next;
+    return Repeat(
+        {Cat(kDrafts, " drafts"), "drafts/s", kDrafts, 0, 0, {}}, [&]() -> Result<double> {
+          state = hidden_;
+          const auto start = Clock::now();
+          for (int i = 0; i < kDrafts; ++i) {
+            const DraftRow row{&filled, token, std::as_const(state).view().row(0)};
+            FACET_TRY(drafter_->Draft({&row, 1}, logits_, next));
+            token = static_cast<TokenId>(ArgMax(std::as_const(logits_).view().row_span(0)));
+            std::swap(state, next);
+          }
+          return Since(start);
+        });
+  }
+
   // `count` pictures of `patches` soft tokens each.
   Result<void> Patches(const char* name, int patches, int count) {
     if (!model_.config().vision) return Error{"this model does not see", ErrorKind::kUnsupported};
@@ -275,6 +303,7 @@ class Bench {
   }
 
   Model& model_;
+  Drafter* drafter_;
   const Options& options_;
   std::mt19937 random_{1};
   Buffer hidden_, logits_;
@@ -340,8 +369,10 @@ void PrintTable(const BenchReport& report) {
 }
 
 Result<void> Run(const Options& options) {
-  FACET_ASSIGN(const serve::ModelSpec spec, ResolveSpec(options.model));
+  FACET_ASSIGN(serve::ModelSpec spec, ResolveSpec(options.model));
   if (spec.script) return Error{"a script has no speed of its own", ErrorKind::kUnsupported};
+  DraftOptions unused;
+  FACET_TRY(ApplyDraftFlags({"auto", options.drafter}, spec, unused));
   BenchReport report;
   ThreadPool pool(options.threads);
   LoadOptions load;
@@ -363,7 +394,12 @@ Result<void> Run(const Options& options) {
   report.packed_before = model->packed()->mapped();
   report.weights = static_cast<int64_t>(model->packed()->bytes());
   if (options.wait_for_packed) model->packed()->WaitForFile();
-  FACET_ASSIGN(report.tests, Bench(*model, options).Run());
+  std::unique_ptr<Drafter> drafter;
+  if (options.draft || !options.drafter.empty()) {
+    if (!spec.files.drafter) return Error{Cat(spec.id, ": there is no drafter beside it")};
+    FACET_ASSIGN(drafter, Drafter::Load(*spec.files.drafter, *model));
+  }
+  FACET_ASSIGN(report.tests, Bench(*model, drafter.get(), options).Run());
   report.peak = PeakResident();
   if (options.as_json) {
     std::printf("%s\n", AsJson(report).dump(2).c_str());
@@ -390,6 +426,8 @@ void AddOptions(CLI::App& command, Options& options) {
   command.add_option("--rows", options.rows, "Also steps of so many rows, e.g. 1,4,8")
       ->delimiter(',')
       ->check(CLI::Range(1, 4096));
+  command.add_flag("--draft", options.draft, "Also drafts, by the drafter beside the model");
+  command.add_option("--drafter", options.drafter, "Also drafts, by this drafter");
   count("--image", options.image, 1120, "Also embed a picture of so many soft tokens");
   count("--film", options.film, 1 << 16, "Also embed a film of so many frames of 70 soft tokens");
   command.add_option("--audio", options.audio, "Also embed so many seconds of sound")

@@ -1,6 +1,7 @@
 #include "cli/resolve.h"
 
 #include <iostream>
+#include <vector>
 
 #include "cli/importer.h"
 #include "cli/interrupt.h"
@@ -28,7 +29,38 @@ Result<ModelFiles> OfferImport(const Store& store, const ShortName& known) {
   return model.files;
 }
 
+constexpr std::string_view kEmbedded = "pebble";
+
+// Beside an installed program, or in the tree that it was built from.
+std::vector<std::filesystem::path> EmbeddedPlaces() {
+  std::error_code code;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", code).parent_path();
+  std::vector<std::filesystem::path> out;
+  if (!code) out.push_back(program.parent_path() / "share" / "facet" / "models" / kEmbedded);
+  out.push_back(std::filesystem::path(FACET_SOURCE_DIR) / "models" / kEmbedded);
+  return out;
+}
+
 }  // namespace
+
+Result<serve::ModelSpec> EmbeddedSpec() {
+  std::string looked;
+  for (const std::filesystem::path& folder : EmbeddedPlaces()) {
+    std::error_code code;
+    if (!std::filesystem::is_directory(folder, code)) {
+      looked += Cat(looked.empty() ? "" : " and ", folder.string());
+      continue;
+    }
+    serve::ModelSpec spec;
+    FACET_ASSIGN(spec.files, FilesOfPath(folder));
+    spec.id = spec.files.name = kEmbedded;
+    return spec;
+  }
+  return Error{Cat("MODEL: name at least one model to serve; the small one that may come with this "
+                   "program is not here (looked in ",
+                   looked, ")"),
+               ErrorKind::kNotFound};
+}
 
 Result<ModelFiles> ResolveModel(const std::string& model) {
   FACET_ASSIGN(const Store store, Store::FromEnvironment());

@@ -13,6 +13,9 @@ namespace facet::cli {
 // beside it).
 Result<ModelFiles> ResolveModel(const std::string& model);
 
+// The model that comes with the program, where it does: what is served when none is named.
+Result<serve::ModelSpec> EmbeddedSpec();
+
 // The same for a model that is to be loaded; also script:FILE, a scripted model for tests.
 Result<serve::ModelSpec> ResolveSpec(const std::string& model);
 

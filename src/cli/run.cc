@@ -9,6 +9,7 @@
 #include "cli/chat.h"
 #include "cli/commands.h"
 #include "cli/conversation.h"
+#include "cli/draft_flags.h"
 #include "cli/interrupt.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
@@ -31,6 +32,7 @@ struct RunOptions {
   std::optional<uint64_t> seed;
   double repetition_penalty = 1.0, presence_penalty = 0, frequency_penalty = 0;
   std::vector<std::string> stop, logit_bias;
+  DraftFlags draft;
 };
 
 Result<SamplingParams> Sampling(const RunOptions& options, SamplingParams params) {
@@ -77,6 +79,10 @@ json JsonAnswer(const serve::LoadedModel& model, const Turn& turn) {
                 {"completion_tokens", s.generated},
                 {"prompt_tokens_details", {{"cached_tokens", s.cached}}}}},
               {"timings", {{"prompt_ms", s.prompt_ms}, {"predicted_ms", s.decode_ms}}}};
+  if (s.drafted > 0) {
+    out["timings"]["draft_n"] = s.drafted;
+    out["timings"]["draft_n_accepted"] = s.accepted;
+  }
   if (!turn.reasoning.empty()) out["reasoning_content"] = turn.reasoning;
   if (!turn.tool_calls.empty()) out["tool_calls"] = turn.tool_calls;
   return out;
@@ -129,8 +135,9 @@ Result<void> Run(RunOptions& options) {
     if (access(path.c_str(), R_OK) != 0)
       return Error{Cat(path, ": cannot be read"), ErrorKind::kNotFound};
   }
-  FACET_ASSIGN(const serve::ModelSpec spec, ResolveSpec(options.model));
+  FACET_ASSIGN(serve::ModelSpec spec, ResolveSpec(options.model));
   serve::ModelOptions load;
+  FACET_TRY(ApplyDraftFlags(options.draft, spec, load.engine.draft));
   load.threads = options.threads;
   load.context = options.context;
   load.cache_type = options.cache == "q8_0"  ? CacheType::kQ8_0
@@ -236,6 +243,7 @@ void AddRun(CLI::App& app, int& exit_code) {
   command->add_flag("--stats,--verbose", options->stats, "Tokens and speeds after each answer");
   command->add_flag("--json", options->as_json, "The answer as JSON, with usage and timings");
   AddSampling(*command, *options);
+  AddDraftFlags(*command, options->draft);
   command->footer(
       "Examples:\n"
       "  facet run gemma4-12b\n"

@@ -2,41 +2,96 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdlib>
 #include <ctime>
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/draft_flags.h"
 #include "cli/resolve.h"
 #include "cli/servers.h"
+#include "formats/space.h"
 #include "serve/server.h"
 
 namespace facet::cli {
 namespace {
 
+// Percent of this machine's memory that models may take, unless --memory says otherwise.
+constexpr int kMemoryShare = 80;
+
 struct ServeFlags {
-  std::vector<std::string> models, names, keys, key_files;
+  std::vector<std::string> models, names, adapters, keys, key_files;
   std::string mmproj, vocabulary;
   int64_t cache_mb = 2048, body_mb = 128;
+  uint64_t memory = 0;
+  double memory_wait = 30;
+  std::string cache_dir;
+  int64_t cache_dir_mb = 4096;
+  std::vector<std::string> media_paths;
   double keepalive = 5, drain = 10;
   bool no_prefix_cache = false;
+  DraftFlags draft;
   serve::ServerOptions options;
 };
 
 Result<void> AddModels(ServeFlags& flags) {
-  if (flags.models.empty()) return Error{"MODEL: name at least one model to serve"};
+  if (flags.models.empty()) {
+    FACET_ASSIGN(serve::ModelSpec spec, EmbeddedSpec());
+    if (!flags.names.empty()) spec.id = flags.names.front();
+    flags.options.models.push_back(std::move(spec));
+    return Ok();
+  }
   if (flags.names.size() > flags.models.size())
     return Error{"--served-model-name: more names than models"};
   for (size_t i = 0; i < flags.models.size(); ++i) {
     FACET_ASSIGN(serve::ModelSpec spec, ResolveSpec(flags.models[i]));
     if (i < flags.names.size()) spec.id = flags.names[i];
     if (i == 0 && !flags.mmproj.empty()) spec.files.mmproj = flags.mmproj;
+    if (i == 0) FACET_TRY(ApplyDraftFlags(flags.draft, spec, flags.options.model.engine.draft));
     for (const serve::ModelSpec& other : flags.options.models) {
       if (other.id == spec.id)
         return Error{Cat("two models are called ", spec.id, ": use --served-model-name")};
     }
     flags.options.models.push_back(std::move(spec));
+  }
+  return Ok();
+}
+
+bool IsAdapterName(std::string_view name) {
+  return !name.empty() && name.size() <= 64 &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) {
+           return std::isalnum(c) || c == '-' || c == '_' || c == '.';
+         });
+}
+
+// [MODEL:]NAME=FOLDER; without MODEL, of the first one.
+Result<void> AddAdapters(ServeFlags& flags) {
+  for (const std::string& text : flags.adapters) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos || equals + 1 == text.size())
+      return Expected("[MODEL:]NAME=FOLDER", text, "--adapter");
+    const std::string folder = text.substr(equals + 1);
+    std::string name = text.substr(0, equals);
+    serve::ModelSpec* spec = &flags.options.models.front();
+    if (const size_t colon = name.rfind(':'); colon != std::string::npos) {
+      const std::string model = name.substr(0, colon);
+      const auto found = std::find_if(flags.options.models.begin(), flags.options.models.end(),
+                                      [&](const auto& s) { return s.id == model; });
+      if (found == flags.options.models.end())
+        return Error{Cat("--adapter: there is no model '", model, "' to adapt")};
+      spec = &*found;
+      name.erase(0, colon + 1);
+    }
+    if (!IsAdapterName(name))
+      return Expected("a name of letters, digits, '-', '_' and '.'", name, "--adapter");
+    for (const serve::AdapterSpec& other : spec->adapters) {
+      if (other.name == name)
+        return Error{Cat("--adapter: two adapters of ", spec->id, " are called ", name)};
+    }
+    spec->adapters.push_back({name, folder});
   }
   return Ok();
 }
@@ -64,10 +119,18 @@ Result<void> ReadPort(bool given, uint16_t& port) {
 Result<void> Serve(ServeFlags& flags, bool port_given) {
   serve::ServerOptions& o = flags.options;
   FACET_TRY(AddModels(flags));
+  FACET_TRY(AddAdapters(flags));
   FACET_TRY(AddKeys(flags));
   FACET_TRY(ReadPort(port_given, o.http.port));
   o.model.cache_budget = static_cast<size_t>(flags.cache_mb) << 20;
+  o.memory.bytes = flags.memory > 0 ? flags.memory : MemoryBytes() / 100 * kMemoryShare;
+  o.memory.wait = std::chrono::milliseconds(static_cast<int64_t>(flags.memory_wait * 1000));
   o.model.vocabulary = flags.vocabulary;
+  if (!flags.cache_dir.empty()) {
+    o.model.engine.keep.folder = std::filesystem::absolute(flags.cache_dir) / "prefixes";
+    o.model.engine.keep.max_bytes = static_cast<size_t>(flags.cache_dir_mb) << 20;
+  }
+  for (const std::string& path : flags.media_paths) o.limits.media.folders.emplace_back(path);
   o.model.engine.prefix_cache = !flags.no_prefix_cache;
   o.http.max_body = static_cast<size_t>(flags.body_mb) << 20;
   o.http.keepalive = std::chrono::milliseconds(static_cast<int64_t>(flags.keepalive * 1000));
@@ -90,9 +153,13 @@ void AddServe(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<ServeFlags>();
   serve::ServerOptions& o = flags->options;
   CLI::App* command = app.add_subcommand("serve", "Serve models through the OpenAI API");
-  command->add_option("MODEL", flags->models, "A name, a folder, a GGUF, or script:FILE");
-  command->add_option("--served-model-name,--alias", flags->names,
-                      "Names for the models, in their order");
+  command->add_option(
+      "MODEL", flags->models,
+      "Names, folders, GGUFs, or script:FILE; none: the model that comes with the program");
+  command
+      ->add_option("--served-model-name,--alias", flags->names,
+                   "Names for the models, in their order")
+      ->delimiter(',');
   command->add_option("--host", o.http.address, "IP address to listen on")->capture_default_str();
   auto* port = command->add_option("-p,--port", o.http.port, "Port ($PORT where not given; 0: any)")
                    ->capture_default_str();
@@ -109,9 +176,31 @@ void AddServe(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(0, 1 << 24));
   command->add_option("-t,--threads", o.model.threads, "Threads (0: all cores)")
       ->check(CLI::Range(0, 1024));
+  command
+      ->add_option("--memory", flags->memory,
+                   "Bytes for all models, e.g. 12GB (default: 80 % of this machine's)")
+      ->transform(CLI::AsSizeValue(true));
+  command
+      ->add_option("--memory-wait-seconds", flags->memory_wait,
+                   "How long a request waits for other models to become idle")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  command->add_option("--adapter,--lora-modules", flags->adapters,
+                      "[MODEL:]NAME=FOLDER: serve an adapter as MODEL:NAME");
   command->add_option("--cache-mb", flags->cache_mb, "MiB for keys, values and prefixes")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
+  command->add_option("--cache-dir", flags->cache_dir,
+                      "Keep prefixes in this folder, for the next start (they hold what was said)");
+  command->add_option("--cache-dir-mb", flags->cache_dir_mb, "MiB of prefixes in that folder")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  command
+      ->add_option("--allow-media-hosts", o.limits.media.hosts,
+                   "Hosts whose http(s) addresses requests may name as media")
+      ->delimiter(',');
+  command->add_option("--allow-media-path", flags->media_paths,
+                      "Folder whose files requests may name as media (file:///...)");
   command
       ->add_option("--max-sequences", o.model.engine.max_sequences,
                    "Requests that run at the same time")
@@ -135,10 +224,11 @@ void AddServe(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_flag("--no-prefix-cache", flags->no_prefix_cache,
                     "Read every prompt from its beginning");
+  AddDraftFlags(*command, flags->draft);
   command->footer(
       "Examples:\n"
       "  facet serve gemma4-12b\n"
-      "  facet serve gemma4-12b ./small.gguf --alias gemma,small --ctx 32768\n"
+      "  facet serve gemma4-12b ./small.gguf --alias gemma,small --ctx 32768 --memory 12GB\n"
       "  facet serve gemma4-12b --host 0.0.0.0 --api-key-file keys\n"
       "Clients: base URL http://127.0.0.1:9379/v1, any key where none is asked for. SIGTERM "
       "drains.");

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <condition_variable>
 #include <deque>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <numeric>
@@ -12,6 +11,7 @@
 
 #include "base/log.h"
 #include "engine/prefix_cache.h"
+#include "engine/speculation.h"
 
 namespace facet {
 namespace {
@@ -20,15 +20,6 @@ using Clock = std::chrono::steady_clock;
 
 double Milliseconds(Clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
-}
-
-// Forbids what has no bit.
-void Mask(std::span<const uint32_t> allowed, std::span<float> logits) {
-  if (allowed.empty()) return;
-  for (size_t id = 0; id < logits.size(); ++id) {
-    if (id / 32 < allowed.size() && (allowed[id / 32] >> (id % 32) & 1) != 0) continue;
-    logits[id] = -std::numeric_limits<float>::infinity();
-  }
 }
 
 // Log-probabilities of the chosen token and of the likeliest ones.
@@ -63,7 +54,9 @@ struct Engine::Sequence {
   std::vector<TokenId> tokens;
   std::vector<CacheKey> keys;
   std::unique_ptr<SequenceState> state;  // null while it waits
+  std::vector<double> sum;               // of the states of all tokens, where that is asked for
   std::deque<TokenId> forced;
+  DraftMemory draft;
   GenerationStats stats;
   Clock::time_point arrived, admitted, first_token, last_token;
   int limit = 0;  // tokens at most, prompt and answer
@@ -105,7 +98,11 @@ struct Engine::Inbox {
 class Engine::Scheduler {
  public:
   Scheduler(Executor& executor, const EngineOptions& options, Inbox& inbox)
-      : executor_(executor), options_(options), inbox_(inbox), thread_([this] { Run(); }) {}
+      : executor_(executor),
+        options_(options),
+        inbox_(inbox),
+        speculator_(executor, options.draft),
+        thread_([this] { Run(); }) {}
   void Join() {
     if (thread_.joinable()) thread_.join();
   }
@@ -115,6 +112,7 @@ class Engine::Scheduler {
   struct Work {
     Sequence* sequence;
     int rows;
+    bool decode;
   };
 
   void Run();
@@ -125,10 +123,15 @@ class Engine::Scheduler {
   void Start(Sequence& sequence);
   std::vector<Work> Plan();
   int PrefillLimit(bool decodes) const;
+  void ProposeDrafts(std::span<const Work> work);
+  void DropDrafts(std::span<const Work> work);
+  Result<void> Step(std::span<const Work> work);
   void Execute(std::vector<Work> work);
   bool MakeRoom(int prefilled);
   void Advance(Sequence& sequence, int rows);
+  void Verify(Sequence& sequence, int row);
   void Emit(Sequence& sequence, std::span<float> logits);
+  void HandOverMean(Sequence& sequence);
   Result<Sampled> Choose(Sequence& sequence, std::span<float> logits);
   void Snapshot(Sequence& sequence, bool anchor);
   void Finish(Sequence& sequence, Outcome::Reason reason, Error error = {});
@@ -140,6 +143,8 @@ class Engine::Scheduler {
   const EngineOptions& options_;
   Inbox& inbox_;
   PrefixCache cache_;
+  PrefixKeeper keeper_{options_.keep, executor_, cache_};
+  Speculator speculator_;
   Sequences running_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::map<std::string, uint64_t> served_;  // tokens computed for each tenant, for fairness
@@ -165,11 +170,13 @@ void Engine::Scheduler::Run() {
     }
     Sweep();
     Publish();
+    keeper_.Tick(running_.empty() && waiting_.empty());
   }
   for (const auto& sequence : running_) Finish(*sequence, Outcome::Reason::kCancelled);
   for (const auto& sequence : waiting_) Finish(*sequence, Outcome::Reason::kCancelled);
   running_.clear();
   waiting_.clear();
+  keeper_.Finish();
   cache_.Clear();
 }
 
@@ -256,6 +263,7 @@ void Engine::Scheduler::Admit() {
 void Engine::Scheduler::Start(Sequence& s) {
   const bool again = s.stats.prompt > 0;  // it ran before and was preempted
   if (options_.prefix_cache && s.request.use_cache) {
+    keeper_.Restore(s.request.scope);
     auto hit = cache_.Find(s.request.scope, s.keys, s.size() - 1,
                            [&](int length) { return !s.InPicture(length); });
     s.state = std::move(hit.state);
@@ -295,7 +303,7 @@ std::vector<Engine::Scheduler::Work> Engine::Scheduler::Plan() {
   std::vector<Sequence*> prompts;
   for (const auto& s : running_) {
     if (s->done || s->cancelled || !s->listener->Ready()) continue;
-    s->decoding() ? work.push_back({s.get(), 1}) : prompts.push_back(s.get());
+    s->decoding() ? work.push_back({s.get(), 1, true}) : prompts.push_back(s.get());
   }
   int left = PrefillLimit(!work.empty());
   std::stable_sort(prompts.begin(), prompts.end(), [](const Sequence* a, const Sequence* b) {
@@ -305,57 +313,146 @@ std::vector<Engine::Scheduler::Work> Engine::Scheduler::Plan() {
     Sequence& s = *prompts[i];
     const int share = std::max(1, left / static_cast<int>(prompts.size() - i));
     const int rows = executor_.PieceLength(s.media(), s.computed(), s.size(), share);
-    work.push_back({&s, rows});
+    work.push_back({&s, rows, false});
     left -= rows;
   }
   return work;
+}
+
+// Guesses what comes after the newest token of each decode.
+void Engine::Scheduler::ProposeDrafts(std::span<const Work> work) {
+  std::vector<Draftee> sequences;
+  int prompt_rows = 0;
+  for (const Work& item : work) {
+    Sequence& s = *item.sequence;
+    if (!item.decode) {
+      prompt_rows += item.rows;
+      continue;
+    }
+    sequences.push_back({.memory = &s.draft,
+                         .state = s.state.get(),
+                         .tokens = s.tokens,
+                         .prompt = s.prompt(),
+                         .room = s.limit - s.size() - 1,
+                         .forced = &s.forced,
+                         .sampler = &s.sampler,
+                         .constraint = s.request.constraint.get(),
+                         .stops = s.request.stop_tokens});
+  }
+  speculator_.Propose(sequences, prompt_rows);
+}
+
+void Engine::Scheduler::DropDrafts(std::span<const Work> work) {
+  speculator_.Drop();
+  for (const Work& item : work) {
+    item.sequence->draft.drafts.clear();
+    (void)item.sequence->state->Rewind(item.sequence->computed());  // pages reserved for drafts
+  }
+}
+
+// Computes the rows of all sequences, each decode's drafts behind its newest token.
+Result<void> Engine::Scheduler::Step(std::span<const Work> work) {
+  std::vector<std::vector<TokenId>> drafted(work.size());
+  std::vector<Piece> pieces;
+  for (size_t i = 0; i < work.size(); ++i) {
+    Sequence& s = *work[i].sequence;
+    const bool last = s.computed() + work[i].rows == s.size();
+    Piece piece{.state = s.state.get(),
+                .tokens = std::span(s.tokens).subspan(s.computed(), work[i].rows),
+                .media = s.media(),
+                .outputs = last && !s.request.embed ? 1 : 0,
+                .sum = s.request.embed ? &s.sum : nullptr};
+    if (work[i].decode && !s.draft.drafts.empty()) {
+      drafted[i].push_back(s.tokens.back());
+      drafted[i].insert(drafted[i].end(), s.draft.drafts.begin(), s.draft.drafts.end());
+      piece.tokens = drafted[i];
+      piece.outputs = static_cast<int>(drafted[i].size());
+    }
+    pieces.push_back(piece);
+  }
+  return executor_.Step(pieces, logits_);
 }
 
 void Engine::Scheduler::Execute(std::vector<Work> work) {
   if (executor_.cache_budget() > 0) {
     const auto budget = static_cast<double>(executor_.cache_budget());
     if (static_cast<double>(executor_.cache_bytes()) > kHighWater * budget) {
+      keeper_.Yield();  // what is being written would not make room
       while (static_cast<double>(executor_.cache_bytes()) > kLowWater * budget && cache_.EvictOne())
         ++stats_.evictions;
     }
   }
-  std::vector<Piece> pieces;
+  ProposeDrafts(work);
   int prefilled = 0;
-  for (const auto& [s, rows] : work) {
-    pieces.push_back({.state = s->state.get(),
-                      .tokens = std::span(s->tokens).subspan(s->computed(), rows),
-                      .media = s->media(),
-                      .output = s->computed() + rows == s->size()});
-    if (rows > 1) prefilled += rows;
+  bool drafts = false;
+  for (const Work& item : work) {
+    if (item.rows > 1) prefilled += item.rows;
+    drafts |= item.decode && !item.sequence->draft.drafts.empty();
   }
-  const auto begin = Clock::now();
-  if (auto step = executor_.Step(pieces, logits_); !step) {
+  auto begin = Clock::now();
+  Result<void> step = Step(work);
+  if (!step && step.error().kind == ErrorKind::kResource && drafts) {
+    // No room for guesses must not cost anybody a place.
+    DropDrafts(work);
+    drafts = false;
+    begin = Clock::now();
+    step = Step(work);
+  }
+  if (!step) {
     if (step.error().kind == ErrorKind::kResource && MakeRoom(prefilled)) return;
     for (const auto& item : work) Finish(*item.sequence, Outcome::Reason::kError, step.error());
     return;
   }
   const double ms = Milliseconds(Clock::now() - begin);
+  speculator_.Measured(ms);
   chunk_ = std::min(options_.chunk, chunk_ * 2);
   if (prefilled >= 32 && ms > 0) {
     rows_per_ms_ = rows_per_ms_ <= 0 ? prefilled / ms : 0.7 * rows_per_ms_ + 0.3 * prefilled / ms;
   }
   ++stats_.steps;
   int row = 0;
-  for (size_t i = 0; i < work.size(); ++i) {
-    Sequence& s = *work[i].sequence;
-    served_[s.request.tenant] += work[i].rows;
-    Advance(s, work[i].rows);
-    if (pieces[i].output) {
-      Emit(s, logits_.view().row_span(row++));
-    } else {
+  for (const Work& item : work) {
+    Sequence& s = *item.sequence;
+    served_[s.request.tenant] += item.rows;
+    const bool output = s.computed() + item.rows == s.size() && !s.request.embed;
+    const int rows = output && item.decode ? 1 + static_cast<int>(s.draft.drafts.size()) : output;
+    Advance(s, item.rows);
+    if (s.request.embed && s.computed() == s.prompt()) {
+      HandOverMean(s);
+    } else if (!output) {
       s.listener->OnProgress(s.stats, s.computed());
+    } else if (item.decode) {
+      Verify(s, row);
+    } else {
+      Emit(s, logits_.view().row_span(row));
     }
+    row += rows;
   }
+  speculator_.EndRound();
+}
+
+// Emits the tokens of a decode and its drafts from the row `row` of the logits on, each as if it
+// had been computed alone, until one comes out that was not drafted.
+void Engine::Scheduler::Verify(Sequence& s, int row) {
+  const std::vector<TokenId>& drafts = s.draft.drafts;
+  const bool guessed = s.draft.source != DraftMemory::Source::kForced;
+  const int count = static_cast<int>(drafts.size());
+  if (guessed) s.stats.drafted += count, stats_.drafted += count;
+  int accepted = 0;
+  while (true) {
+    Emit(s, logits_.view().row_span(row + accepted));
+    if (s.done || accepted == count || s.tokens.back() != drafts[accepted]) break;
+    ++accepted;
+    if (guessed) ++s.stats.accepted, ++stats_.accepted;
+    Advance(s, 1);
+  }
+  speculator_.Verified(s.draft, accepted, s.done ? std::nullopt : std::optional(s.tokens.back()));
 }
 
 // The cache is full: snapshots go first, then steps become smaller, then the sequence that came
 // last gives way. False where nothing helps.
 bool Engine::Scheduler::MakeRoom(int prefilled) {
+  if (keeper_.Yield()) return true;
   const size_t before = executor_.cache_bytes();
   while (executor_.cache_bytes() >= before && cache_.EvictOne()) ++stats_.evictions;
   if (executor_.cache_bytes() < before) return true;
@@ -380,6 +477,7 @@ void Engine::Scheduler::Preempt(Sequence& s) {
   const auto it =
       std::find_if(running_.begin(), running_.end(), [&](const auto& p) { return p.get() == &s; });
   s.state.reset();
+  s.sum.clear();
   waiting_.push_front(std::move(*it));
   running_.erase(it);
 }
@@ -412,6 +510,7 @@ void Engine::Scheduler::Advance(Sequence& s, int rows) {
 void Engine::Scheduler::Snapshot(Sequence& s, bool anchor) {
   if (!options_.prefix_cache || !s.request.use_cache || s.computed() == 0) return;
   cache_.Insert(s.request.scope, std::span(s.keys).first(s.computed()), *s.state, anchor);
+  if (anchor) keeper_.Changed(s.request.scope);
 }
 
 Result<Sampled> Engine::Scheduler::Choose(Sequence& s, std::span<float> logits) {
@@ -424,7 +523,7 @@ Result<Sampled> Engine::Scheduler::Choose(Sequence& s, std::span<float> logits) 
   } else {
     if (s.request.constraint) {
       FACET_ASSIGN(const auto allowed, s.request.constraint->Allowed());
-      Mask(allowed, logits);
+      MaskLogits(allowed, logits);
     }
     token.id = s.sampler.Sample(logits);
   }
@@ -460,6 +559,14 @@ void Engine::Scheduler::Emit(Sequence& s, std::span<float> logits) {
   s.forced.insert(s.forced.end(), decision.force.begin(), decision.force.end());
   if (decision.stop) return Finish(s, Outcome::Reason::kListener);
   if (s.size() >= s.limit) Finish(s, Outcome::Reason::kLength);
+}
+
+// The answer to an embedding request.
+void Engine::Scheduler::HandOverMean(Sequence& s) {
+  s.stats.prompt_ms = Milliseconds(Clock::now() - s.admitted);
+  for (double& value : s.sum) value /= s.prompt();
+  s.listener->OnEmbedding(std::move(s.sum));
+  Finish(s, Outcome::Reason::kStop);
 }
 
 void Engine::Scheduler::Finish(Sequence& s, Outcome::Reason reason, Error error) {
@@ -513,6 +620,7 @@ Result<Engine::RequestId> Engine::Submit(GenerationRequest request,
                                          std::shared_ptr<GenerationListener> listener) {
   const int prompt = static_cast<int>(request.prompt->ids.size());
   if (prompt == 0) return Error{"the prompt is empty"};
+  if (request.embed) request.use_cache = false;  // a cached prefix has no states to add up
   if (prompt >= context()) {
     return Error{Cat("the prompt has ", prompt, " tokens; the context holds ", context()),
                  ErrorKind::kInvalid};

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "engine/executor.h"
+#include "engine/prefix_store.h"
 #include "engine/sampler.h"
 #include "engine/stats.h"
 
@@ -32,6 +33,8 @@ class TokenConstraint {
   // One bit for each token of the vocabulary; empty: all. An error ends the generation.
   virtual Result<std::span<const uint32_t>> Allowed() = 0;
   virtual Result<void> Accept(TokenId id) = 0;
+  // A copy in the same state, to try drafts on. Null: there is none, and nothing is drafted.
+  virtual std::unique_ptr<TokenConstraint> Copy() const { return nullptr; }
 };
 
 struct GenerationRequest {
@@ -47,6 +50,7 @@ struct GenerationRequest {
   std::string scope;                 // of the prefix cache: tenant, salt, adapter
   bool use_cache = true;
   std::unique_ptr<TokenConstraint> constraint;
+  bool embed = false;  // reads the prompt, hands back the mean of its states, and generates nothing
 };
 
 // How a generation went, in tokens and milliseconds.
@@ -73,9 +77,23 @@ class GenerationListener {
   // The prompt is being read.
   virtual void OnProgress(const GenerationStats& /*so_far*/, int /*processed*/) {}
   virtual Decision OnToken(const Sampled& token) = 0;
+  // With `embed`, before OnDone: the mean of the prompt's states after the final norm (width).
+  virtual void OnEmbedding(std::vector<double> /*mean*/) {}
   virtual void OnDone(const Outcome& outcome) = 0;
   // False while nobody takes what was produced: the sequence pauses.
   virtual bool Ready() const { return true; }
+};
+
+// How tokens are drafted and verified together (speculation.h). Never changes an answer.
+struct DraftOptions {
+  enum class Mode {
+    kOff,
+    kAuto,   // as many drafts as pay, none included
+    kFixed,  // `length` drafts wherever there is something to draft
+  };
+  Mode mode = Mode::kAuto;
+  int length = 0;
+  bool lookup = true, drafter = true;  // where drafts may come from
 };
 
 struct EngineOptions {
@@ -85,7 +103,9 @@ struct EngineOptions {
   double step_ms =
       200;  // with decodes in the step: prompt tokens are cut so that it takes about so long
   bool prefix_cache = true;
+  KeepOptions keep;           // of prefixes on disk
   int snapshot_spacing = 64;  // a request that branches computes at most so many known tokens again
+  DraftOptions draft;
 };
 
 class Engine {
@@ -106,6 +126,7 @@ class Engine {
 
   int context() const { return executor_->context(); }
   int vocab() const { return executor_->vocab(); }
+  int width() const { return executor_->width(); }
   EngineStats Stats() const;
 
  private:

@@ -14,8 +14,10 @@ Error Take(tc_text text, ErrorKind kind) {
 class GrammarConstraint : public TokenConstraint {
  public:
   GrammarConstraint(tc_constraint* handle, size_t vocabulary)
-      : handle_(handle), mask_((vocabulary + 31) / 32) {}
+      : handle_(handle), vocabulary_(vocabulary), mask_((vocabulary + 31) / 32) {}
   ~GrammarConstraint() override { tc_constraint_free(handle_); }
+  GrammarConstraint(const GrammarConstraint&) = delete;
+  GrammarConstraint& operator=(const GrammarConstraint&) = delete;
 
   Result<std::span<const uint32_t>> Allowed() override {
     tc_text error{};
@@ -24,14 +26,22 @@ class GrammarConstraint : public TokenConstraint {
     return std::span<const uint32_t>(mask_);
   }
   Result<void> Accept(TokenId id) override {
+    if (id < 0 || static_cast<size_t>(id) >= vocabulary_)
+      return Expected("a token of the vocabulary", id, "token");
     tc_text error{};
     if (tc_constraint_accept(handle_, static_cast<uint32_t>(id), &error) != TC_OK)
       return Take(error, ErrorKind::kResource);
     return Ok();
   }
+  std::unique_ptr<TokenConstraint> Copy() const override {
+    tc_constraint* copy = tc_constraint_copy(handle_);
+    if (copy == nullptr) return nullptr;
+    return std::make_unique<GrammarConstraint>(copy, vocabulary_);
+  }
 
  private:
   tc_constraint* handle_;
+  size_t vocabulary_;
   std::vector<uint32_t> mask_;
 };
 

@@ -4,11 +4,14 @@
 #include <memory>
 
 #include "engine/executor.h"
+#include "model/drafter.h"
 #include "model/model.h"
 
 namespace facet {
 
-// `model` must outlive the executor. `context` caps the checkpoint's own; 0 leaves it.
-std::unique_ptr<Executor> MakeModelExecutor(Model& model, int context = 0);
+// `model` must outlive the executor. `context` caps the checkpoint's own; 0 leaves it. `drafter` is
+// one for this model, or null.
+std::unique_ptr<Executor> MakeModelExecutor(Model& model, int context = 0,
+                                            std::unique_ptr<Drafter> drafter = nullptr);
 
 }  // namespace facet

@@ -20,9 +20,8 @@ std::vector<CacheKey> CacheKeys(std::span<const TokenId> tokens, Media media) {
   std::vector<CacheKey> keys(tokens.begin(), tokens.end());
   for (const auto& item : media) {
     for (int i = 0; i < item->count && item->begin + i < static_cast<int>(keys.size()); ++i) {
-      // The top bit keeps media and tokens apart.
-      keys[item->begin + i] =
-          Mix(item->hash + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(i)) | (1ULL << 63);
+      const uint64_t* half = &item->digest[2 * (i % 2)];
+      keys[item->begin + i] = {(half[0] ^ Mix(static_cast<uint64_t>(i))) | (1ULL << 63), half[1]};
     }
   }
   return keys;
@@ -161,7 +160,49 @@ int PrefixCache::CostBefore(const Node& node, int length) {
 }
 
 void PrefixCache::Touch(Node& node, int length) {
-  node.snapshots.at(length).credit = clock_;
+  Snapshot& snapshot = node.snapshots.at(length);
+  snapshot.credit = clock_;
+  snapshot.used = ++uses_;
+}
+
+std::vector<PrefixCache::Kept> PrefixCache::Anchors(
+    const std::string& scope, const std::function<bool(const SequenceState&)>& accept,
+    size_t limit) const {
+  const auto tree = trees_.find(scope);
+  if (tree == trees_.end()) return {};
+  struct Candidate {
+    const Node* node;
+    int length;
+    const Snapshot* snapshot;
+    bool first;  // no anchor stands before it
+  };
+  std::vector<Candidate> candidates;
+  std::vector<std::pair<const Node*, bool>> stack = {{&tree->second->root, true}};
+  while (!stack.empty()) {
+    auto [node, first] = stack.back();
+    stack.pop_back();
+    for (const auto& [length, snapshot] : node->snapshots) {
+      if (!snapshot.anchor) continue;
+      candidates.push_back({node, length, &snapshot, first});
+      first = false;
+    }
+    for (const auto& [key, child] : node->children) stack.emplace_back(child.get(), first);
+  }
+  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    return a.first != b.first ? a.first : a.snapshot->used > b.snapshot->used;
+  });
+  std::vector<Kept> out;
+  for (const Candidate& candidate : candidates) {
+    if (out.size() == limit) break;
+    if (!accept(*candidate.snapshot->state)) continue;
+    Kept kept{std::vector<CacheKey>(candidate.length), candidate.snapshot->state->Copy()};
+    for (const Node* node = candidate.node; node != nullptr; node = node->parent) {
+      const int count = std::min(node->end(), candidate.length) - node->begin;
+      std::copy_n(node->label.begin(), count, kept.keys.begin() + node->begin);
+    }
+    out.push_back(std::move(kept));
+  }
+  return out;
 }
 
 bool PrefixCache::EvictOne() {

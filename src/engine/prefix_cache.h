@@ -4,6 +4,7 @@
 // states of the model at some lengths, which share pages. DESIGN section 5.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -17,9 +18,15 @@
 
 namespace facet {
 
-// One key for one position: the token, or for soft tokens a hash of the medium and the place inside
-// it.
-using CacheKey = uint64_t;
+// One key for one position: the token, or for soft tokens a part of the medium's digest and the
+// place inside it. Two media share keys only where SHA-256 collides.
+struct CacheKey {
+  uint64_t high = 0, low = 0;  // the top bit of `high` keeps media and tokens apart
+  constexpr CacheKey() = default;
+  constexpr CacheKey(uint64_t token) : low(token) {}
+  constexpr CacheKey(uint64_t h, uint64_t l) : high(h), low(l) {}
+  auto operator<=>(const CacheKey&) const = default;
+};
 std::vector<CacheKey> CacheKeys(std::span<const TokenId> tokens, Media media);
 
 class PrefixCache {
@@ -46,6 +53,16 @@ class PrefixCache {
               bool anchor);
   bool Contains(const std::string& scope, std::span<const CacheKey> keys) const;
 
+  // Copies of anchors of a scope that `accept` takes: first those that begin a path (system and
+  // tools), then the others; each kind in the order of their last use. At most `limit`.
+  struct Kept {
+    std::vector<CacheKey> keys;
+    std::unique_ptr<SequenceState> state;
+  };
+  std::vector<Kept> Anchors(const std::string& scope,
+                            const std::function<bool(const SequenceState&)>& accept,
+                            size_t limit) const;
+
   // Drops the snapshot that is cheapest to do without, of the scope that holds most. False where
   // there is none.
   bool EvictOne();
@@ -57,6 +74,7 @@ class PrefixCache {
   struct Snapshot {
     std::unique_ptr<SequenceState> state;
     double credit = 0;  // worth at its last use, on the clock of evictions
+    uint64_t used = 0;  // number of its last use
     bool anchor = false;
   };
   struct Node {
@@ -86,6 +104,7 @@ class PrefixCache {
   std::unordered_map<std::string, std::unique_ptr<Tree>> trees_;
   size_t max_snapshots_, snapshots_ = 0;
   double clock_ = 0;
+  uint64_t uses_ = 0;
 };
 
 }  // namespace facet

@@ -1,28 +1,30 @@
 #include "engine/prompt.h"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
-#include <cstring>
+#include <memory>
 
 namespace facet {
 namespace {
 
 using nlohmann::json;
 
+// What is digested with the columns of a picture, and with sound.
+constexpr uint64_t kPatchShape = 0x1000, kSoundShape = 0x20000000;
 constexpr std::string_view kImage = "<|image|>", kAudio = "<|audio|>", kVideo = "<|video|>";
 
-// FNV-1a over 8-byte words: only equality matters, and keys of the cache are compared by count as
-// well.
-uint64_t Hash(const void* data, size_t bytes, uint64_t seed) {
-  uint64_t hash = seed ^ 0xcbf29ce484222325ULL;
-  const auto* p = static_cast<const unsigned char*>(data);
-  for (; bytes >= 8; p += 8, bytes -= 8) {
-    uint64_t word;
-    std::memcpy(&word, p, 8);
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
-    hash ^= hash >> 29;
-  }
-  for (; bytes > 0; ++p, --bytes) hash = (hash ^ *p) * 0x100000001b3ULL;
-  return hash;
+// SHA-256 over the kind of a medium, the shape of its rows, and its bytes. Whoever can make two
+// media share a digest could otherwise make one be answered as the other.
+std::array<uint64_t, 4> Digest(uint64_t shape, const void* data, size_t bytes) {
+  std::array<uint64_t, 4> digest{};
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
+                                                                        &EVP_MD_CTX_free);
+  EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
+  EVP_DigestUpdate(context.get(), &shape, sizeof(shape));
+  EVP_DigestUpdate(context.get(), data, bytes);
+  EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr);
+  return digest;
 }
 
 std::string Repeat(std::string_view text, int count) {
@@ -44,7 +46,8 @@ std::shared_ptr<SoftItem> PatchItem(SoftItem::Kind kind, media::Patches patches)
   auto item = std::make_shared<SoftItem>();
   item->kind = kind;
   item->count = patches.count();
-  item->hash = Hash(patches.pixels.data(), patches.pixels.size(), 0x1000 + patches.columns);
+  item->digest = Digest(kPatchShape + static_cast<uint64_t>(patches.columns), patches.pixels.data(),
+                        patches.pixels.size());
   item->patches = std::move(patches);
   return item;
 }
@@ -123,7 +126,7 @@ class Expander {
     item->kind = SoftItem::Kind::kAudio;
     item->frames = media::ToAudioFrames(sound);
     item->count = static_cast<int>(item->frames.size() / media::kFrameSamples);
-    item->hash = Hash(item->frames.data(), item->frames.size() * sizeof(float), 0x2000);
+    item->digest = Digest(kSoundShape, item->frames.data(), item->frames.size() * sizeof(float));
     expansions_.push_back({kAudio, "<|audio>" + Repeat(kAudio, item->count) + "<audio|>", {item}});
     return Ok();
   }

@@ -2,6 +2,8 @@
 // reads.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -19,11 +21,11 @@ namespace facet {
 // A run of soft tokens: one picture, one film frame, or one sound.
 struct SoftItem {
   enum class Kind { kImage, kFrame, kAudio } kind = Kind::kImage;
-  int begin = 0, count = 0;   // token positions in the prompt
-  media::Patches patches;     // pictures and frames
-  std::vector<float> frames;  // sound: (count, 640)
-  uint64_t hash = 0;          // of what the model reads, for the prefix cache
-  Buffer rows;                // (count, width), filled by EmbedPrompt
+  int begin = 0, count = 0;          // token positions in the prompt
+  media::Patches patches;            // pictures and frames
+  std::vector<float> frames;         // sound: (count, 640)
+  std::array<uint64_t, 4> digest{};  // SHA-256 of what the model reads, for the prefix cache
+  Buffer rows;                       // (count, width), filled by EmbedPrompt
 };
 
 struct Prompt {

@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -74,14 +75,30 @@ std::vector<std::pair<int, float>> TopLogits(std::span<const float> logits, int 
 }
 
 int ArgMax(std::span<const float> values) {
-  // Blocks of running maxima that a compiler turns into vector code; then the first place of the
-  // maximum.
+  // Running maxima side by side, which a compiler turns into vector code; then the first place of
+  // the largest.
+  std::array<float, 32> lanes;
+  lanes.fill(kNever);
+  size_t i = 0;
+  for (; i + lanes.size() <= values.size(); i += lanes.size()) {
+    for (size_t k = 0; k < lanes.size(); ++k)
+      lanes[k] = values[i + k] > lanes[k] ? values[i + k] : lanes[k];
+  }
   float best = kNever;
-  for (const float v : values) best = v > best ? v : best;
-  for (size_t i = 0; i < values.size(); ++i) {
+  for (const float v : lanes) best = v > best ? v : best;
+  for (; i < values.size(); ++i) best = values[i] > best ? values[i] : best;
+  for (i = 0; i < values.size(); ++i) {
     if (values[i] == best) return static_cast<int>(i);
   }
   return 0;
+}
+
+void MaskLogits(std::span<const uint32_t> allowed, std::span<float> logits) {
+  if (allowed.empty()) return;
+  for (size_t id = 0; id < logits.size(); ++id) {
+    if (id / 32 < allowed.size() && (allowed[id / 32] >> (id % 32) & 1) != 0) continue;
+    logits[id] = kNever;
+  }
 }
 
 SamplingParams DefaultSampling(const GenerationConfig& config) {

@@ -59,10 +59,12 @@ class Sampler {
   // Uniform in [0, 1): the number `stream` of the token after `ahead` more.
   double Uniform(int ahead, int stream) const;
 
+  // Penalties, bias and suppressed tokens: what Sample does first.
+  void Adjust(std::span<float> logits) const;
+
   const SamplingParams& params() const { return params_; }
 
  private:
-  void Adjust(std::span<float> logits) const;
   SamplingParams params_;
   std::unordered_map<int32_t, int> answer_counts_;
   std::unordered_map<int32_t, bool> seen_;  // prompt and answer, for the repetition penalty
@@ -71,6 +73,9 @@ class Sampler {
 
 // The k largest logits with their ids, largest first; of equals the lower id first.
 std::vector<std::pair<int, float>> TopLogits(std::span<const float> logits, int k);
+
+// Forbids what has no bit in `allowed`, one bit a token; empty: all are allowed.
+void MaskLogits(std::span<const uint32_t> allowed, std::span<float> logits);
 
 // Index of the largest value; the first of equals.
 int ArgMax(std::span<const float> values);

@@ -18,6 +18,7 @@ constexpr float kChosen = 60,
                 kRunnerUp =
                     30;  // logits of the scripted token and of the end of the turn; others are 0
 constexpr int kMaxDelay = 600'000;
+constexpr int kWidth = 64;
 
 struct FreeRegex {
   void operator()(regex_t* regex) const {
@@ -75,6 +76,8 @@ class ScriptedExecutor : public Executor {
 
   int context() const override { return options_.context; }
   int vocab() const override { return static_cast<int>(tokenizer_->size()); }
+  int width() const override { return kWidth; }
+  std::string identity() const override { return Cat("script-", options_.window); }
   std::unique_ptr<SequenceState> Create() override {
     return std::make_unique<ScriptedState>(pool_);
   }
@@ -92,24 +95,27 @@ class ScriptedExecutor : public Executor {
   }
 
   Result<void> Step(std::span<const Piece> pieces, Buffer& logits) override {
-    size_t outputs = 0;
+    int64_t outputs = 0;
     double wait_ms = 0;
     for (const Piece& piece : pieces) {
       auto& state = static_cast<ScriptedState&>(*piece.state);
       FACET_TRY(state.sequence.Reserve(static_cast<int>(piece.tokens.size())));
-      outputs += piece.output;
+      outputs += piece.outputs;
       wait_ms = std::max(wait_ms, Delay(piece));
     }
+    for (const Piece& piece : pieces) AddStates(piece);
     if (wait_ms > 0)
       std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(wait_ms));
-    logits.Resize(static_cast<int64_t>(outputs), vocab());
-    size_t row = 0;
+    logits.Resize(outputs, vocab());
+    int64_t row = 0;
     for (const Piece& piece : pieces) {
-      if (!piece.output) continue;
-      const std::span<float> out = logits.view().row_span(row++);
-      std::fill(out.begin(), out.end(), 0.0f);
-      out[end_] = kRunnerUp;
-      out[Next(piece)] = kChosen;
+      const int rows = static_cast<int>(piece.tokens.size());
+      for (int taken = rows - piece.outputs + 1; taken <= rows; ++taken) {
+        const std::span<float> out = logits.view().row_span(row++);
+        std::fill(out.begin(), out.end(), 0.0f);
+        out[end_] = kRunnerUp;
+        out[Next(piece, taken)] = kChosen;
+      }
     }
     return Ok();
   }
@@ -121,20 +127,26 @@ class ScriptedExecutor : public Executor {
   size_t cache_budget() const override { return pool_.budget(); }
 
  private:
+  // The state of a token is a unit vector of its id.
+  static void AddStates(const Piece& piece) {
+    if (piece.sum == nullptr) return;
+    piece.sum->resize(kWidth);
+    for (const TokenId id : piece.tokens) (*piece.sum)[id % kWidth] += 1;
+  }
   static double Delay(const Piece& piece) {
     const auto& s = static_cast<const ScriptedState&>(*piece.state);
     if (s.line == nullptr) return 0;
     const int rows = static_cast<int>(piece.tokens.size());
     const bool prefill = s.length() < s.prompt;
-    double wait = piece.output ? s.line->delay_ms : 0;
+    double wait = piece.outputs > 0 ? s.line->delay_ms : 0;
     if (prefill)
       wait += static_cast<double>(s.line->prefill_ms) * rows / std::max(1, s.prompt - s.cached);
     return wait;
   }
-  // The token after the piece's last one.
-  TokenId Next(const Piece& piece) const {
+  // The token after the piece's first `taken` ones.
+  TokenId Next(const Piece& piece, int taken) const {
     const auto& s = static_cast<const ScriptedState&>(*piece.state);
-    const int played = s.length() + static_cast<int>(piece.tokens.size()) - s.prompt;
+    const int played = s.length() + taken - s.prompt;
     if (s.line == nullptr || played < 0 || played >= static_cast<int>(s.line->emit.size()))
       return end_;
     return s.line->emit[played];

@@ -112,9 +112,29 @@ bool SameOrigin(const std::string& a, const std::string& b) {
   return true;
 }
 
+std::optional<UrlPlace> PlaceOf(const std::string& text) {
+  const CurlUrl url = ParseUrl(text);
+  if (!url) return std::nullopt;
+  UrlPlace place{Part(url, CURLUPART_SCHEME), Part(url, CURLUPART_HOST), Part(url, CURLUPART_PORT)};
+  place.has_user = !Part(url, CURLUPART_USER).empty() || !Part(url, CURLUPART_PASSWORD).empty();
+  if (place.host.empty()) return std::nullopt;
+  return place;
+}
+
 std::string SchemeOf(const std::string& url) {
   return Part(ParseUrl(url), CURLUPART_SCHEME);
 }
+
+namespace {
+
+// Opens a socket where the caller allows the address that the name has resolved to.
+curl_socket_t OpenSocket(void* user, curlsocktype, curl_sockaddr* address) {
+  const auto& may_connect = *static_cast<const std::function<bool(const sockaddr&)>*>(user);
+  if (!may_connect(address->addr)) return CURL_SOCKET_BAD;
+  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+}  // namespace
 
 struct HttpClient::State {
   CURL* curl = nullptr;
@@ -161,6 +181,13 @@ Result<HttpResponse> HttpClient::Run(const HttpRequest& request, const OnHead& o
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &exchange);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &OnData);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
+  if (request.may_connect) {
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, &OpenSocket);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, &request.may_connect);
+  }
+  if (request.time.count() > 0)
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(request.time.count()));
   if (const char* bundle = CertificateBundle()) curl_easy_setopt(curl, CURLOPT_CAINFO, bundle);
   const CURLcode code = curl_easy_perform(curl);
   curl_slist_free_all(headers);

@@ -2,6 +2,9 @@
 // send along.
 #pragma once
 
+#include <sys/socket.h>
+
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -22,6 +25,9 @@ struct HttpRequest {
   std::vector<std::string> headers;  // `Name: value`
   std::optional<int64_t> begin;      // first byte wanted (Range)
   std::optional<int64_t> end;        // one past the last byte wanted
+  // Where given, asked with every address before it is connected to; no proxy is used then.
+  std::function<bool(const sockaddr&)> may_connect = {};
+  std::chrono::milliseconds time{0};  // for the whole exchange; 0: as long as it goes on
 };
 
 struct HttpResponse {
@@ -35,6 +41,12 @@ struct HttpResponse {
 
 // Scheme, host and port of two URLs are equal.
 bool SameOrigin(const std::string& a, const std::string& b);
+struct UrlPlace {
+  std::string scheme, host, port;  // in lower case; the port is the scheme's where none is written
+  bool has_user = false;
+};
+// Nothing where the URL cannot be parsed.
+std::optional<UrlPlace> PlaceOf(const std::string& url);
 // The scheme of a URL in lower case; empty where it cannot be parsed.
 std::string SchemeOf(const std::string& url);
 

@@ -152,6 +152,14 @@ Result<ModelFiles> FilesOfGguf(const fs::path& path) {
   return files;
 }
 
+// `NAME-assistant` beside the checkpoint folder NAME, as the hub calls drafters.
+std::optional<fs::path> DrafterBeside(const fs::path& folder) {
+  const fs::path drafter = folder.parent_path() / Cat(folder.filename().string(), kDrafterSuffix);
+  std::error_code code;
+  if (!fs::exists(drafter / "config.json", code)) return std::nullopt;
+  return drafter;
+}
+
 }  // namespace
 
 std::vector<fs::path> StoredModel::Missing() const {
@@ -342,11 +350,11 @@ Result<ModelFiles> FilesOfPath(const fs::path& given) {
   if (format == ModelFormat::kGguf) return FilesOfGguf(path);
   fs::path folder = path;
   if (folder.filename().empty()) folder = folder.parent_path();
-  return ModelFiles{
-      fs::is_directory(path, code) ? folder.filename().string() : folder.stem().string(),
-      folder,
-      {},
-      {}};
+  const bool is_folder = fs::is_directory(path, code);
+  return ModelFiles{is_folder ? folder.filename().string() : folder.stem().string(),
+                    folder,
+                    {},
+                    is_folder ? DrafterBeside(folder) : std::nullopt};
 }
 
 Result<ModelFiles> FindModel(const Store& store, const std::string& model) {

@@ -71,9 +71,9 @@ class Store {
   std::filesystem::path folder_;
 };
 
-// A checkpoint folder, or a GGUF with the projector (mmproj*.gguf) and the drafter (assistant,
-// draft, mtp) beside it; a folder with one GGUF model. What lies beside a GGUF is taken only where
-// its metadata fit the model.
+// A checkpoint folder with the drafter beside it (NAME-assistant), or a GGUF with the projector
+// (mmproj*.gguf) and the drafter (assistant, draft, mtp) beside it; a folder with one GGUF model.
+// What lies beside a GGUF is taken only where its metadata fit the model.
 Result<ModelFiles> FilesOfPath(const std::filesystem::path& path);
 
 // A path where there is a file, else a name of the store. kNotFound: neither.

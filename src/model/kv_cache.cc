@@ -209,6 +209,58 @@ void KvSequence::TilePointers(int layer, std::vector<const std::byte*>& out) con
   }
 }
 
+std::vector<StoredPage> KvSequence::Pages() const {
+  std::vector<StoredPage> out;
+  const size_t tiles = (static_cast<size_t>(length_) + kTile - 1) / kTile;
+  for (int group = 0; group < 2; ++group) {
+    for (size_t tile = 0; tile < std::min(tiles, pages_[group].size()); ++tile) {
+      const KvPool::Page* page = pages_[group][tile];
+      if (page == nullptr) continue;
+      out.push_back({group,
+                     static_cast<int>(tile),
+                     {page->data, pool_->layout().page_bytes[group]},
+                     nullptr});
+    }
+  }
+  return out;
+}
+
+Result<void> KvSequence::Restore(int length, std::span<const StoredPage> pages) {
+  const CacheLayout& layout = pool_->layout();
+  const auto tiles = static_cast<int>((int64_t{length} + kTile - 1) / kTile);
+  KvSequence made(*pool_);
+  made.length_ = length;
+  made.first_[CacheLayout::kSliding] = std::max(0, length - layout.window + 1) / kTile;
+  for (int group : {CacheLayout::kSliding, CacheLayout::kFull}) {
+    if (layout.page_bytes[group] > 0) made.pages_[group].resize(tiles, nullptr);
+  }
+  for (const StoredPage& page : pages) {
+    if (page.group < 0 || page.group > 1 || page.tile < made.first_[page.group] ||
+        page.tile >= static_cast<int>(made.pages_[page.group].size()) ||
+        page.bytes.size() != layout.page_bytes[page.group] ||
+        made.pages_[page.group][page.tile] != nullptr) {
+      return Error{Cat("page ", page.tile, " of group ", page.group, " does not fit")};
+    }
+    KvPool::Page*& place = made.pages_[page.group][page.tile];
+    if (page.same != nullptr) {
+      place = page.same->pages_[page.group][page.tile];
+      ++place->references;
+    } else {
+      FACET_ASSIGN(place, made.NewPage(page.group));
+      std::memcpy(place->data, page.bytes.data(), page.bytes.size());
+    }
+  }
+  for (int group = 0; group < 2; ++group) {
+    const auto& list = made.pages_[group];
+    if (list.empty()) continue;
+    if (std::find(list.begin() + std::min(made.first_[group], tiles), list.end(), nullptr) !=
+        list.end())
+      return Error{"a page is missing"};
+  }
+  *this = std::move(made);
+  return Ok();
+}
+
 Result<void> KvSequence::FillSynthetic(int rows) {
   assert(length_ % kTile == 0);
   const CacheLayout& layout = pool_->layout();

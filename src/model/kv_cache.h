@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -76,6 +77,15 @@ class KvPool {
   std::array<std::vector<Page*>, 2> free_;
 };
 
+class KvSequence;
+
+// A page of a sequence as it is kept on disk.
+struct StoredPage {
+  int group = 0, tile = 0;           // which layers, which positions
+  std::span<const std::byte> bytes;  // records of all layers of the group
+  const KvSequence* same = nullptr;  // has this very page at this tile; null: it is new
+};
+
 class KvSequence {
  public:
   explicit KvSequence(KvPool& pool) : pool_(&pool) {}
@@ -101,6 +111,13 @@ class KvSequence {
   std::byte* WritableTile(int layer, int position);
   // Pointer to each tile of this layer, indexed by position / kTile; null for tiles given up.
   void TilePointers(int layer, std::vector<const std::byte*>& out) const;
+
+  // All pages of the committed positions, in place.
+  std::vector<StoredPage> Pages() const;
+  // An empty sequence becomes one of `length` positions with these pages: copies of their bytes, or
+  // shared. Errors (nothing has changed then): pages that are missing, twice there or of another
+  // size; kResource where the budget is spent.
+  Result<void> Restore(int length, std::span<const StoredPage> pages);
 
   // Pages that this sequence refers to, shared ones counted whole.
   size_t bytes() const;

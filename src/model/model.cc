@@ -52,6 +52,14 @@ void Model::AdaptAll(int64_t rows, const Adapter* adapter) {
   projector_.set_adapted_rows(std::move(adapted));
 }
 
+std::string Model::Identity() const {
+  const CacheLayout& layout = cache_->layout();
+  const CacheType type = layout.layers.front().shape.type;
+  return Cat(CheckpointIdentity(checkpoint_), packed_ ? "-packed-" : "-plain-",
+             static_cast<int>(type), "-", layout.page_bytes[0], "-", layout.page_bytes[1], "-",
+             layout.window);
+}
+
 Result<void> Model::Forward(std::span<const Chunk> chunks, Buffer& hidden) {
   Step step(*this, chunks);
   FACET_TRY(step.Begin());

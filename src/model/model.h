@@ -67,6 +67,8 @@ class Model {
   const Weights& weights() const { return checkpoint_.weights; }
   KvPool& cache() { return *cache_; }
   ThreadPool& pool() { return pool_; }
+  // Names the weights, and the layout and type of the cache.
+  std::string Identity() const;
   // Null where precision is plain.
   PackedStore* packed() { return packed_.get(); }
 

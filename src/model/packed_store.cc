@@ -118,6 +118,11 @@ void PackAndDrop(const Checkpoint& checkpoint, const Linear& linear, std::byte* 
 
 }  // namespace
 
+std::string CheckpointIdentity(const Checkpoint& checkpoint) {
+  Weights weights = checkpoint.weights;  // copies views, not matrices
+  return Identity(checkpoint, AllLinears(weights));
+}
+
 Result<std::unique_ptr<PackedStore>> PackedStore::Create(Checkpoint& checkpoint, bool keep,
                                                          ThreadPool& pool) {
   const std::vector<Linear*> linears = AllLinears(checkpoint.weights);

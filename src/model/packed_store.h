@@ -16,6 +16,10 @@
 
 namespace facet {
 
+// Names a checkpoint without reading it whole: every tensor's name, type, shape and first and last
+// bytes, and size and time of its files.
+std::string CheckpointIdentity(const Checkpoint& checkpoint);
+
 class PackedStore {
  public:
   // Sets `packed` of every Linear of the checkpoint. `keep`: use and write the file in the cache

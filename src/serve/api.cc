@@ -18,6 +18,7 @@ void SendJson(Exchange& exchange, const OrderedJson& body) {
 Api::Api(Models& models, ApiLimits limits) : models_(models), limits_(limits) {
   routes_["/v1/chat/completions"]["POST"] = &Api::Chat;
   routes_["/v1/completions"]["POST"] = &Api::Completions;
+  routes_["/v1/embeddings"]["POST"] = &Api::Embeddings;
   routes_["/v1/responses"]["POST"] = &Api::Responses;
   routes_["/v1/audio/transcriptions"]["POST"] = &Api::Transcriptions;
   routes_["/v1/models"]["GET"] = &Api::ListModels;
@@ -65,12 +66,14 @@ void Api::Handle(std::shared_ptr<const HttpRequest> request, std::shared_ptr<Exc
 }
 
 std::shared_ptr<LoadedModel> Api::ModelFor(Call& call, const std::optional<std::string>& id) {
-  auto model = models_.Get(id.value_or(models_.default_id()));
-  if (model) return *model;
-  ApiError error = ToApiError(model.error(), "model");
-  if (error.status == 404) error.code = "model_not_found";
-  if (error.status == 400) error.status = 500, error.code = "model_error";
-  SendError(*call.exchange, error);
+  const std::string name = id.value_or(models_.default_id());
+  if (auto model = models_.Use(name)) return model;
+  // The call begins again when the model is there; no thread waits for it.
+  models_.WhenLoaded(name, [this, request = call.request, exchange = call.exchange](
+                               const auto& error, const auto& /*kept meanwhile*/) {
+    if (exchange->Closed()) return;
+    error ? SendError(*exchange, *error) : Handle(request, exchange);
+  });
   return nullptr;
 }
 
@@ -221,6 +224,23 @@ void Api::Chat(Call& call) {
   MakeChatJob(call.exchange, model, chat.common)->Start(std::move(runs));
 }
 
+std::optional<ApiError> TextPrompt(const LoadedModel& model, const TextOrIds& text,
+                                   const std::string& param, std::shared_ptr<Prompt>& out) {
+  out = std::make_shared<Prompt>();
+  if (const auto* ids = std::get_if<std::vector<TokenId>>(&text)) {
+    out->ids = *ids;
+  } else {
+    *out = RawPrompt(*model.tokenizer, std::get<std::string>(text));
+    const auto bos = model.tokenizer->bos();
+    if (bos && (out->ids.empty() || out->ids[0] != *bos)) out->ids.insert(out->ids.begin(), *bos);
+  }
+  for (const TokenId id : out->ids) {
+    if (id >= model.engine->vocab())
+      return ApiError{400, Cat(param, ": ", id, " is not a token"), "invalid_value", param};
+  }
+  return CheckLength(model, *out, param);
+}
+
 void Api::Completions(Call& call) {
   CompletionRequest completion;
   if (const auto error = ReadCompletion(call.body, limits_, completion))
@@ -232,22 +252,10 @@ void Api::Completions(Call& call) {
                      {400, "n: expected at most 128 answers in one request", "invalid_value", "n"});
   }
   std::vector<Job::Run> runs;
-  for (const auto& text : completion.prompts) {
-    auto prompt = std::make_shared<Prompt>();
-    if (const auto* ids = std::get_if<std::vector<TokenId>>(&text)) {
-      prompt->ids = *ids;
-    } else {
-      *prompt = RawPrompt(*model->tokenizer, std::get<std::string>(text));
-      const auto bos = model->tokenizer->bos();
-      if (bos && (prompt->ids.empty() || prompt->ids[0] != *bos))
-        prompt->ids.insert(prompt->ids.begin(), *bos);
-    }
-    auto error = CheckLength(*model, *prompt, "prompt");
-    for (const TokenId id : prompt->ids) {
-      if (id >= model->engine->vocab())
-        error = ApiError{400, Cat("prompt: ", id, " is not a token"), "invalid_value", "prompt"};
-    }
-    if (error) return SendError(*call.exchange, *error);
+  for (const TextOrIds& text : completion.prompts) {
+    std::shared_ptr<Prompt> prompt;
+    if (const auto error = TextPrompt(*model, text, "prompt", prompt))
+      return SendError(*call.exchange, *error);
     for (int i = 0; i < completion.common.choices; ++i) {
       Job::Run run;
       run.request = MakeGeneration(*model, prompt, completion.common, call.request->tenant, i);
@@ -333,21 +341,26 @@ void Api::DeleteResponse(Call& call) {
 
 OrderedJson Api::DescribeModel(const std::string& id) const {
   OrderedJson out = {{"id", id}, {"object", "model"}, {"created", 0}, {"owned_by", "facet"}};
-  const auto model = models_.Loaded(id);
-  if (model == nullptr) {
-    out["status"] = {{"value", "unloaded"}};
-    return out;
+  const auto status = models_.StatusOf(id);
+  using State = Models::Status::State;
+  out["status"] = {{"value", status->state == State::kLoaded    ? "loaded"
+                             : status->state == State::kLoading ? "loading"
+                                                                : "unloaded"}};
+  if (!status->base.empty()) out["parent"] = status->base;
+  if (status->facts) {
+    out["context_length"] = status->facts->context;
+    out["max_model_len"] = status->facts->context;
+    out["architecture"] = {{"input_modalities", status->facts->modalities},
+                           {"output_modalities", {"text"}}};
+    out["meta"] = {{"n_ctx", status->facts->context}, {"memory_bytes", status->bytes}};
   }
-  const int context = model->engine->context();
-  out["created"] = model->created;
-  out["status"] = {{"value", "loaded"}};
-  out["context_length"] = context;
-  out["max_model_len"] = context;
-  out["architecture"] = {{"input_modalities", model->Modalities()},
-                         {"output_modalities", {"text"}}};
-  out["meta"] = {{"n_ctx", context},
-                 {"n_ctx_train", model->config.text.context},
-                 {"n_vocab", model->engine->vocab()}};
+  if (const auto model = models_.Loaded(id)) {
+    out["created"] = model->created;
+    out["meta"]["n_ctx_train"] = model->config.text.context;
+    out["meta"]["n_vocab"] = model->engine->vocab();
+    out["meta"]["n_embd"] = model->engine->width();
+    out["embeddings"] = EmbeddingNote();
+  }
   return out;
 }
 
@@ -359,8 +372,7 @@ void Api::ListModels(Call& call) {
 
 void Api::GetModel(Call& call) {
   const std::string id = call.request->path.substr(std::string_view("/v1/models/").size());
-  const auto ids = models_.ids();
-  if (std::find(ids.begin(), ids.end(), id) == ids.end()) {
+  if (!models_.StatusOf(id)) {
     return SendError(*call.exchange,
                      {404, Cat("the model '", id, "' does not exist"), "model_not_found", "model"});
   }

@@ -35,6 +35,7 @@ class Api {
 
   void Chat(Call& call);
   void Completions(Call& call);
+  void Embeddings(Call& call);
   void Responses(Call& call);
   void GetResponse(Call& call);
   void DeleteResponse(Call& call);
@@ -47,6 +48,7 @@ class Api {
   void Health(Call& call);
   void Metrics(Call& call);
 
+  // Null: the call has been answered, or will be when the model is in memory.
   std::shared_ptr<LoadedModel> ModelFor(Call& call, const std::optional<std::string>& id);
   OrderedJson DescribeModel(const std::string& id) const;
 
@@ -68,6 +70,12 @@ std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequ
 std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat,
                                  std::shared_ptr<const Prompt> prompt, const std::string& tenant,
                                  std::vector<Job::Run>& out);
+
+// A text as it is, begun as the vocabulary begins texts; ids as they are.
+std::optional<ApiError> TextPrompt(const LoadedModel& model, const TextOrIds& text,
+                                   const std::string& param, std::shared_ptr<Prompt>& out);
+// What /v1/embeddings gives, said in its answers and in the list of models.
+OrderedJson EmbeddingNote();
 
 // Jobs by API.
 std::shared_ptr<Job> MakeChatJob(std::shared_ptr<Exchange> exchange,

@@ -85,11 +85,7 @@ class PartReader {
   }
 
   void Url(Fields& fields, const std::string& key, const std::string& url, Json& to) {
-    if (!url.starts_with("data:")) {
-      return fields.Fail(
-          key, "expected a data: URL; this server does not open addresses or files for its clients",
-          "unsupported_url");
-    }
+    if (!url.starts_with("data:")) return Address(fields, key, url, to);
     const size_t comma = url.find(',');
     if (comma == std::string::npos ||
         !std::string_view(url).substr(0, comma).ends_with(";base64")) {
@@ -105,13 +101,42 @@ class PartReader {
     }
     auto bytes = DecodeBase64(base64);
     if (!bytes) return fields.Fail(key, "malformed base64", "invalid_base64");
-    if (out_.media.size() >= static_cast<size_t>(limits_.max_media)) {
-      return fields.Fail(key,
-                         Cat("expected at most ", limits_.max_media, " pictures, sounds and films"),
-                         "too_many_media");
+    if (HasRoom(fields, key)) Keep(std::move(*bytes), to);
+  }
+
+  // Opened for the client, where the operator allows it.
+  void Address(Fields& fields, const std::string& key, const std::string& url, Json& to) {
+    if (!HasRoom(fields, key)) return;
+    if (out_.fetching > limits_.max_fetching)
+      return fields.Fail(key, "fetching the media before took too long", "media_unavailable");
+    const auto begin = std::chrono::steady_clock::now();
+    auto bytes = ReadMedia(limits_.media, url);
+    out_.fetching += std::chrono::steady_clock::now() - begin;
+    if (!bytes) {
+      const ErrorKind kind = bytes.error().kind;
+      return fields.Fail(key, bytes.error().message,
+                         kind == ErrorKind::kPermission ? "url_not_allowed"
+                         : kind == ErrorKind::kIo       ? "media_unavailable"
+                                                        : "unsupported_url");
     }
+    out_.fetched += bytes->size();
+    if (out_.fetched > limits_.max_fetched_bytes) {
+      return fields.Fail(
+          key, Cat("expected at most ", limits_.max_fetched_bytes, " bytes behind all addresses"),
+          "too_many_media");
+    }
+    Keep(std::move(*bytes), to);
+  }
+
+  bool HasRoom(Fields& fields, const std::string& key) {
+    if (out_.media.size() < static_cast<size_t>(limits_.max_media)) return true;
+    fields.Fail(key, Cat("expected at most ", limits_.max_media, " pictures, sounds and films"),
+                "too_many_media");
+    return false;
+  }
+  void Keep(std::string bytes, Json& to) {
     to["index"] = out_.media.size();
-    out_.media.push_back(std::move(*bytes));
+    out_.media.push_back(std::move(bytes));
   }
 
   const ApiLimits& limits_;

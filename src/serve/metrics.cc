@@ -27,6 +27,10 @@ class Page {
     for (const auto& [id, s] : stats_)
       out_ << name << "{model=\"" << Label(id) << "\"} " << get(s) << '\n';
   }
+  void Number(const char* name, const char* help, size_t value) {
+    out_ << "# HELP " << name << ' ' << help << "\n# TYPE " << name << " gauge\n"
+         << name << ' ' << value << '\n';
+  }
   void Distribution(const char* name, const char* help, Histogram EngineStats::*member) {
     out_ << "# HELP " << name << ' ' << help << "\n# TYPE " << name << " histogram\n";
     for (const auto& [id, s] : stats_) {
@@ -108,6 +112,10 @@ std::string MetricsText(const Models& models) {
              [](S s) { return s.drafted; });
   page.Value("counter", "facet_spec_decode_num_accepted_tokens_total", "Accepted drafts",
              [](S s) { return s.accepted; });
+  page.Number("facet_memory_budget_bytes", "Memory for all models (0: no limit)",
+              models.memory_budget());
+  page.Number("facet_memory_models_bytes", "Memory of the models that are loaded",
+              models.memory_used());
   page.Finished();
   page.Distribution("facet_time_to_first_token_seconds", "From arrival to the first token",
                     &EngineStats::first_token);

@@ -1,199 +1,380 @@
 #include "serve/models.h"
 
-#include <unistd.h>
-
-#include <cstdlib>
-#include <ctime>
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <thread>
 
 #include "base/log.h"
-#include "chat/load_template.h"
-#include "engine/model_executor.h"
-#include "engine/scripted_executor.h"
+#include "formats/space.h"
 
 namespace facet::serve {
 namespace {
 
-namespace fs = std::filesystem;
+// Requests that may wait for models to be loaded; each holds its body.
+constexpr size_t kMaxWaiting = 256;
 
-void AddTokens(LoadedModel& model) {
-  const Tokenizer& t = *model.tokenizer;
-  model.call_open = t.Find("<|tool_call>");
-  if (model.eos.empty()) {
-    for (const char* name : {"<eos>", "<turn|>", "<|tool_response>", "<end_of_turn>"}) {
-      if (const auto id = t.Find(name)) model.eos.push_back(*id);
-    }
-  }
-}
-
-void AddTemplate(LoadedModel& model, const fs::path& path) {
-  auto made = LoadChatTemplate(path, *model.tokenizer);
-  if (!made) {
-    model.template_error = made.error().message;
-    model.template_damaged = true;
-  } else if (*made) {
-    model.chat_template = std::make_unique<ChatTemplate>(std::move(**made));
-  } else {
-    model.template_error =
-        "this model has no chat template: it continues plain text (/v1/completions)";
-  }
-}
-
-// Scripts speak the vocabulary of Gemma 4.
-Result<fs::path> FindVocabulary(const fs::path& given) {
-  if (!given.empty()) return given;
-  std::error_code code;
-  const fs::path self = fs::read_symlink("/proc/self/exe", code).parent_path();
-  constexpr std::string_view kPath = "tests/reference/gemma4/vocab.gguf";
-  for (const fs::path& root :
-       {fs::current_path(code), self / "..", self / ".." / "share" / "facet"}) {
-    if (fs::exists(root / kPath, code)) return root / kPath;
-  }
-  return Error{
-      Cat("no vocabulary for the scripted model: give --vocab FILE, or run where ", kPath, " is"),
-      ErrorKind::kNotFound};
-}
-
-// A config that sees and hears, so that media requests pass through scripts as well.
-ModelConfig ScriptConfig(const Tokenizer& tokenizer, int context) {
-  const auto id = [&](const char* name) { return tokenizer.Find(name).value_or(-1); };
-  ModelConfig config;
-  config.vision = VisionConfig{};
-  config.audio = AudioConfig{};
-  config.text.context = context;
-  config.text.vocab = static_cast<int>(tokenizer.size());
-  config.tokens = {.image = id("<|image|>"),
-                   .video = id("<|video|>"),
-                   .audio = id("<|audio|>"),
-                   .image_begin = id("<|image>"),
-                   .image_end = id("<image|>"),
-                   .audio_begin = id("<|audio>"),
-                   .audio_end = id("<audio|>")};
-  return config;
-}
-
-Result<void> LoadScripted(const ModelSpec& spec, const ModelOptions& options, LoadedModel& model) {
-  FACET_ASSIGN(const fs::path vocabulary, FindVocabulary(options.vocabulary));
-  FACET_ASSIGN(model.tokenizer, Tokenizer::Load(vocabulary));
-  ScriptOptions script;
-  if (options.context > 0) script.context = options.context;
-  script.cache_budget = options.cache_budget;
-  model.config = ScriptConfig(*model.tokenizer, script.context);
-  model.sampling.temperature = 0;
-  AddTemplate(model, vocabulary);
-  AddTokens(model);
-  FACET_ASSIGN(auto executor, LoadScript(*spec.script, model.tokenizer, script));
-  model.engine = std::make_unique<Engine>(std::move(executor), options.engine);
-  return Ok();
-}
-
-Result<void> LoadWeights(const ModelSpec& spec, const ModelOptions& options, LoadedModel& model) {
-  const fs::path& path = spec.files.model;
-  FACET_ASSIGN(model.tokenizer, Tokenizer::Load(path));
-  model.pool = std::make_unique<ThreadPool>(options.threads);
-  LoadOptions load;
-  load.model = path;
-  load.mmproj = spec.files.mmproj;
-  load.cache = options.cache_type;
-  load.cache_budget = options.cache_budget;
-  FACET_ASSIGN(model.model, Model::Load(load, *model.pool));
-  model.config = model.model->config();
-  model.eos.assign(model.config.generation.eos.begin(), model.config.generation.eos.end());
-  model.sampling = DefaultSampling(model.config.generation);
-  AddTemplate(model, path);
-  AddTokens(model);
-  model.engine =
-      std::make_unique<Engine>(MakeModelExecutor(*model.model, options.context), options.engine);
-  return Ok();
+std::string Human(size_t bytes) {
+  return HumanBytes(static_cast<int64_t>(bytes));
 }
 
 }  // namespace
 
-std::vector<std::string> LoadedModel::Modalities() const {
-  std::vector<std::string> out = {"text"};
-  if (config.vision) out.insert(out.end(), {"image", "video"});
-  if (config.audio) out.push_back("audio");
-  return out;
-}
+// Outlives the registry where a request still holds a model.
+struct Models::State : std::enable_shared_from_this<State> {
+  struct Entry {
+    ModelSpec spec;
+    std::optional<ModelFacts> facts;
+    std::shared_ptr<LoadedModel> loaded;
+    bool loading = false;
+    int users = 0;
+    uint64_t last_used = 0;
+    // Keys and values get what the budget leaves beside the rest, at most what the options say.
+    size_t CacheBytes(size_t budget) const {
+      if (budget == 0 || facts->fixed + facts->cache <= budget) return facts->cache;
+      return budget > facts->fixed ? budget - facts->fixed : 0;
+    }
+    size_t Bytes(size_t budget) const { return facts ? facts->fixed + CacheBytes(budget) : 0; }
+  };
+  // A name: a model, or one of its adapters.
+  struct Target {
+    Entry* entry = nullptr;
+    const AdapterSpec* adapter = nullptr;
+  };
+  struct Request {
+    std::string id;
+    Then then;
+  };
 
-Result<std::shared_ptr<const ConstraintVocabulary>> LoadedModel::Constraints() {
-  const std::lock_guard lock(constraints_mutex_);
-  if (constraints_ == nullptr) {
-    FACET_ASSIGN(constraints_, ConstraintVocabulary::Create(*tokenizer, eos));
+  std::vector<std::unique_ptr<Entry>> entries;
+  ModelOptions options;
+  MemoryOptions memory;
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<Request> waiting;
+  bool measure = false, stopping = false, ready = false;
+  uint64_t clock = 0;
+  std::thread loader;
+
+  // --- with the mutex held
+  Target Find(const std::string& id) const;
+  std::shared_ptr<LoadedModel> Lease(const Target& target);
+  size_t Used() const;
+  Entry* LongestIdle() const;
+
+  // --- the loading thread
+  void Run();
+  void Serve(Request request);
+  std::optional<ApiError> Load(Entry& entry);
+  std::optional<ApiError> Measure(Entry& entry);
+  std::optional<ApiError> MakeRoom(Entry& entry, std::unique_lock<std::mutex>& lock);
+  ApiError TooLarge(const Entry& entry) const;
+  ApiError Busy(const Entry& entry) const;
+};
+
+Models::State::Target Models::State::Find(const std::string& id) const {
+  for (const auto& entry : entries) {
+    if (entry->spec.id == id) return {entry.get(), nullptr};
+    for (const AdapterSpec& adapter : entry->spec.adapters) {
+      if (id == Cat(entry->spec.id, ":", adapter.name)) return {entry.get(), &adapter};
+    }
   }
-  return constraints_;
+  return {};
 }
 
-Result<std::shared_ptr<LoadedModel>> LoadModel(const ModelSpec& spec, const ModelOptions& options) {
-  auto model = std::make_shared<LoadedModel>();
-  model->id = spec.id;
-  model->created = static_cast<int64_t>(std::time(nullptr));
-  if (spec.script) {
-    FACET_TRY(LoadScripted(spec, options, *model));
-  } else {
-    FACET_TRY(LoadWeights(spec, options, *model));
+// The model as a pointer whose last copy says that nobody uses it any more.
+std::shared_ptr<LoadedModel> Models::State::Lease(const Target& target) {
+  struct Holder {
+    std::shared_ptr<State> state;
+    Entry* entry;
+    std::shared_ptr<LoadedModel> model;
+    Holder(std::shared_ptr<State> s, Entry* e, std::shared_ptr<LoadedModel> m)
+        : state(std::move(s)), entry(e), model(std::move(m)) {}
+    ~Holder() {
+      model.reset();  // before the last user is gone: what is given up is destroyed elsewhere
+      const std::lock_guard lock(state->mutex);
+      --entry->users;
+      state->changed.notify_all();
+    }
+  };
+  Entry& entry = *target.entry;
+  ++entry.users;
+  entry.last_used = ++clock;
+  auto model =
+      target.adapter == nullptr ? entry.loaded : WithAdapter(*entry.loaded, *target.adapter);
+  auto holder = std::make_shared<Holder>(shared_from_this(), &entry, std::move(model));
+  return {holder, holder->model.get()};
+}
+
+size_t Models::State::Used() const {
+  size_t bytes = 0;
+  for (const auto& entry : entries) bytes += entry->loaded ? entry->Bytes(memory.bytes) : 0;
+  return bytes;
+}
+
+Models::State::Entry* Models::State::LongestIdle() const {
+  Entry* best = nullptr;
+  for (const auto& entry : entries) {
+    if (entry->loaded == nullptr || entry->users > 0) continue;
+    if (best == nullptr || entry->last_used < best->last_used) best = entry.get();
   }
-  return model;
+  return best;
 }
 
-Models::Models(std::vector<ModelSpec> specs, ModelOptions options) : options_(std::move(options)) {
+void Models::State::Run() {
+  std::unique_lock lock(mutex);
+  for (;;) {
+    changed.wait(lock, [&] { return stopping || !waiting.empty() || measure; });
+    if (stopping) return;
+    if (!waiting.empty()) {
+      Request request = std::move(waiting.front());
+      waiting.pop_front();
+      lock.unlock();
+      Serve(std::move(request));
+      lock.lock();
+      continue;
+    }
+    const auto next = std::find_if(entries.begin(), entries.end(),
+                                   [](const auto& entry) { return !entry->facts; });
+    measure = next != entries.end();
+    if (!measure) continue;
+    lock.unlock();
+    const auto error = Measure(**next);
+    lock.lock();
+    if (!error) continue;
+    spdlog::warn("{}", error->message);
+    measure = false;
+  }
+}
+
+void Models::State::Serve(Request request) {
+  Target target;
+  bool load;
+  {
+    const std::lock_guard lock(mutex);
+    target = Find(request.id);
+    load = target.entry->loaded == nullptr;
+    target.entry->loading = load;
+  }
+  std::optional<ApiError> error;
+  if (load) error = Load(*target.entry);
+  std::shared_ptr<LoadedModel> model;
+  {
+    const std::lock_guard lock(mutex);
+    target.entry->loading = false;
+    if (!error) model = Lease(target);
+  }
+  if (error) spdlog::error("{}", error->message);
+  request.then(std::move(error), std::move(model));
+}
+
+std::optional<ApiError> Models::State::Measure(Entry& entry) {
+  const auto facts = MeasureModel(entry.spec, options);
+  if (!facts)
+    return ApiError{500, Cat(entry.spec.id, ": ", facts.error().message), "model_error", "model"};
+  const std::lock_guard lock(mutex);
+  entry.facts = *facts;
+  return std::nullopt;
+}
+
+std::optional<ApiError> Models::State::Load(Entry& entry) {
+  if (!entry.facts) {
+    if (auto error = Measure(entry)) return error;
+  }
+  ModelOptions own = options;
+  {
+    std::unique_lock lock(mutex);
+    if (auto error = MakeRoom(entry, lock)) return error;
+    own.cache_budget = entry.CacheBytes(memory.bytes);
+  }
+  spdlog::info("loading {}", entry.spec.id);
+  auto loaded = LoadModel(entry.spec, own);
+  if (!loaded) {
+    return ApiError{500, Cat(entry.spec.id, ": ", loaded.error().message), "model_error", "model"};
+  }
+  const std::lock_guard lock(mutex);
+  entry.loaded = std::move(*loaded);
+  ready |= &entry == entries.front().get();
+  return std::nullopt;
+}
+
+// Gives up idle models until this one fits.
+std::optional<ApiError> Models::State::MakeRoom(Entry& entry, std::unique_lock<std::mutex>& lock) {
+  if (memory.bytes == 0) return std::nullopt;
+  if (entry.facts->fixed + std::min(entry.facts->least, entry.facts->cache) > memory.bytes)
+    return TooLarge(entry);
+  const auto until = std::chrono::steady_clock::now() + memory.wait;
+  while (Used() + entry.Bytes(memory.bytes) > memory.bytes) {
+    if (stopping) return ApiError{503, "the server is stopping", "draining", std::nullopt};
+    Entry* idle = LongestIdle();
+    if (idle == nullptr) {
+      if (changed.wait_until(lock, until) == std::cv_status::timeout) return Busy(entry);
+      continue;
+    }
+    spdlog::info("unloading {}: {} needs its memory", idle->spec.id, entry.spec.id);
+    std::shared_ptr<LoadedModel> gone = std::move(idle->loaded);
+    lock.unlock();
+    gone->engine->Stop();
+    gone.reset();
+    lock.lock();
+  }
+  return std::nullopt;
+}
+
+ApiError Models::State::TooLarge(const Entry& entry) const {
+  return {507,
+          Cat("the model '", entry.spec.id, "' needs ", Human(entry.facts->fixed), " and ",
+              Human(std::min(entry.facts->least, entry.facts->cache)),
+              " for keys and values; this server may use ", Human(memory.bytes),
+              " (--memory changes that)"),
+          "insufficient_memory", "model"};
+}
+
+ApiError Models::State::Busy(const Entry& entry) const {
+  std::string others;
+  for (const auto& other : entries) {
+    if (other->loaded == nullptr || other->users == 0) continue;
+    others += Cat(others.empty() ? "" : ", ", "'", other->spec.id, "' (",
+                  Human(other->Bytes(memory.bytes)), ")");
+  }
+  return {503,
+          Cat("the model '", entry.spec.id, "' needs ", Human(entry.Bytes(memory.bytes)),
+              " of the ", Human(memory.bytes), " that this server may use; in use now: ", others),
+          "model_busy", "model"};
+}
+
+// --- the registry's face
+
+Models::Models(std::vector<ModelSpec> specs, ModelOptions options, MemoryOptions memory)
+    : state_(std::make_shared<State>()) {
+  state_->options = std::move(options);
+  state_->memory = memory;
   for (ModelSpec& spec : specs) {
-    entries_.push_back(std::make_unique<Entry>());
-    entries_.back()->spec = std::move(spec);
+    state_->entries.push_back(std::make_unique<State::Entry>());
+    state_->entries.back()->spec = std::move(spec);
   }
+  state_->loader = std::thread([state = state_.get()] { state->Run(); });
 }
 
-Models::~Models() = default;
+Models::~Models() {
+  Clear();
+}
 
 std::vector<std::string> Models::ids() const {
   std::vector<std::string> out;
-  for (const auto& entry : entries_) out.push_back(entry->spec.id);
+  for (const auto& entry : state_->entries) {
+    out.push_back(entry->spec.id);
+    for (const AdapterSpec& adapter : entry->spec.adapters)
+      out.push_back(Cat(entry->spec.id, ":", adapter.name));
+  }
   return out;
 }
 
-Models::Entry* Models::Find(const std::string& id) const {
-  for (const auto& entry : entries_) {
-    if (entry->spec.id == id) return entry.get();
-  }
-  return nullptr;
+const std::string& Models::default_id() const {
+  return state_->entries.front()->spec.id;
 }
 
-std::shared_ptr<LoadedModel> Models::Loaded(const std::string& id) const {
-  const Entry* entry = Find(id);
-  const std::lock_guard lock(mutex_);
-  return entry == nullptr ? nullptr : entry->loaded;
+void Models::WhenLoaded(const std::string& id, Then then) {
+  std::optional<ApiError> error;
+  std::shared_ptr<LoadedModel> model;
+  {
+    const std::lock_guard lock(state_->mutex);
+    const State::Target target = state_->Find(id);
+    if (target.entry == nullptr) {
+      error = ApiError{404, Cat("the model '", id, "' does not exist"), "model_not_found", "model"};
+    } else if (state_->stopping) {
+      error = ApiError{503, "the server is stopping", "draining", std::nullopt};
+    } else if (target.entry->loaded != nullptr) {
+      model = state_->Lease(target);
+    } else if (state_->waiting.size() >= kMaxWaiting) {
+      error = ApiError{503, Cat("the model '", id, "' is being loaded"), "model_loading", "model"};
+    } else {
+      state_->waiting.push_back({id, std::move(then)});
+      state_->changed.notify_all();
+      return;
+    }
+  }
+  then(std::move(error), std::move(model));
 }
 
-Result<std::shared_ptr<LoadedModel>> Models::Get(const std::string& id) {
-  Entry* entry = Find(id);
-  if (entry == nullptr)
-    return Error{Cat("the model '", id, "' does not exist"), ErrorKind::kNotFound};
-  const std::lock_guard loading(entry->loading);
-  if (auto loaded = Loaded(id)) return loaded;
-  spdlog::info("loading {}", id);
-  auto loaded = LoadModel(entry->spec, options_);
-  if (!loaded) {
-    spdlog::error("{}: {}", id, loaded.error().message);
-    return loaded.error().In(id);
-  }
-  const std::lock_guard lock(mutex_);
-  entry->loaded = *loaded;
-  return *loaded;
+std::optional<ApiError> Models::Get(const std::string& id, std::shared_ptr<LoadedModel>& out) {
+  std::promise<std::optional<ApiError>> done;
+  WhenLoaded(id, [&](std::optional<ApiError> error, std::shared_ptr<LoadedModel> model) {
+    out = std::move(model);
+    done.set_value(std::move(error));
+  });
+  return done.get_future().get();
+}
+
+std::shared_ptr<LoadedModel> Models::Use(const std::string& id) {
+  const std::lock_guard lock(state_->mutex);
+  const State::Target target = state_->Find(id);
+  if (target.entry == nullptr || target.entry->loaded == nullptr) return nullptr;
+  return state_->Lease(target);
+}
+
+std::shared_ptr<const LoadedModel> Models::Loaded(const std::string& id) const {
+  const std::lock_guard lock(state_->mutex);
+  const State::Target target = state_->Find(id);
+  return target.entry == nullptr ? nullptr : target.entry->loaded;
+}
+
+std::optional<Models::Status> Models::StatusOf(const std::string& id) const {
+  const std::lock_guard lock(state_->mutex);
+  const State::Target target = state_->Find(id);
+  if (target.entry == nullptr) return std::nullopt;
+  const State::Entry& entry = *target.entry;
+  Status status;
+  status.state = entry.loaded    ? Status::State::kLoaded
+                 : entry.loading ? Status::State::kLoading
+                                 : Status::State::kUnloaded;
+  status.facts = entry.facts;
+  status.bytes = entry.Bytes(state_->memory.bytes);
+  if (target.adapter != nullptr) status.base = entry.spec.id;
+  return status;
+}
+
+size_t Models::memory_budget() const {
+  return state_->memory.bytes;
+}
+
+size_t Models::memory_used() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->Used();
+}
+
+void Models::MeasureAll() {
+  const std::lock_guard lock(state_->mutex);
+  state_->measure = true;
+  state_->changed.notify_all();
 }
 
 void Models::Clear() {
-  std::vector<std::shared_ptr<LoadedModel>> all;
   {
-    const std::lock_guard lock(mutex_);
-    for (const auto& entry : entries_) all.push_back(std::move(entry->loaded));
+    const std::lock_guard lock(state_->mutex);
+    state_->stopping = true;
+    state_->changed.notify_all();
   }
+  if (state_->loader.joinable()) state_->loader.join();
+  std::vector<std::shared_ptr<LoadedModel>> all;
+  std::deque<State::Request> waiting;
+  {
+    const std::lock_guard lock(state_->mutex);
+    for (const auto& entry : state_->entries) all.push_back(std::move(entry->loaded));
+    waiting.swap(state_->waiting);
+  }
+  for (const State::Request& request : waiting)
+    request.then(ApiError{503, "the server is stopping", "draining", std::nullopt}, nullptr);
   for (const auto& model : all) {
     if (model != nullptr) model->engine->Stop();
   }
 }
 
 bool Models::ready() const {
-  const std::lock_guard lock(mutex_);
-  return entries_.front()->loaded != nullptr;
+  const std::lock_guard lock(state_->mutex);
+  return state_->ready;
 }
 
 }  // namespace facet::serve

@@ -356,39 +356,39 @@ std::optional<std::vector<TokenId>> ReadIds(const Json& list) {
   return ids;
 }
 
-void ReadPrompts(Fields& fields, CompletionRequest& out) {
-  fields.Require("prompt");
-  const Json* prompt = fields.Any("prompt");
-  if (prompt == nullptr) return;
+}  // namespace
+
+void ReadTexts(Fields& fields, const char* name, size_t limit, std::vector<TextOrIds>& out) {
+  fields.Require(name);
+  const Json* value = fields.Any(name);
+  if (value == nullptr) return;
   const auto fail = [&] {
-    fields.Fail("prompt",
+    fields.Fail(name,
                 Cat("expected a string, a list of strings, token ids, or lists of them but got ",
-                    Show(*prompt)),
+                    Show(*value)),
                 "invalid_type");
   };
-  if (prompt->is_string()) {
-    out.prompts.emplace_back(prompt->get<std::string>());
+  if (value->is_string()) {
+    out.emplace_back(value->get<std::string>());
     return;
   }
-  if (!prompt->is_array() || prompt->empty()) return fail();
-  const bool one = AllIds(*prompt);
-  if (!one && prompt->size() > 64)
-    return fields.Fail("prompt", "expected at most 64 prompts", "array_too_long");
-  const Json list = one ? Json::array({*prompt}) : *prompt;
+  if (!value->is_array() || value->empty()) return fail();
+  const bool one = AllIds(*value);
+  if (!one && value->size() > limit)
+    return fields.Fail(name, Cat("expected at most ", limit, " texts"), "array_too_long");
+  const Json list = one ? Json::array({*value}) : *value;
   for (const Json& item : list) {
     if (item.is_string()) {
-      out.prompts.emplace_back(item.get<std::string>());
+      out.emplace_back(item.get<std::string>());
     } else if (item.is_array() && !item.empty() && AllIds(item)) {
       auto ids = ReadIds(item);
       if (!ids) return fail();
-      out.prompts.emplace_back(std::move(*ids));
+      out.emplace_back(std::move(*ids));
     } else {
       return fail();
     }
   }
 }
-
-}  // namespace
 
 std::optional<ApiError> ReadCompletion(const Json& body, const ApiLimits& limits,
                                        CompletionRequest& out) {
@@ -401,7 +401,7 @@ std::optional<ApiError> ReadCompletion(const Json& body, const ApiLimits& limits
   OnlyValue(fields, "echo", false);
   OnlyValue(fields, "suffix", "");
   OnlyValue(fields, "best_of", out.common.choices);
-  ReadPrompts(fields, out);
+  ReadTexts(fields, "prompt", 64, out.prompts);
   fields.Done();
   return fields.error();
 }

@@ -2,6 +2,7 @@
 // responses APIs meet here.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "engine/sampler.h"
 #include "serve/fields.h"
+#include "serve/media_access.h"
 #include "serve/models.h"
 
 namespace facet::serve {
@@ -22,6 +24,10 @@ struct ApiLimits {
   int max_tools = 1024;
   int max_stops = 16;
   int max_media = 256;
+  MediaAccess media;  // named by address
+  // Of all media of a request that are.
+  size_t max_fetched_bytes = size_t{256} << 20;
+  std::chrono::seconds max_fetching{60};
 };
 
 // Fields that all generating routes share.
@@ -58,6 +64,9 @@ struct ResponseFormat {
 struct Conversation {
   Json messages = Json::array();
   std::vector<std::string> media;
+  // Of those that were named by address.
+  size_t fetched = 0;  // bytes
+  std::chrono::steady_clock::duration fetching{};
 };
 
 struct ChatRequest {
@@ -72,10 +81,11 @@ struct ChatRequest {
   Json template_extra = Json::object();
 };
 
+using TextOrIds = std::variant<std::string, std::vector<TokenId>>;
+
 struct CompletionRequest {
   Common common;
-  // Each a text or a list of ids.
-  std::vector<std::variant<std::string, std::vector<TokenId>>> prompts;
+  std::vector<TextOrIds> prompts;
 };
 
 // Reads what Common holds and moves the error (if any) to `fields`.
@@ -84,6 +94,9 @@ void ReadCommon(Fields& fields, const ApiLimits& limits, Common& out);
 std::optional<ApiError> ReadChat(const Json& body, const ApiLimits& limits, ChatRequest& out);
 std::optional<ApiError> ReadCompletion(const Json& body, const ApiLimits& limits,
                                        CompletionRequest& out);
+
+// A text, token ids, or a list of at most `limit` of either.
+void ReadTexts(Fields& fields, const char* name, size_t limit, std::vector<TextOrIds>& out);
 
 // Messages in the chat API's shape, with all spellings of parts. `path` names the list in errors.
 std::optional<ApiError> ReadMessages(const Json& messages, const std::string& path,

@@ -17,13 +17,15 @@ Result<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
   } else if (!access.hosts.empty()) {
     access.hosts.push_back(address);
   }
+  FACET_TRY(Prepare(options.limits.media));
   std::unique_ptr<Server> server(new Server(std::move(options)));
   FACET_TRY(server->http_->Listen());
   return server;
 }
 
 Server::Server(ServerOptions options)
-    : models_(std::move(options.models), std::move(options.model)), api_(models_, options.limits) {
+    : models_(std::move(options.models), std::move(options.model), options.memory),
+      api_(models_, options.limits) {
   options.http.on_drain = [this] { api_.SetDraining(); };
   http_ =
       std::make_unique<HttpServer>(std::move(options.http), [this](auto request, auto exchange) {
@@ -39,9 +41,10 @@ Server::~Server() {
 Result<void> Server::Run() {
   Result<void> loaded = Ok();
   std::thread loader([&] {
-    const auto model = models_.Get(models_.default_id());
-    if (model) return;
-    loaded = model.error();
+    std::shared_ptr<LoadedModel> model;
+    const auto error = models_.Get(models_.default_id(), model);
+    if (!error) return models_.MeasureAll();
+    loaded = Error{error->message};
     http_->Drain();
   });
   http_->Run();

@@ -13,6 +13,7 @@ namespace facet::serve {
 struct ServerOptions {
   HttpOptions http;
   ModelOptions model;
+  MemoryOptions memory;
   ApiLimits limits;
   std::vector<ModelSpec> models;
 };

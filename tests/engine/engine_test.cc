@@ -21,6 +21,8 @@ class Collector : public GenerationListener {
     ids_.push_back(token.id);
     return {};
   }
+  void OnEmbedding(std::vector<double> mean) override { mean_ = std::move(mean); }
+  const std::vector<double>& mean() const { return mean_; }
   void OnDone(const Outcome& outcome) override {
     const std::lock_guard lock(mutex_);
     outcome_ = outcome;
@@ -41,6 +43,7 @@ class Collector : public GenerationListener {
   std::condition_variable done_;
   std::vector<TokenId> ids_;
   std::optional<Outcome> outcome_;
+  std::vector<double> mean_;
 };
 
 class EngineTest : public testing::Test {
@@ -77,7 +80,7 @@ class EngineTest : public testing::Test {
     auto item = std::make_shared<SoftItem>();
     item->begin = begin;
     item->count = 20;
-    item->hash = 1000 + seed;
+    item->digest = {1000 + static_cast<uint64_t>(seed)};
     item->patches.columns = 5;
     item->patches.rows = 4;
     item->patches.pixels.resize(20 * media::kPatchValues);
@@ -85,6 +88,22 @@ class EngineTest : public testing::Test {
     for (auto& value : item->patches.pixels) value = random() & 255;
     prompt.ids.insert(prompt.ids.begin() + begin, 20, 5);
     prompt.items.push_back(std::move(item));
+  }
+  // A second of sound behind `begin` tokens.
+  void AddSound(Prompt& prompt, int begin, int seed) {
+    auto item = std::make_shared<SoftItem>();
+    item->kind = SoftItem::Kind::kAudio;
+    item->begin = begin;
+    item->count = 25;
+    item->digest = {2000 + static_cast<uint64_t>(seed)};
+    std::mt19937 random(seed);
+    for (int i = 0; i < 25 * media::kFrameSamples; ++i)
+      item->frames.push_back(static_cast<float>(random() % 2000) / 1000 - 1);
+    prompt.ids.insert(prompt.ids.begin() + begin, 25, 6);
+    const auto at = std::find_if(prompt.items.begin(), prompt.items.end(),
+                                 [&](const auto& other) { return other->begin >= begin; });
+    for (auto later = at; later != prompt.items.end(); ++later) (*later)->begin += 25;
+    prompt.items.insert(at, std::move(item));
   }
   std::vector<std::shared_ptr<Prompt>> Conversations() {
     std::mt19937 random(5);
@@ -99,6 +118,11 @@ class EngineTest : public testing::Test {
       for (int k = 0; k < own; ++k) ids.push_back(20 + random() % 200);
       auto prompt = Text(std::move(ids));
       if (i % 4 == 1) AddPicture(*prompt, 30, i % 8);
+      if (i % 4 == 2) AddSound(*prompt, 25, i % 8);
+      if (i % 4 == 3) {
+        AddPicture(*prompt, 30, 9);
+        AddSound(*prompt, 10, 9);
+      }
       prompts.push_back(std::move(prompt));
     }
     return prompts;
@@ -198,6 +222,54 @@ TEST_F(EngineTest, OtherPicturesAreOtherPrompts) {
   Submit(engine, one, 2)->Wait();
   EXPECT_EQ(Submit(engine, same, 2)->Wait().stats.cached, 139);
   EXPECT_LE(Submit(engine, other, 2)->Wait().stats.cached, 50);
+}
+
+TEST_F(EngineTest, TheMeanOfAllStatesIsTheSameInAnyCompany) {
+  const auto model = Load();
+  std::vector<TokenId> ids;
+  std::mt19937 random(7);
+  for (int i = 0; i < 150; ++i) ids.push_back(20 + random() % 200);
+  // By hand: one chunk, all states.
+  KvSequence sequence(model->cache());
+  Buffer hidden;
+  const Chunk chunk{.sequence = &sequence, .tokens = ids, .soft = {}, .outputs = 150};
+  ASSERT_TRUE(model->Forward({&chunk, 1}, hidden).ok());
+  std::vector<double> want(hidden.cols());
+  for (int64_t i = 0; i < hidden.rows(); ++i) {
+    for (int64_t k = 0; k < hidden.cols(); ++k) want[k] += hidden.view().row_span(i)[k];
+  }
+  for (double& value : want) value /= 150;
+  sequence = KvSequence(model->cache());
+
+  const auto embed = [&](Engine& engine) {
+    auto collector = std::make_shared<Collector>();
+    GenerationRequest request;
+    request.prompt = Text(ids);
+    request.embed = true;
+    EXPECT_TRUE(engine.Submit(std::move(request), collector).ok());
+    return collector;
+  };
+  {
+    Engine engine(MakeModelExecutor(*model));
+    const auto alone = embed(engine);
+    EXPECT_EQ(alone->Wait().reason, Outcome::Reason::kStop);
+    EXPECT_EQ(alone->mean(), want);
+    EXPECT_EQ(alone->Wait().stats.generated, 0);
+    EXPECT_EQ(engine.width(), static_cast<int>(want.size()));
+  }
+  EngineOptions odd;
+  odd.chunk = 37;
+  Engine engine(MakeModelExecutor(*model), odd);
+  const auto text = Submit(engine, Text(ids), 20);
+  const auto first = embed(engine), second = embed(engine);
+  for (const auto& one : {first, second}) {
+    one->Wait();
+    EXPECT_EQ(one->mean(), want);
+  }
+  text->Wait();
+  const auto again = embed(engine);  // the text is cached now, its states are not
+  EXPECT_EQ(again->Wait().stats.cached, 0);
+  EXPECT_EQ(again->mean(), want);
 }
 
 TEST_F(EngineTest, RefusesAndCancels) {

@@ -28,8 +28,9 @@ class GrammarTest : public testing::Test {
   static std::vector<TokenId> Stops() { return {1, 106, 50}; }
 
   // Text of an answer whose tokens are drawn evenly from what is allowed; nothing where it does not
-  // end.
-  std::optional<std::string> Draw(const std::string& grammar, uint32_t seed, int limit = 3000) {
+  // end. Thoughts (it begins inside them) are closed after `thoughts` tokens, as their budget does.
+  std::optional<std::string> Draw(const std::string& grammar, uint32_t seed, int thoughts = 0,
+                                  int limit = 3000) {
     auto constraint = vocabulary_->Compile(grammar);
     if (!constraint) {
       ADD_FAILURE() << constraint.error().message << "\n" << grammar;
@@ -37,7 +38,19 @@ class GrammarTest : public testing::Test {
     }
     std::mt19937 random(seed);
     std::string text;
+    const std::vector<TokenId> close = tokenizer_->Encode("\n<channel|>");
+    bool thinking = thoughts > 0;
     for (int i = 0; i < limit; ++i) {
+      if (thinking && i >= thoughts) {
+        thinking = false;
+        for (const TokenId id : close) {
+          if (const auto ok = (*constraint)->Accept(id); !ok) {
+            ADD_FAILURE() << ok.error().message;
+            return std::nullopt;
+          }
+          text += tokenizer_->Piece(id);
+        }
+      }
       const auto allowed = (*constraint)->Allowed();
       if (!allowed) {
         ADD_FAILURE() << allowed.error().message;
@@ -59,6 +72,7 @@ class GrammarTest : public testing::Test {
       const auto stops = Stops();
       if (std::find(stops.begin(), stops.end(), id) != stops.end()) return text;
       text += tokenizer_->Piece(id);
+      thinking = thinking && id != close.back();
     }
     return std::nullopt;
   }
@@ -66,6 +80,14 @@ class GrammarTest : public testing::Test {
     auto grammar = AnswerGrammar(form, *tokenizer_);
     EXPECT_TRUE(grammar.ok()) << grammar.error().message;
     return grammar.ok() ? *grammar : "";
+  }
+  std::optional<std::string> DrawJson(const json& schema, bool thinking, uint32_t seed) {
+    using Thinking = AnswerForm::Thinking;
+    const AnswerForm form{.thinking = thinking ? Thinking::kOpen : Thinking::kNone,
+                          .schema = schema,
+                          .tools = {},
+                          .only = {}};
+    return Draw(Grammar(form), seed, thinking ? 1 + static_cast<int>(seed % 40) : 0);
   }
   static json Tool(const std::string& name, const json& parameters, bool strict = true) {
     return {
@@ -182,7 +204,8 @@ void JsonAnswers(GrammarTest&,
     for (int i = 0; i < each; ++i) {
       auto text = draw(schema, i % 2 == 1, static_cast<uint32_t>(i * 7 + 1));
       ASSERT_TRUE(text) << schema.dump();
-      const size_t close = text->rfind("<channel|>");
+      const size_t close = text->find("<channel|>");
+      EXPECT_EQ(close != std::string::npos, i % 2 == 1) << *text;
       if (close != std::string::npos) text->erase(0, close + 10);
       const json value = json::parse(*text, nullptr, false);
       ASSERT_FALSE(value.is_discarded()) << *text;
@@ -196,8 +219,8 @@ void JsonAnswers(GrammarTest&,
 TEST_F(GrammarTest, JsonAnswersFitTheirSchema) {
   JsonAnswers(
       *this,
-      [&](const json& schema, bool, uint32_t seed) {
-        return Draw(Grammar({.schema = schema, .tools = {}, .only = {}}), seed);
+      [&](const json& schema, bool thinking, uint32_t seed) {
+        return DrawJson(schema, thinking, seed);
       },
       2);
 }
@@ -205,8 +228,8 @@ TEST_F(GrammarTest, JsonAnswersFitTheirSchema) {
 TEST_F(GrammarTest, SlowThousandJsonAnswersFitTheirSchema) {
   JsonAnswers(
       *this,
-      [&](const json& schema, bool, uint32_t seed) {
-        return Draw(Grammar({.schema = schema, .tools = {}, .only = {}}), seed);
+      [&](const json& schema, bool thinking, uint32_t seed) {
+        return DrawJson(schema, thinking, seed);
       },
       50);
 }
@@ -306,6 +329,26 @@ TEST_F(GrammarTest, WhatClientsDeclareCompiles) {
   for (const TokenId id : tokenizer_->Encode("<|tool_call>call:t{a:[<|\"|>x<|\"|>],b:{k:<|\"|>v<|"
                                              "\"|>},c:<|\"|>only<|\"|>,d:7,g:null}<tool_call|>")) {
     ASSERT_TRUE((*compiled)->Accept(id).ok()) << tokenizer_->Piece(id);
+  }
+}
+
+// Drafts are tried on copies: what a copy accepts or refuses leaves the original alone.
+TEST_F(GrammarTest, ACopyGoesItsOwnWay) {
+  const auto compiled = vocabulary_->Compile("start: \"one\" (\" two\" | \" three\")+ \".\"");
+  ASSERT_TRUE(compiled.ok()) << compiled.error().message;
+  TokenConstraint& original = **compiled;
+  const std::vector<TokenId> text = tokenizer_->Encode("one two three two.");
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto copy = original.Copy();
+    ASSERT_NE(copy, nullptr);
+    for (size_t k = i; k < text.size(); ++k) ASSERT_TRUE(copy->Accept(text[k]).ok());
+    const auto broken = original.Copy();
+    EXPECT_FALSE(broken->Accept(tokenizer_->Encode("x")[0]).ok());
+    EXPECT_FALSE(broken->Accept(tokenizer_->size()).ok());
+    const auto allowed = original.Allowed();
+    ASSERT_TRUE(allowed.ok()) << allowed.error().message;
+    EXPECT_TRUE((*allowed)[text[i] / 32] >> (text[i] % 32) & 1);
+    ASSERT_TRUE(original.Accept(text[i]).ok());
   }
 }
 

@@ -250,6 +250,16 @@ TEST_F(FindModelTest, FindsWhatLiesBesideAGguf) {
   EXPECT_EQ(files->drafter, gguf_ / "assistant-f32.gguf");
 }
 
+TEST_F(FindModelTest, FindsTheDrafterBesideAFolder) {
+  const fs::path tiny = gguf_.parent_path();
+  const auto files = FindModel(store_, (tiny / "checkpoint").string());
+  ASSERT_TRUE(files.ok()) << files.error().message;
+  EXPECT_EQ(files->drafter, tiny / "checkpoint-assistant");
+  const auto drafter = FindModel(store_, (tiny / "checkpoint-assistant").string());
+  ASSERT_TRUE(drafter.ok()) << drafter.error().message;
+  EXPECT_FALSE(drafter->drafter);
+}
+
 TEST_F(FindModelTest, LeavesTheFilesOfOtherModelsAlone) {
   // A folder of downloads: a projector of another width, a drafter of another architecture, a file
   // that is no GGUF.

@@ -431,5 +431,131 @@ TEST_F(ApiTest, MalformedFieldsAreNamed) {
   EXPECT_EQ(Chat().status, 200);
 }
 
+// Every field of every route with what nobody should send: never a crash, a hang, a leaked sequence
+// or an answer without a code; what is refused is named.
+TEST_F(ApiTest, NothingThatFieldsHoldCanHarm) {
+  StartServer({{{"emit", "ok"}}});
+  const std::string deep(99, '['), deeper(20000, '[');
+  const std::vector<std::string> values = {"-1",
+                                           "-9223372036854775808",
+                                           "9223372036854775808",
+                                           "18446744073709551616",
+                                           "1e999",
+                                           "-0.0",
+                                           "1e-320",
+                                           "null",
+                                           "true",
+                                           "\"\"",
+                                           "\"\\u0000\"",
+                                           "\"\\ud800\"",
+                                           "\"\xff\xfe\"",
+                                           "[]",
+                                           "{}",
+                                           "[[[]]]",
+                                           "[null]",
+                                           "[{}]",
+                                           "{\"type\":null}",
+                                           "{\"\":{\"\":[]}}",
+                                           "NaN",
+                                           "Infinity",
+                                           "\"<|turn>\"",
+                                           deep + std::string(99, ']'),
+                                           deeper + std::string(20000, ']')};
+  const std::map<std::string, std::pair<std::string, std::vector<std::string>>> routes = {
+      {"/v1/chat/completions",
+       {R"("messages":[{"role":"user","content":"x"}],"max_tokens":2)",
+        {"messages",
+         "model",
+         "temperature",
+         "top_p",
+         "top_k",
+         "min_p",
+         "n",
+         "seed",
+         "stop",
+         "stream",
+         "stream_options",
+         "max_tokens",
+         "max_completion_tokens",
+         "presence_penalty",
+         "frequency_penalty",
+         "repetition_penalty",
+         "logit_bias",
+         "logprobs",
+         "top_logprobs",
+         "tools",
+         "tool_choice",
+         "parallel_tool_calls",
+         "response_format",
+         "reasoning_effort",
+         "reasoning",
+         "thinking_budget",
+         "enable_thinking",
+         "chat_template_kwargs",
+         "modalities",
+         "cache_salt",
+         "cache_prompt",
+         "return_progress",
+         "metadata",
+         "user",
+         "prediction",
+         "nonsense"}}},
+      {"/v1/completions",
+       {R"("prompt":"x","max_tokens":2)",
+        {"prompt", "model", "echo", "suffix", "best_of", "logprobs", "n", "stop", "stream",
+         "max_tokens", "logit_bias"}}},
+      {"/v1/responses",
+       {R"("input":"x","max_output_tokens":2)",
+        {"input", "model", "instructions", "previous_response_id", "tools", "tool_choice", "text",
+         "reasoning", "max_output_tokens", "store", "stream", "truncation", "include", "metadata",
+         "temperature"}}},
+      {"/v1/embeddings",
+       {R"("input":"x")", {"input", "model", "encoding_format", "dimensions", "user"}}},
+      {"/tokenize", {R"("content":"x")", {"content", "prompt", "parse_special", "with_pieces"}}},
+      {"/detokenize", {R"("tokens":[1])", {"tokens", "model"}}},
+      {"/apply-template", {R"("messages":[{"role":"user","content":"x"}])", {"messages", "tools"}}},
+  };
+  const std::vector<std::string> shapes = {
+      R"({"role":%})",
+      R"({"role":"user","content":%})",
+      R"({"role":"tool","tool_call_id":%,"content":"x"})",
+      R"({"role":"assistant","tool_calls":%})",
+      R"({"role":"assistant","tool_calls":[{"id":"a","type":"function","function":%}]})",
+      R"({"role":"user","content":[{"type":"text","text":%}]})",
+      R"({"role":"user","content":[{"type":"image_url","image_url":%}]})",
+      R"({"role":"user","content":[{"type":"image_url","image_url":{"url":%}}]})",
+      R"({"role":"user","content":[{"type":"input_audio","input_audio":{"data":%,"format":"wav"}}]})",
+      R"({"role":"user","content":[{"type":"video_url","video_url":{"url":"data:a;base64,AA"},"fps":%}]})"};
+  const auto check = [&](const std::string& path, const std::string& body) {
+    const HttpAnswer answer = Request("POST", path, body);
+    ASSERT_TRUE(answer.status == 200 || (answer.status >= 400 && answer.status < 500))
+        << answer.status << path << body.substr(0, 200);
+    if (answer.status == 200) return;
+    const json error = json::parse(answer.body, nullptr, false);
+    ASSERT_FALSE(error.is_discarded()) << answer.body;
+    EXPECT_TRUE(error["error"]["code"].is_string()) << answer.body;
+    EXPECT_TRUE(error["error"].contains("param")) << answer.body;
+    if (answer.status == 400 && error["error"]["param"].is_null()) {
+      EXPECT_TRUE(error["error"]["code"].get<std::string>().find("json") != std::string::npos)
+          << path << body.substr(0, 200) << answer.body;
+    }
+  };
+  for (const auto& [path, route] : routes) {
+    for (const std::string& field : route.second) {
+      for (const std::string& value : values)
+        check(path, "{" + route.first + ",\"" + field + "\":" + value + "}");
+    }
+  }
+  for (const std::string& shape : shapes) {
+    for (const std::string& value : values) {
+      std::string message = shape;
+      message.replace(message.find('%'), 1, value);
+      check("/v1/chat/completions", "{\"max_tokens\":2,\"messages\":[" + message + "]}");
+    }
+  }
+  EXPECT_TRUE(Idle());
+  EXPECT_EQ(Chat().Json()["choices"][0]["message"]["content"], "ok");
+}
+
 }  // namespace
 }  // namespace facet::serve

@@ -1,7 +1,7 @@
 """The official `openai` Python client against a scripted server: python3 openai_suite.py FACET TESTS_DIR.
 
 Starts `facet serve script:...` on a free port and makes more than sixty calls: every field, streaming and not, errors as typed
-exceptions. Needs `pip install openai`; run by ctest where that is installed.
+exceptions. openai_client.sh installs the client and runs this.
 """
 
 import asyncio
@@ -188,12 +188,20 @@ def main(client, url):
     except openai.AuthenticationError as error:
         assert error.code == "invalid_api_key"
 
-    # Models, completions, responses, transcriptions.
+    # Models, completions, embeddings, responses, transcriptions.
     assert client.models.list().data[0].id == "gemma-4-12b"
     assert client.models.retrieve("gemma-4-12b").context_length == 131072
     assert client.completions.create(model="gemma-4-12b", prompt="x").choices[0].text == "Hello there."
     assert len(client.completions.create(model="gemma-4-12b", prompt=["x", "y"], n=2).choices) == 4
     assert "".join(c.choices[0].text for c in client.completions.create(model="gemma-4-12b", prompt="x", stream=True)) == "Hello there."
+    vectors = client.embeddings.create(model="gemma-4-12b", input=["a", "b"])  # asks for base64 and decodes it
+    assert len(vectors.data) == 2 and abs(sum(v * v for v in vectors.data[0].embedding) - 1) < 1e-5
+    assert len(client.embeddings.create(model="gemma-4-12b", input="a", encoding_format="float").data[0].embedding) == 64
+    try:
+        client.embeddings.create(model="gemma-4-12b", input="a", dimensions=3)
+        raise AssertionError("dimensions were taken")
+    except openai.BadRequestError as error:
+        assert error.param == "dimensions"
     first = client.responses.create(model="gemma-4-12b", input="Hi", instructions="Be brief.")
     assert first.output_text == "Hello there." and first.status == "completed"
     assert client.responses.create(model="gemma-4-12b", input="more", previous_response_id=first.id).usage.input_tokens > first.usage.input_tokens
@@ -226,4 +234,5 @@ async def together(url):
 with Server() as server:
     main(openai.OpenAI(base_url=server.url, api_key="sk-test", max_retries=0), server.url)
     asyncio.run(together(server.url))
+assert calls >= 60, calls
 print(f"openai {openai.__version__}: {calls} chat calls and more agree")

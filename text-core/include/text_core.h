@@ -61,6 +61,9 @@ int32_t tc_constraint_new(const tc_vocabulary* vocabulary, const char* grammar, 
 int32_t tc_constraint_mask(tc_constraint* constraint, uint32_t* mask, size_t words, tc_text* error);
 // The token has come. An error where it was not allowed.
 int32_t tc_constraint_accept(tc_constraint* constraint, uint32_t token, tc_text* error);
+// An independent copy in the same state: what it accepts, or fails at, leaves the original alone.
+// Null where it cannot be made.
+tc_constraint* tc_constraint_copy(const tc_constraint* constraint);
 void tc_constraint_free(tc_constraint* constraint);
 
 void tc_text_free(tc_text text);

@@ -144,6 +144,17 @@ pub unsafe extern "C" fn tc_constraint_accept(constraint: *mut Constraint, token
 /// # Safety
 /// As include/text_core.h says.
 #[no_mangle]
+pub unsafe extern "C" fn tc_constraint_copy(constraint: *const Constraint) -> *mut Constraint {
+    let matcher = &(*constraint).matcher;
+    match guarded(|| Ok(Constraint { matcher: matcher.deep_clone() })) {
+        Ok(copy) => Box::into_raw(Box::new(copy)),
+        Err(_) => std::ptr::null_mut(),
+    }
+}
+
+/// # Safety
+/// As include/text_core.h says.
+#[no_mangle]
 pub unsafe extern "C" fn tc_constraint_free(constraint: *mut Constraint) {
     if !constraint.is_null() {
         drop(Box::from_raw(constraint));

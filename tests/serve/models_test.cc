@@ -1,0 +1,158 @@
+// Several models under one memory budget, and adapters by name.
+#include "serve/client.h"
+
+namespace facet::serve {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMiB = size_t{1} << 20;
+
+class ModelsTest : public ServerTest {
+ protected:
+  // Scripted models a, b, c of 64 MiB each: 32 for the vocabulary, 32 for keys and values.
+  void Start(size_t memory, int count = 3) {
+    options_.model.cache_budget = 32 * kMiB;
+    options_.memory.bytes = memory;
+    for (int i = 0; i < count; ++i) {
+      const std::string name(1, static_cast<char>('a' + i));
+      const auto path = folder_ / (name + ".jsonl");
+      std::ofstream(path) << json({{"match", "SLOW"},
+                                   {"emit", "tick tack tick tack tick tack"},
+                                   {"delay_ms", 100}})
+                          << '\n'
+                          << json({{"emit", "I am " + name + "."}}) << '\n';
+      options_.models.push_back({.id = name, .files = {}, .script = path});
+    }
+    StartServer({{{"emit", "unused"}}});
+  }
+  HttpAnswer Ask(const std::string& model, const std::string& text = "Hi") {
+    return Chat({{"model", model}}, text);
+  }
+  std::string Said(const std::string& model) {
+    const HttpAnswer answer = Ask(model);
+    if (answer.status != 200) return answer.body;
+    return answer.Json()["choices"][0]["message"]["content"];
+  }
+  // The states of a, b, c as /v1/models tells them.
+  std::vector<std::string> States() {
+    std::vector<std::string> out;
+    const json list = Request("GET", "/v1/models").Json();
+    for (const json& model : list["data"]) out.push_back(model["status"]["value"]);
+    return out;
+  }
+  using Strings = std::vector<std::string>;
+};
+
+TEST_F(ModelsTest, LoadsOnDemandAndGivesUpTheLongestUnused) {
+  Start(150 * kMiB);  // two at a time
+  EXPECT_EQ(States(), Strings({"loaded", "unloaded", "unloaded"}));
+  EXPECT_EQ(Said("b"), "I am b.");
+  EXPECT_EQ(States(), Strings({"loaded", "loaded", "unloaded"}));
+  EXPECT_EQ(Said("a"), "I am a.");
+  EXPECT_EQ(Said("c"), "I am c.");
+  EXPECT_EQ(States(), Strings({"loaded", "unloaded", "loaded"}));
+  EXPECT_EQ(Said("b"), "I am b.");
+  EXPECT_EQ(States(), Strings({"unloaded", "loaded", "loaded"}));
+  EXPECT_EQ(Request("GET", "/health").status, 200);
+  const std::string metrics = Request("GET", "/metrics").body;
+  EXPECT_NE(metrics.find(Cat("facet_memory_budget_bytes ", 150 * kMiB)), std::string::npos);
+  EXPECT_NE(metrics.find(Cat("facet_memory_models_bytes ", 128 * kMiB)), std::string::npos);
+}
+
+TEST_F(ModelsTest, EveryModelTellsItsLimitsBeforeItIsLoaded) {
+  Start(150 * kMiB, 2);
+  json b;
+  for (int i = 0; i < 200 && !b.contains("context_length"); ++i) {
+    b = Request("GET", "/v1/models/b").Json();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(b["status"]["value"], "unloaded");
+  EXPECT_EQ(b["context_length"], 131072);
+  EXPECT_EQ(b["architecture"]["input_modalities"], json({"text", "image", "video", "audio"}));
+  EXPECT_EQ(b["meta"]["memory_bytes"], 64 * kMiB);
+}
+
+TEST_F(ModelsTest, AModelInUseIsNeverGivenUp) {
+  options_.memory.wait = std::chrono::milliseconds(50);
+  Start(100 * kMiB, 2);  // one at a time
+  std::thread slow([&] {
+    const HttpAnswer answer = Ask("a", "SLOW");
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(answer.Json()["choices"][0]["message"]["content"], "tick tack tick tack tick tack");
+  });
+  while (server_->models().Loaded("a")->engine->Stats().running == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const HttpAnswer refused = Ask("b");
+  EXPECT_EQ(refused.status, 503);
+  const json error = refused.Json()["error"];
+  EXPECT_EQ(error["code"], "model_busy");
+  EXPECT_EQ(error["param"], "model");
+  EXPECT_NE(error["message"].get<std::string>().find("in use now: 'a' (67.1 MB)"),
+            std::string::npos)
+      << error["message"];
+  EXPECT_NE(refused.head.find("Retry-After"), std::string::npos);
+  slow.join();
+  EXPECT_EQ(Said("b"), "I am b.");
+}
+
+TEST_F(ModelsTest, ARequestWaitsForAnotherModelToBecomeIdle) {
+  Start(100 * kMiB, 2);
+  std::thread slow([&] { EXPECT_EQ(Ask("a", "SLOW").status, 200); });
+  while (server_->models().Loaded("a")->engine->Stats().running == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::vector<std::thread> others;
+  for (int i = 0; i < 8; ++i) others.emplace_back([&] { EXPECT_EQ(Said("b"), "I am b."); });
+  // Nothing that waits for a model holds a thread that others need.
+  EXPECT_EQ(Request("GET", "/health").status, 200);
+  EXPECT_EQ(Said("nope").find("{\"error\""), 0u);
+  slow.join();
+  for (std::thread& other : others) other.join();
+}
+
+TEST_F(ModelsTest, WhatCanNeverFitSaysHowMuchItNeeds) {
+  Start(50 * kMiB, 1);
+  Stop();
+  EXPECT_FALSE(run_.ok());
+  EXPECT_NE(run_.error().message.find("'a' needs 33.6 MB and 33.6 MB for keys and values; this "
+                                      "server may use 52.4 MB"),
+            std::string::npos)
+      << run_.error().message;
+}
+
+TEST_F(ModelsTest, KeysAndValuesGetWhatIsLeft) {
+  options_.model.cache_budget = size_t{8} << 30;
+  const auto path = folder_ / "a.jsonl";
+  std::ofstream(path) << json({{"emit", "x"}});
+  options_.models = {{.id = "a", .files = {}, .script = path}};
+  options_.memory.bytes = 100 * kMiB;
+  StartServer({{{"emit", "unused"}}});
+  EXPECT_EQ(Ask("a").status, 200);
+  EXPECT_EQ(server_->models().Loaded("a")->engine->Stats().cache_budget, 68 * kMiB);
+}
+
+TEST_F(ModelsTest, AnAdapterIsAModelOfItsOwnWithAPrefixCacheOfItsOwn) {
+  const auto path = folder_ / "a.jsonl";
+  std::ofstream(path) << json({{"emit", "x"}});
+  options_.models = {{.id = "a", .files = {}, .script = path, .adapters = {{"tuned", folder_}}}};
+  StartServer({{{"emit", "unused"}}});
+  const json list = Request("GET", "/v1/models").Json()["data"];
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[1]["id"], "a:tuned");
+  EXPECT_EQ(list[1]["parent"], "a");
+  EXPECT_EQ(list[1]["status"]["value"], "loaded");
+  const auto cached = [&](const std::string& model) {
+    const json body = Ask(model).Json();
+    EXPECT_EQ(body["model"], model);
+    return body["usage"]["prompt_tokens_details"]["cached_tokens"].get<int>();
+  };
+  EXPECT_EQ(cached("a"), 0);
+  EXPECT_EQ(cached("a:tuned"), 0);
+  EXPECT_GT(cached("a"), 0);
+  EXPECT_GT(cached("a:tuned"), 0);
+  EXPECT_EQ(Ask("a:other").Json()["error"]["code"], "model_not_found");
+  EXPECT_EQ(Request("GET", "/v1/models/a:tuned").status, 200);
+}
+
+}  // namespace
+}  // namespace facet::serve
