@@ -12,6 +12,7 @@ namespace facet::cli {
 constexpr int kFailed = 1, kUsage = 2, kInterrupted = 130;
 
 void AddConform(CLI::App& app, int& exit_code);
+void AddExport(CLI::App& app, int& exit_code);
 void AddRun(CLI::App& app, int& exit_code);
 void AddEstimate(CLI::App& app, int& exit_code);
 void AddVerify(CLI::App& app, int& exit_code);

@@ -5,64 +5,17 @@
 #include <nlohmann/json.hpp>
 
 #include "base/mapped_file.h"
-#include "chat/load_template.h"
 #include "cli/commands.h"
+#include "cli/conform_case.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
-#include "engine/prompt.h"
 #include "engine/sampler.h"
-#include "formats/safetensors.h"
 #include "model/drafter.h"
 
 namespace facet::cli {
 namespace {
 
 using nlohmann::json;
-namespace fs = std::filesystem;
-
-struct ConformOptions {
-  std::string model, mmproj, draft;
-  fs::path case_file, out, media = ".";
-  int top = 0, max_new = 24, chunk = 1 << 20, threads = 0;
-  bool fast = false, compact = false;
-  std::string cache = "f32";
-};
-
-// Tensors to write, owned until the file is there.
-class Output {
- public:
-  void Floats(const std::string& name, std::vector<int64_t> shape, std::vector<float> values) {
-    Add(name, DType::kF32, std::move(shape), values.data(), values.size() * sizeof(float));
-  }
-  void Ints(const std::string& name, std::vector<int64_t> shape,
-            const std::vector<int32_t>& values) {
-    Add(name, DType::kI32, std::move(shape), values.data(), values.size() * sizeof(int32_t));
-  }
-  void Bytes(const std::string& name, std::vector<int64_t> shape,
-             const std::vector<uint8_t>& values) {
-    Add(name, DType::kU8, std::move(shape), values.data(), values.size());
-  }
-  Result<void> Save(const fs::path& path) const {
-    std::vector<TensorOut> tensors;
-    for (const Entry& e : entries_) tensors.push_back({e.name, e.type, e.shape, e.data});
-    return SaveSafetensors(path, tensors);
-  }
-
- private:
-  struct Entry {
-    std::string name;
-    DType type;
-    std::vector<int64_t> shape;
-    std::vector<std::byte> data;
-  };
-  void Add(const std::string& name, DType type, std::vector<int64_t> shape, const void* data,
-           size_t bytes) {
-    const auto* p = static_cast<const std::byte*>(data);
-    entries_.push_back({name, type, std::move(shape), {p, p + bytes}});
-  }
-  std::vector<Entry> entries_;
-};
-
 // The processor's tensors under the reference's names: pictures padded to their budget, positions
 // (column, row).
 void WritePatches(const Prompt& prompt, SoftItem::Kind kind, int budget, const std::string& prefix,
@@ -182,30 +135,6 @@ class DraftRecorder {
   std::vector<float> values_;
 };
 
-Result<Prompt> PromptOfCase(const ConformOptions& options, const json& request,
-                            const ModelConfig& config, const Tokenizer& tokenizer,
-                            const fs::path& model) {
-  if (request.contains("text") && request["text"].is_string())
-    return RawPrompt(tokenizer, request["text"]);
-  if (!request.contains("messages"))
-    return Error{Cat(options.case_file.string(), ": has neither messages nor text")};
-  FACET_ASSIGN(const std::optional<ChatTemplate> chat_template, LoadChatTemplate(model, tokenizer));
-  if (!chat_template)
-    return Error{Cat(model.string(), ": has no chat template"), ErrorKind::kUnsupported};
-  PromptRequest prompt;
-  prompt.messages = request["messages"];
-  prompt.tools = request.value("tools", json());
-  prompt.render.enable_thinking = request.value("enable_thinking", false);
-  prompt.media.image_budget = request.value("image_budget", 280);
-  prompt.media.video_budget = request.value("video_budget", 70);
-  prompt.load = [&](const json& part) -> Result<std::string> {
-    if (!part.contains("path") || !part["path"].is_string())
-      return Error{"a media part needs a path"};
-    return ReadFile(options.media / part["path"].get<std::string>());
-  };
-  return BuildPrompt(config, tokenizer, *chat_template, prompt);
-}
-
 // Reads the prompt in chunks; gives the states of all its positions and the embeddings that went
 // in.
 Result<void> ReadPrompt(Model& model, const Prompt& prompt, int chunk, KvSequence& sequence,
@@ -276,6 +205,10 @@ Result<void> Conform(const ConformOptions& options) {
                : options.cache == "f16" ? CacheType::kF16
                                         : CacheType::kF32;
   FACET_ASSIGN(const std::unique_ptr<Model> model, Model::Load(load, pool));
+  if (!options.adapter.empty()) {
+    FACET_ASSIGN(std::shared_ptr<const Adapter> adapter, model->LoadAdapter(options.adapter));
+    model->set_adapter(std::move(adapter));
+  }
   std::unique_ptr<Drafter> drafter;
   if (!options.draft.empty()) {
     FACET_ASSIGN(const ModelFiles draft, ResolveModel(options.draft));
@@ -337,16 +270,41 @@ void AddConform(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_flag("--compact", options->compact, "Compact cache of full layers");
   command->add_flag("--fast", options->fast, "The fast kernels instead of float32");
+  command->add_option("--adapter", options->adapter, "Folder of a LoRA adapter (PEFT)");
+  CLI::Option* grad = command
+                          ->add_option("--grad", options->grad,
+                                       "Write losses and gradients of tuning instead: full or lora")
+                          ->check(CLI::IsMember({"full", "lora"}));
+  command->add_option("--steps", options->steps, "Steps of AdamW (--grad)")
+      ->check(CLI::Range(0, 100000))
+      ->capture_default_str()
+      ->needs(grad);
+  command->add_option("--lr", options->lr, "Learning rate (--grad)")
+      ->capture_default_str()
+      ->needs(grad);
+  command->add_option("--weight-decay", options->weight_decay, "Weight decay (--grad)")
+      ->capture_default_str()
+      ->needs(grad);
+  command
+      ->add_option("--save-adapter", options->save_adapter,
+                   "Folder for what was trained, after the last step (--grad)")
+      ->needs(grad);
   command->footer(
       "OUT holds input_ids, the processor's tensors, embeddings, prompt_logits, and step_logits "
       "and generated_ids of greedy\n"
       "decoding that ignores stop tokens; with --top, top_ids, top_logits and logsumexp instead of "
       "prompt_logits.\n"
+      "With --grad, losses before each step and after the last, and grad.NAME of the first step; "
+      "the "
+      "case's first_label\n"
+      "is the first token to be predicted.\n"
       "Examples:\n"
       "  facet conform checkpoint case.json out.safetensors --media pictures\n"
       "  echo '{\"text\": \"<bos>Once upon a time\"}' > case.json\n"
       "  facet conform model.gguf case.json out.safetensors --top 32 --max-new 8");
-  command->callback([options, &exit_code] { exit_code = Report(Conform(*options)); });
+  command->callback([options, &exit_code] {
+    exit_code = Report(options->grad.empty() ? Conform(*options) : ConformGradients(*options));
+  });
 }
 
 }  // namespace facet::cli

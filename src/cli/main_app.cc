@@ -26,6 +26,7 @@ int Main(int argc, char** argv) {
   AddEstimate(app, exit_code);
   AddVerify(app, exit_code);
   AddConform(app, exit_code);
+  AddExport(app, exit_code);
   AddServe(app, exit_code);
   AddPs(app, exit_code);
   AddBench(app, exit_code);

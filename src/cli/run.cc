@@ -19,7 +19,7 @@ namespace {
 using nlohmann::json;
 
 struct RunOptions {
-  std::string model, prompt, system;
+  std::string model, prompt, system, adapter;
   bool has_prompt = false;
   json media = json::array();  // parts, in the order of the command line
   bool think = false, no_think = false, as_json = false, stats = false;
@@ -137,6 +137,12 @@ Result<void> Run(RunOptions& options) {
                     : options.cache == "f32" ? CacheType::kF32
                                              : CacheType::kF16;
   FACET_ASSIGN(const std::shared_ptr<serve::LoadedModel> model, serve::LoadModel(spec, load));
+  if (!options.adapter.empty()) {
+    if (model->model == nullptr) return Error{"--adapter needs a model with weights"};
+    FACET_ASSIGN(std::shared_ptr<const Adapter> adapter,
+                 model->model->LoadAdapter(options.adapter));
+    model->model->set_adapter(std::move(adapter));
+  }
   FACET_ASSIGN(const TurnOptions turn, MakeTurnOptions(options, *model));
   if (interactive)
     return ChatAtTerminal(*model, {options.system, options.media, turn, options.stats});
@@ -226,6 +232,7 @@ void AddRun(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_option("--threads,-t", options->threads, "Threads; 0 = all cores")
       ->check(CLI::Range(0, 1024));
+  command->add_option("--adapter", options->adapter, "Folder of a LoRA adapter (PEFT)");
   command->add_flag("--stats,--verbose", options->stats, "Tokens and speeds after each answer");
   command->add_flag("--json", options->as_json, "The answer as JSON, with usage and timings");
   AddSampling(*command, *options);

@@ -333,6 +333,7 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
                       .tokens = std::span(s->tokens).subspan(s->computed(), rows),
                       .media = s->media(),
                       .output = s->computed() + rows == s->size() && !s->request.embed,
+                      .adapter = s->request.adapter.get(),
                       .sum = s->request.embed ? &s->sum : nullptr});
     if (rows > 1) prefilled += rows;
   }

@@ -33,9 +33,10 @@ using Media = std::span<const std::shared_ptr<SoftItem>>;
 // New tokens of one sequence in one step.
 struct Piece {
   SequenceState* state = nullptr;
-  std::span<const TokenId> tokens;  // at positions state->length() and on
-  Media media;                      // of the whole prompt
-  bool output = false;              // logits after the last token are wanted
+  std::span<const TokenId> tokens;   // at positions state->length() and on
+  Media media;                       // of the whole prompt
+  bool output = false;               // logits after the last token are wanted
+  const Adapter* adapter = nullptr;  // LoRA of this sequence; null: the model's own
   // Where not null, the states of all tokens after the final norm are added to it (width).
   std::vector<double>* sum = nullptr;
 };

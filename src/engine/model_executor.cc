@@ -30,7 +30,8 @@ class ModelExecutor : public Executor {
       const int begin = piece.state->length(), end = begin + static_cast<int>(piece.tokens.size());
       for (const auto& item : piece.media) {
         if (item->begin + item->count <= begin || item->begin >= end) continue;
-        FACET_TRY(EmbedItem(model_, *item));  // what the prefix cache holds is never embedded
+        FACET_TRY(EmbedItem(model_, *item,
+                            piece.adapter));  // what the prefix cache holds is never embedded
         soft[i].push_back({.begin = item->begin,
                            .rows = std::as_const(item->rows).view(),
                            .picture = item->kind != SoftItem::Kind::kAudio});
@@ -38,7 +39,8 @@ class ModelExecutor : public Executor {
       chunks.push_back({.sequence = &static_cast<PagedState*>(piece.state)->sequence,
                         .tokens = piece.tokens,
                         .soft = soft[i],
-                        .outputs = Outputs(piece)});
+                        .outputs = Outputs(piece),
+                        .adapter = piece.adapter});
       outputs += piece.output;
     }
     FACET_TRY(model_.Forward(chunks, hidden_));

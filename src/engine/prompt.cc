@@ -273,19 +273,19 @@ Prompt RawPrompt(const Tokenizer& tokenizer, std::string text) {
   return prompt;
 }
 
-Result<void> EmbedItem(Model& model, SoftItem& item) {
+Result<void> EmbedItem(Model& model, SoftItem& item, const Adapter* adapter) {
   if (item.count == 0 || item.rows.rows() == item.count) return Ok();
   Mat rows = item.rows.Resize(item.count, model.config().text.width);
   if (item.kind == SoftItem::Kind::kAudio) {
-    return model.EmbedAudio({item.frames.data(), item.count, media::kFrameSamples}, rows);
+    return model.EmbedAudio({item.frames.data(), item.count, media::kFrameSamples}, rows, adapter);
   }
   const media::Patches& patches = item.patches;
   return model.EmbedPatches({patches.pixels.data(), patches.count(), media::kPatchValues},
-                            patches.columns, rows);
+                            patches.columns, rows, adapter);
 }
 
-Result<void> EmbedPrompt(Model& model, Prompt& prompt) {
-  for (const auto& item : prompt.items) FACET_TRY(EmbedItem(model, *item));
+Result<void> EmbedPrompt(Model& model, Prompt& prompt, const Adapter* adapter) {
+  for (const auto& item : prompt.items) FACET_TRY(EmbedItem(model, *item, adapter));
   return Ok();
 }
 

@@ -63,8 +63,9 @@ Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer
 // `text` as it is, special tokens parsed; media are not expanded.
 Prompt RawPrompt(const Tokenizer& tokenizer, std::string text);
 
-// Computes the soft tokens' rows, where that has not been done.
-Result<void> EmbedItem(Model& model, SoftItem& item);
-Result<void> EmbedPrompt(Model& model, Prompt& prompt);
+// Computes the soft tokens' rows, where that has not been done. An item's rows belong to the
+// adapter that they were computed with.
+Result<void> EmbedItem(Model& model, SoftItem& item, const Adapter* adapter = nullptr);
+Result<void> EmbedPrompt(Model& model, Prompt& prompt, const Adapter* adapter = nullptr);
 
 }  // namespace facet

@@ -191,12 +191,18 @@ class TensorStream {
       default:
         break;
     }
-    if (tensor.order == RowOrder::kSame && tensor.type == tensor.source->type)
+    if (tensor.order == RowOrder::kSame && tensor.type == tensor.source->type &&
+        Merged(tensor) == nullptr)
       return WriteBytes(tensor);
     return WriteRows(tensor);
   }
 
  private:
+  // What an adapter adds to this tensor; null for nothing.
+  const LoraPair* Merged(const PlannedTensor& tensor) const {
+    return options_.adapter == nullptr ? nullptr : options_.adapter->Find(tensor.source->name);
+  }
+
   Result<void> Emit(std::span<const std::byte> bytes) {
     FACET_TRY(writer_.Append(bytes));
     done_ += bytes.size();
@@ -255,6 +261,7 @@ class TensorStream {
     const int64_t cols = source.cols(), rows = source.rows();
     const size_t in_bytes = RowBytes(source.type, cols), out_bytes = RowBytes(tensor.type, cols);
     const int64_t chunk = std::clamp<int64_t>(kChunkElements / cols, 1, rows);
+    const LoraPair* merged = Merged(tensor);
     buffer_.resize(chunk * out_bytes);
     for (int64_t begin = 0; begin < rows; begin += chunk) {
       const int64_t count = std::min(chunk, rows - begin);
@@ -262,7 +269,7 @@ class TensorStream {
       pool_.ParallelFor(count, [&](int64_t i) {
         std::byte* out = buffer_.data() + i * out_bytes;
         const std::byte* in = source.data.data() + SourceRow(tensor, begin + i) * in_bytes;
-        if (!WriteRow(tensor, in, out)) bad = begin + i;
+        if (!WriteRow(tensor, merged, begin + i, out, in)) bad = begin + i;
       });
       if (bad >= 0) {
         return Error{Cat(Where(tensor), ", row ", bad.load(),
@@ -277,7 +284,8 @@ class TensorStream {
   }
 
   // False where a weight is not finite or beyond the type.
-  static bool WriteRow(const PlannedTensor& tensor, const std::byte* in, std::byte* out) {
+  static bool WriteRow(const PlannedTensor& tensor, const LoraPair* merged, int64_t at,
+                       std::byte* out, const std::byte* in) {
     // Half is also the type of the scales of blocks.
     const float limit =
         tensor.type == DType::kF32 || tensor.type == DType::kBF16 ? 3e38f : 65504.0f;
@@ -285,6 +293,7 @@ class TensorStream {
     thread_local std::vector<float> row, permuted;
     row.resize(cols);
     DequantizeRow(tensor.source->type, in, row);
+    if (merged != nullptr) MergeRow(*merged, at, row);
     for (const float x : row) {
       if (!(std::fabs(x) <= limit)) return false;
     }

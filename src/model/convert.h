@@ -9,6 +9,7 @@
 
 #include "base/dtype.h"
 #include "base/result.h"
+#include "model/adapter.h"
 
 namespace facet {
 
@@ -29,8 +30,9 @@ struct ConvertOptions {
   // Where the tokenizer is when not in `source`: a folder, a tokenizer.json or a GGUF. A drafter's
   // folder has none of its own: give the target's.
   std::filesystem::path vocabulary = {};
-  std::string name = {};  // general.name; the source's name where empty
-  int threads = 0;        // 0: all cores
+  std::string name = {};             // general.name; the source's name where empty
+  int threads = 0;                   // 0: all cores
+  const Adapter* adapter = nullptr;  // of the source's model: merged into the weights
   // Called with the bytes written so far and in all; false stops, and leaves no file.
   std::function<bool(uint64_t done, uint64_t total)> progress = {};
 };

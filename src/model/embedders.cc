@@ -1,24 +1,22 @@
 // Pictures and sound go straight into the decoder: one projection each, no encoder. DESIGN
 // section 4.
+#include "model/embedders.h"
+
 #include <algorithm>
 
-#include "model/step.h"
+#include "model/model.h"
 #include "ops/elementwise/elementwise.h"
 
 namespace facet {
-namespace {
 
-constexpr int kSide = 48, kPatchValues = kSide * kSide * 3;
-constexpr float kLayerNormEps = 1e-5f;
-
-// One patch as floats / 255, in the order of the file's weights: pixel by pixel, or channel by
-// channel.
 void PatchValues(const uint8_t* pixels, bool channels_first, std::span<float> out) {
   for (int i = 0; i < kPatchValues; ++i) {
-    const int at = channels_first ? i % 3 * (kSide * kSide) + i / 3 : i;
+    const int at = channels_first ? i % 3 * (kPatchSide * kPatchSide) + i / 3 : i;
     out[at] = static_cast<float>(pixels[i]) / 255.0f;
   }
 }
+
+namespace {
 
 void AddRow(const float* from, std::span<float> to) {
   for (size_t d = 0; d < to.size(); ++d) to[d] += from[d];
@@ -26,7 +24,8 @@ void AddRow(const float* from, std::span<float> to) {
 
 }  // namespace
 
-Result<void> Model::EmbedPatches(MatrixView<const uint8_t> pixels, int columns, Mat out) {
+Result<void> Model::EmbedPatches(MatrixView<const uint8_t> pixels, int columns, Mat out,
+                                 const Adapter* adapter) {
   if (!weights().vision) {
     return Error{"this model cannot see: it has no vision weights (a GGUF needs its mmproj file)",
                  ErrorKind::kUnsupported};
@@ -44,26 +43,28 @@ Result<void> Model::EmbedPatches(MatrixView<const uint8_t> pixels, int columns, 
   Buffer values, embedded;
   for (int64_t begin = 0; begin < pixels.rows(); begin += kBatch) {
     const int64_t count = std::min(kBatch, pixels.rows() - begin);
+    AdaptAll(count, adapter);
     Mat x = values.Resize(count, kPatchValues), e = embedded.Resize(count, c.embed_dim);
     pool_.ParallelFor(count, [&](int64_t i) {
       PatchValues(pixels.row(begin + i), w.channels_first, x.row_span(i));
     });
-    LayerNorm(w.ln1, w.ln1_bias, kLayerNormEps, x, x, pool_);
+    LayerNorm(w.ln1, w.ln1_bias, kPatchNormEps, x, x, pool_);
     projector_.Run(x, w.patch, e);
     for (int64_t i = 0; i < count; ++i) AddRow(w.bias.data(), e.row_span(i));
-    LayerNorm(w.ln2, w.ln2_bias, kLayerNormEps, e, e, pool_);
+    LayerNorm(w.ln2, w.ln2_bias, kPatchNormEps, e, e, pool_);
     for (int64_t i = 0; i < count; ++i) {
       AddRow(w.columns.data() + (begin + i) % columns * c.embed_dim, e.row_span(i));
       AddRow(w.rows.data() + (begin + i) / columns * c.embed_dim, e.row_span(i));
     }
-    LayerNorm(w.pos_norm, w.pos_norm_bias, kLayerNormEps, e, e, pool_);
+    LayerNorm(w.pos_norm, w.pos_norm_bias, kPatchNormEps, e, e, pool_);
     RmsNorm({c.embed_dim, nullptr, c.eps}, e, e, pool_);
     projector_.Run(e, w.projection, out.rows_at(begin, count));
   }
+  projector_.set_adapted_rows({});
   return Ok();
 }
 
-Result<void> Model::EmbedAudio(ConstMat frames, Mat out) {
+Result<void> Model::EmbedAudio(ConstMat frames, Mat out, const Adapter* adapter) {
   if (!weights().audio) {
     return Error{"this model cannot hear: it has no audio weights (a GGUF needs its mmproj file)",
                  ErrorKind::kUnsupported};
@@ -71,7 +72,9 @@ Result<void> Model::EmbedAudio(ConstMat frames, Mat out) {
   Buffer normed;
   Mat x = normed.Resize(frames.rows(), frames.cols());
   RmsNorm({frames.cols(), nullptr, config().audio->eps}, frames, x, pool_);
+  AdaptAll(frames.rows(), adapter);
   projector_.Run(x, weights().audio->projection, out);
+  projector_.set_adapted_rows({});
   return Ok();
 }
 

@@ -53,12 +53,20 @@ std::string Model::Identity() const {
              layout.window);
 }
 
+void Model::AdaptAll(int64_t rows, const Adapter* adapter) {
+  if (adapter == nullptr) adapter = adapter_.get();
+  std::vector<AdaptedRows> adapted;
+  if (adapter != nullptr) adapted.push_back({0, rows, adapter});
+  projector_.set_adapted_rows(std::move(adapted));
+}
+
 Result<void> Model::Forward(std::span<const Chunk> chunks, Buffer& hidden) {
   Step step(*this, chunks);
   FACET_TRY(step.Begin());
   for (size_t layer = 0; layer < config().text.layers.size(); ++layer)
     step.Layer(static_cast<int>(layer));
   step.Finish(hidden);
+  projector_.set_adapted_rows({});
   return Ok();
 }
 

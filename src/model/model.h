@@ -34,9 +34,10 @@ struct SoftRun {
 struct Chunk {
   KvSequence* sequence =
       nullptr;  // positions continue at sequence->length(); Commit is the caller's
-  std::span<const int32_t> tokens;  // ids; those under soft runs are ignored
-  std::span<const SoftRun> soft;    // sorted by begin; runs outside the chunk are allowed
-  int outputs = 1;                  // hidden states wanted, for that many of the last rows
+  std::span<const int32_t> tokens;   // ids; those under soft runs are ignored
+  std::span<const SoftRun> soft;     // sorted by begin; runs outside the chunk are allowed
+  int outputs = 1;                   // hidden states wanted, for that many of the last rows
+  const Adapter* adapter = nullptr;  // null: the model's own (set_adapter), or none
 };
 
 // How many tokens of a prompt to take from `begin` on, at most `limit` where pictures allow: a run
@@ -85,9 +86,19 @@ class Model {
 
   // Soft tokens of a picture of `columns` patches a row: pixels (patches, 6912) to (patches,
   // width).
-  Result<void> EmbedPatches(MatrixView<const uint8_t> pixels, int columns, Mat out);
+  Result<void> EmbedPatches(MatrixView<const uint8_t> pixels, int columns, Mat out,
+                            const Adapter* adapter = nullptr);
   // Soft tokens of sound: frames (n, 640) to (n, width).
-  Result<void> EmbedAudio(ConstMat frames, Mat out);
+  Result<void> EmbedAudio(ConstMat frames, Mat out, const Adapter* adapter = nullptr);
+
+  // A LoRA adapter of this model, for chunks and embeddings that name it. Errors: Adapter::Load's.
+  Result<std::shared_ptr<const Adapter>> LoadAdapter(const std::filesystem::path& folder) const {
+    FACET_ASSIGN(std::shared_ptr<const Adapter> adapter,
+                 Adapter::Load(folder, weights(), config()));
+    return adapter;
+  }
+  // The adapter of everything that names none; null for none. Not while a step runs.
+  void set_adapter(std::shared_ptr<const Adapter> adapter) { adapter_ = std::move(adapter); }
 
   void set_trace(Trace trace) { trace_ = std::move(trace); }
 
@@ -102,7 +113,11 @@ class Model {
   ThreadPool& pool_;
   Projector projector_;
   std::unique_ptr<KvPool> cache_;
+  // The projector adds this adapter's terms, or the model's own, to all of `rows` rows.
+  void AdaptAll(int64_t rows, const Adapter* adapter);
+
   Trace trace_;
+  std::shared_ptr<const Adapter> adapter_;
   struct Workspace;
   std::unique_ptr<Workspace> work_;
 };

@@ -23,10 +23,29 @@ Result<void> Step::Begin() {
   for (size_t i = 0; i < chunks_.size(); ++i) FACET_TRY(AddChunk(static_cast<int>(i)));
   for (const Chunk& chunk : chunks_)
     FACET_TRY(chunk.sequence->Reserve(static_cast<int>(chunk.tokens.size())));
+  model_.projector_.set_adapted_rows(AdaptedChunks());
   FillAngles();
   work_.tiles.resize(std::max(work_.tiles.size(), chunks_.size()));
   Trace("embeddings", -1, work_.x);
   return Ok();
+}
+
+// The rows of the chunks that have an adapter; neighbours with the same one together.
+std::vector<AdaptedRows> Step::AdaptedChunks() const {
+  std::vector<AdaptedRows> rows;
+  int64_t begin = 0;
+  for (const Chunk& chunk : chunks_) {
+    const auto count = static_cast<int64_t>(chunk.tokens.size());
+    const Adapter* adapter = chunk.adapter != nullptr ? chunk.adapter : model_.adapter_.get();
+    if (adapter != nullptr && !rows.empty() && rows.back().adapter == adapter &&
+        rows.back().begin + rows.back().count == begin) {
+      rows.back().count += count;
+    } else if (adapter != nullptr) {
+      rows.push_back({begin, count, adapter});
+    }
+    begin += count;
+  }
+  return rows;
 }
 
 Result<void> Step::AddChunk(int index) {

@@ -36,6 +36,7 @@ class Step {
     int position = 0;  // absolute, in its sequence
     int run_end = 0;   // end of the picture it lies in; 0 outside
   };
+  std::vector<AdaptedRows> AdaptedChunks() const;
   Result<void> AddChunk(int index);
   Result<void> Embed(int row, int32_t token, const SoftRun* run);
   void FillAngles();

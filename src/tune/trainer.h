@@ -15,6 +15,8 @@
 #include "base/thread_pool.h"
 #include "engine/prompt.h"
 #include "model/weights.h"
+#include "ops/gemm/gemm.h"
+#include "tune/processes.h"
 
 namespace facet::tune {
 
@@ -33,21 +35,29 @@ struct LoraOptions {
   std::vector<std::string> targets = {};  // projections, by name or pattern; empty: all seven
 };
 
-enum class Compute { kF32, kBf16 };  // of the matrix products; sums and norms are float32
-
 struct TrainerOptions {
   bool full = false;  // all weights; else LoRA
-  LoraOptions lora;
+  LoraOptions lora = {};
   bool train_vision = false, train_audio = false;  // their projections beside an adapter
-  Compute compute = Compute::kF32;
+  Compute compute = Compute::kF32;  // of the matrix products; sums and norms are float32
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
   uint64_t seed = 0;
+  // Activations kept for the backward; what does not fit is computed again. 0: everything is.
+  size_t keep_bytes = size_t{512} << 20;
+  std::filesystem::path adapter = {};  // a PEFT folder to go on from; its shape replaces `lora`
 };
 
 // Sum over labelled tokens of -log p, and how many there were.
 struct LossSum {
   double loss = 0;
   int64_t tokens = 0;
+};
+
+// A gradient tensor, where it is summed up.
+struct GradientView {
+  const std::string& name;
+  std::span<const int64_t> shape;
+  std::span<float> values;
 };
 
 class Trainer {
@@ -64,8 +74,10 @@ class Trainer {
 
   // Gradient tensors by checkpoint name (PEFT file name for an adapter), for tests and for sums
   // over processes.
-  virtual void ForEachGradient(
-      const std::function<void(const std::string& name, std::span<float> gradient)>& f) = 0;
+  virtual void ForEachGradient(const std::function<void(const GradientView&)>& f) = 0;
+  // The gradients of all processes are added up in each, as if one had computed the joint batch
+  // (each process's scale being that of the whole). Call it once before GradientNorm and Step.
+  virtual Result<void> SumGradients(Processes& processes) = 0;
   virtual double GradientNorm() = 0;
   // Scales the gradients so that their norm is at most max_norm (0: as they are), takes one AdamW
   // step and clears them.

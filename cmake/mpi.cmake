@@ -1,0 +1,11 @@
+# The module through which several processes tune together. The program itself never links MPI.
+find_package(MPI COMPONENTS CXX QUIET)
+if(MPI_CXX_FOUND)
+  add_library(facet_mpi MODULE ${CMAKE_SOURCE_DIR}/src/tune/mpi_module/mpi_module.cpp)
+  set_target_properties(facet_mpi PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  target_compile_definitions(facet_mpi PRIVATE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
+  target_link_libraries(facet_mpi PRIVATE facet_options MPI::MPI_CXX)
+  add_dependencies(facet_tune facet_mpi)
+else()
+  message(STATUS "No MPI: facet tune runs in one process (libopenmpi-dev makes several possible)")
+endif()

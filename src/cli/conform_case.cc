@@ -1,0 +1,35 @@
+#include "cli/conform_case.h"
+
+#include "base/mapped_file.h"
+#include "chat/load_template.h"
+
+namespace facet::cli {
+
+using nlohmann::json;
+
+Result<Prompt> PromptOfCase(const ConformOptions& options, const json& request,
+                            const ModelConfig& config, const Tokenizer& tokenizer,
+                            const fs::path& model) {
+  if (request.contains("text") && request["text"].is_string())
+    return RawPrompt(tokenizer, request["text"]);
+  if (!request.contains("messages"))
+    return Error{Cat(options.case_file.string(), ": has neither messages nor text")};
+  FACET_ASSIGN(const std::optional<ChatTemplate> chat_template, LoadChatTemplate(model, tokenizer));
+  if (!chat_template)
+    return Error{Cat(model.string(), ": has no chat template"), ErrorKind::kUnsupported};
+  PromptRequest prompt;
+  prompt.messages = request["messages"];
+  prompt.tools = request.value("tools", json());
+  prompt.render.add_generation_prompt = options.grad.empty();  // else the answer is there
+  prompt.render.enable_thinking = request.value("enable_thinking", false);
+  prompt.media.image_budget = request.value("image_budget", 280);
+  prompt.media.video_budget = request.value("video_budget", 70);
+  prompt.load = [&](const json& part) -> Result<std::string> {
+    if (!part.contains("path") || !part["path"].is_string())
+      return Error{"a media part needs a path"};
+    return ReadFile(options.media / part["path"].get<std::string>());
+  };
+  return BuildPrompt(config, tokenizer, *chat_template, prompt);
+}
+
+}  // namespace facet::cli

@@ -1,0 +1,50 @@
+// Gradients of the functions of elementwise.h, in the same order. `d` before a name means the
+// gradient of the loss by it. Gradients of parameters are added up over rows in one fixed order.
+#pragma once
+
+#include <span>
+
+#include "ops/elementwise/elementwise.h"
+
+namespace facet {
+
+// Adds to dx, given dy, for y = rms(x) * weight; x is the input. `dweight` (args.dim values, added
+// to) may be null. dx may be dy only with kStore.
+enum class Into { kStore, kAdd };
+void RmsNormBackward(const RmsNormArgs& args, ConstMat x, ConstMat dy, Into into, Mat dx,
+                     float* dweight, ThreadPool& pool);
+
+// For y = layer_norm(x) * weight + bias. dx without data: not wanted. dweight and dbias are added
+// to and may be null.
+struct LayerNormGradient {
+  Mat dx;
+  float* dweight = nullptr;
+  float* dbias = nullptr;
+};
+void LayerNormBackward(std::span<const float> weight, float eps, ConstMat x, ConstMat dy,
+                       const LayerNormGradient& out, ThreadPool& pool);
+
+// Turns every head of dx back by the table's angles.
+void RopeBackward(const RopeTable& table, int64_t head_dim, Mat dx, ThreadPool& pool);
+
+// For act = gelu_tanh(gate) * up: gate becomes dgate and up becomes dup.
+void GeluTanhGateBackward(ConstMat dact, Mat gate, Mat up, ThreadPool& pool);
+
+// Softmax cross-entropy of logits that went through softcap (0: none). Row r's raw logits become
+// scale * d(-log p[targets[r]]); losses[r] is -log p[targets[r]].
+struct CrossEntropyArgs {
+  std::span<const int32_t> targets;
+  float softcap = 0;
+  float scale = 1;
+  bool gradient = true;  // else the rows become the capped logits
+};
+void CrossEntropy(const CrossEntropyArgs& args, Mat logits, std::span<double> losses,
+                  ThreadPool& pool);
+
+// out[c] += sum over rows of x: a bias's gradient.
+void AddColumnSums(ConstMat x, float* out, ThreadPool& pool);
+
+// x is rounded to bfloat16.
+void ToBf16(ConstMat x, MatrixView<uint16_t> out, ThreadPool& pool);
+
+}  // namespace facet

@@ -1,0 +1,64 @@
+#include "tune/export.h"
+
+#include <unordered_map>
+
+#include "formats/safetensors.h"
+#include "ops/quant/quant.h"
+
+namespace facet::tune {
+namespace {
+
+Result<void> MakeFolder(const std::filesystem::path& folder) {
+  std::error_code code;
+  std::filesystem::create_directories(folder, code);
+  if (code) return Error{Cat(folder.string(), ": ", code.message()), ErrorKind::kIo};
+  return Ok();
+}
+
+// A parameter's values in the type of the checkpoint's tensor.
+std::vector<std::byte> Encoded(const Parameter& p, DType type) {
+  std::vector<std::byte> bytes(RowBytes(type, p.value.size()));
+  QuantizeRow(type, p.value, bytes.data());
+  return bytes;
+}
+
+}  // namespace
+
+Result<void> ExportAdapter(const std::filesystem::path& folder, const LoraSet& lora) {
+  std::vector<AdapterEntry> entries;
+  for (const LoraSet::Entry& entry : lora.entries) {
+    entries.push_back({entry.module,
+                       {entry.a->value.data(), entry.a->shape[0], entry.a->shape[1]},
+                       {entry.b->value.data(), entry.b->shape[0], entry.b->shape[1]}});
+  }
+  return SaveAdapter(folder, lora.config, entries);
+}
+
+Result<void> ExportWeights(const std::filesystem::path& folder, const Checkpoint& checkpoint,
+                           const Parameters& parameters) {
+  if (dynamic_cast<const Safetensors*>(checkpoint.text.get()) == nullptr)
+    return Error{
+        "full tuning writes a checkpoint folder, so it has to start from one, not from a "
+        "GGUF",
+        ErrorKind::kUnsupported};
+  std::unordered_map<std::string_view, const Parameter*> trained;
+  for (const Parameter& p : parameters.all()) trained[p.name] = &p;
+  std::vector<TensorOut> tensors;
+  std::vector<std::vector<std::byte>> encoded;
+  for (const Tensor& tensor : checkpoint.text->tensors()) {
+    const auto at = trained.find(tensor.name);
+    if (at == trained.end()) {
+      tensors.push_back({tensor.name, tensor.type, tensor.shape, tensor.data});
+      continue;
+    }
+    const Parameter& p = *at->second;
+    const DType type = IsQuantized(tensor.type) ? DType::kF32 : tensor.type;
+    std::span<const std::byte> data = std::as_bytes(std::span(p.value));
+    if (type != DType::kF32) data = encoded.emplace_back(Encoded(p, type));
+    tensors.push_back({tensor.name, type, tensor.shape, data});
+  }
+  FACET_TRY(MakeFolder(folder));
+  return SaveSafetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
+}
+
+}  // namespace facet::tune

@@ -1,0 +1,19 @@
+// What a finished or interrupted run leaves for others to read.
+#pragma once
+
+#include <filesystem>
+
+#include "tune/lora.h"
+#include "tune/parameters.h"
+
+namespace facet::tune {
+
+// A PEFT folder.
+Result<void> ExportAdapter(const std::filesystem::path& folder, const LoraSet& lora);
+
+// model.safetensors with every tensor of the checkpoint, the trained ones in the type they had
+// (float32 where that was a quantised one). Error: a checkpoint that is a GGUF.
+Result<void> ExportWeights(const std::filesystem::path& folder, const Checkpoint& checkpoint,
+                           const Parameters& parameters);
+
+}  // namespace facet::tune

@@ -1,0 +1,220 @@
+#include "tune/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "media/media.h"
+#include "model/decoder_training.h"
+#include "model/embedder_training.h"
+#include "ops/elementwise/backward.h"
+#include "ops/elementwise/dropout.h"
+#include "tune/export.h"
+#include "tune/full.h"
+#include "tune/lora.h"
+#include "tune/packing.h"
+#include "tune/parameters.h"
+#include "tune/state.h"
+
+namespace facet::tune {
+namespace {
+
+// Logits that are held at a time: 128 rows of the largest vocabulary.
+constexpr int64_t kLogits = int64_t{128} << 18;
+
+class ModelTrainer : public Trainer {
+ public:
+  ModelTrainer(Checkpoint checkpoint, const TrainerOptions& options, ThreadPool& pool)
+      : checkpoint_(std::move(checkpoint)),
+        options_(options),
+        pool_(pool),
+        weights_(FrozenWeights(checkpoint_.weights, checkpoint_.config)),
+        projector_(options.compute, pool),
+        embedders_(checkpoint_.config, weights_, projector_, pool),
+        decoder_(checkpoint_.config.text, weights_, projector_, pool) {
+    decoder_.set_keep_bytes(options.keep_bytes);
+  }
+
+  Result<void> Init() {
+    if (options_.full) return TrainEverything(checkpoint_, weights_, parameters_);
+    FACET_ASSIGN(lora_, TrainLora(checkpoint_, options_, weights_, parameters_));
+    return Ok();
+  }
+
+  Result<LossSum> Accumulate(std::span<const Example* const> batch, double scale) override {
+    FACET_ASSIGN(const PackedBatch packed, Pack(text(), batch));
+    ++passes_;
+    projector_.set_dropout_key(MixBits(options_.seed, passes_) | 1);
+    FACET_TRY(Embed(packed, decoder_.Begin(packed.rows, true)));
+    const ConstMat states = decoder_.Forward();
+    Mat dstates = dstates_.Resize(states.rows(), states.cols());
+    const LossSum loss = Loss(packed, states, scale, dstates);
+    const Mat dembedded = decoder_.Backward(dstates, EmbeddingsTrained(packed));
+    if (dembedded.data() != nullptr) EmbedBackward(packed, dembedded);
+    parameters_.Touch(Part::kText);
+    if (packed.pictures) parameters_.Touch(Part::kVision);
+    if (packed.sounds) parameters_.Touch(Part::kAudio);
+    return loss;
+  }
+
+  Result<LossSum> Evaluate(std::span<const Example* const> batch) override {
+    FACET_ASSIGN(const PackedBatch packed, Pack(text(), batch));
+    projector_.set_dropout_key(0);
+    FACET_TRY(Embed(packed, decoder_.Begin(packed.rows, false)));
+    return Loss(packed, decoder_.Forward(), 0, {});
+  }
+
+  void ForEachGradient(const std::function<void(const GradientView&)>& f) override {
+    for (Parameter& p : parameters_.all()) f({p.name, p.shape, p.gradient});
+  }
+
+  Result<void> SumGradients(Processes& processes) override {
+    if (processes.alone()) return Ok();
+    // A tensor that one process touched is touched in all.
+    std::vector<double> touched;
+    for (const Parameter& p : parameters_.all()) touched.push_back(p.touched ? 1 : 0);
+    FACET_TRY(processes.Sum(std::span(touched)));
+    size_t i = 0;
+    for (Parameter& p : parameters_.all()) {
+      p.touched = touched[i++] > 0;
+      if (p.touched) FACET_TRY(processes.Sum(std::span(p.gradient)));
+    }
+    return Ok();
+  }
+
+  double GradientNorm() override { return parameters_.GradientNorm(pool_); }
+
+  Result<void> Step(double learning_rate, double max_norm) override {
+    if (max_norm > 0) {
+      const double norm = GradientNorm();
+      if (!std::isfinite(norm)) return Error{"the gradient is not finite: lower the learning rate"};
+      // As torch.nn.utils.clip_grad_norm_ does.
+      if (norm + 1e-6 > max_norm)
+        parameters_.ScaleGradients(static_cast<float>(max_norm / (norm + 1e-6)), pool_);
+    }
+    parameters_.Step({.learning_rate = learning_rate,
+                      .beta1 = options_.beta1,
+                      .beta2 = options_.beta2,
+                      .epsilon = options_.epsilon,
+                      .weight_decay = options_.weight_decay},
+                     pool_);
+    return Ok();
+  }
+
+  Result<void> SaveState(const std::filesystem::path& file) const override {
+    return tune::SaveState(file, parameters_, passes_);
+  }
+  Result<void> LoadState(const std::filesystem::path& file) override {
+    return tune::LoadState(file, parameters_, passes_);
+  }
+  Result<void> Export(const std::filesystem::path& folder) const override {
+    return options_.full ? ExportWeights(folder, checkpoint_, parameters_)
+                         : ExportAdapter(folder, lora_);
+  }
+
+ private:
+  const TextConfig& text() const { return checkpoint_.config.text; }
+
+  // Token embeddings times the model's scale, and soft tokens in their places.
+  Result<void> Embed(const PackedBatch& batch, Mat x) {
+    pool_.ParallelFor(x.rows(), [&](int64_t r) {
+      projector_.Row(weights_.embedding, batch.tokens[r], x.row_span(r));
+      for (float& value : x.row_span(r)) value *= text().embedding_scale;
+    });
+    for (const PlacedItem& placed : batch.items) {
+      const Mat rows = x.rows_at(placed.row, placed.item->count);
+      FACET_TRY(placed.item->kind == SoftItem::Kind::kAudio
+                    ? embedders_.Sound(Frames(*placed.item), rows)
+                    : embedders_.Picture(Grid(*placed.item), rows));
+    }
+    return Ok();
+  }
+
+  static ConstMat Frames(const SoftItem& item) {
+    return {item.frames.data(), item.count, media::kFrameSamples};
+  }
+  static PatchGrid Grid(const SoftItem& item) {
+    return {{item.patches.pixels.data(), item.patches.count(), media::kPatchValues},
+            item.patches.columns};
+  }
+
+  bool VisionTrained() const { return weights_.vision && weights_.vision->trained(); }
+  bool AudioTrained() const { return weights_.audio && weights_.audio->trained(); }
+  bool EmbeddingsTrained(const PackedBatch& batch) const {
+    return weights_.embedding.trained() || (batch.pictures && VisionTrained()) ||
+           (batch.sounds && AudioTrained());
+  }
+
+  void EmbedBackward(const PackedBatch& batch, Mat dx) {
+    for (const PlacedItem& placed : batch.items) {
+      const Mat rows = dx.rows_at(placed.row, placed.item->count);
+      if (placed.item->kind == SoftItem::Kind::kAudio) {
+        if (AudioTrained()) embedders_.SoundBackward(Frames(*placed.item), rows);
+      } else if (VisionTrained()) {
+        embedders_.PictureBackward(Grid(*placed.item), rows);
+      }
+      for (int64_t r = 0; r < rows.rows(); ++r) std::fill_n(rows.row(r), rows.cols(), 0.0f);
+    }
+    float* gradient = weights_.embedding.gradient;
+    if (gradient == nullptr) return;
+    for (int64_t r = 0; r < dx.rows(); ++r) {
+      float* row = gradient + batch.tokens[r] * dx.cols();
+      for (int64_t c = 0; c < dx.cols(); ++c) row[c] += dx(r, c) * text().embedding_scale;
+    }
+  }
+
+  // Cross-entropy of the labelled rows, some rows' logits at a time. dstates (no data: loss alone)
+  // becomes scale times the gradient of the states before the final norm.
+  LossSum Loss(const PackedBatch& batch, ConstMat states, double scale, Mat dstates) {
+    const bool gradient = dstates.data() != nullptr;
+    const int64_t count = states.rows(), step = std::max<int64_t>(1, kLogits / text().vocab);
+    const RmsNormArgs norm{text().width, weights_.final_norm.value.data(), text().eps};
+    Mat h = normed_.Resize(count, text().width), dh;
+    RmsNorm(norm, states, h, pool_);
+    if (gradient) dh = dnormed_.Resize(count, text().width);
+    LossSum sum;
+    for (int64_t begin = 0; begin < count; begin += step) {
+      const int64_t rows = std::min(step, count - begin);
+      Mat logits = logits_.Resize(rows, text().vocab);
+      const ConstMat part = ConstMat(h).rows_at(begin, rows);
+      projector_.Forward(weights_.embedding, part, logits);
+      losses_.resize(rows);
+      const std::span targets = std::span(batch.targets).subspan(begin, rows);
+      CrossEntropy({targets, text().softcap, static_cast<float>(scale), gradient}, logits, losses_,
+                   pool_);
+      for (const double loss : losses_) sum.loss += loss;
+      if (gradient)
+        projector_.Backward(weights_.embedding, part, logits, Into::kStore,
+                            dh.rows_at(begin, rows));
+    }
+    sum.tokens = count;
+    if (gradient)
+      RmsNormBackward(norm, states, dh, Into::kStore, dstates, weights_.final_norm.gradient, pool_);
+    return sum;
+  }
+
+  Checkpoint checkpoint_;
+  TrainerOptions options_;
+  ThreadPool& pool_;
+  Parameters parameters_;
+  TrainWeights weights_;
+  LoraSet lora_;
+  TrainProjector projector_;
+  EmbedderTraining embedders_;
+  DecoderTraining decoder_;
+  uint64_t passes_ = 0;  // calls of Accumulate so far: what dropout follows from
+  Buffer dstates_, normed_, dnormed_, logits_;
+  std::vector<double> losses_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Trainer>> Trainer::Create(Checkpoint checkpoint,
+                                                 const TrainerOptions& options, ThreadPool& pool) {
+  if (checkpoint.config.drafter)
+    return Error{"a drafter is not trained: name the model it goes with", ErrorKind::kUnsupported};
+  auto trainer = std::make_unique<ModelTrainer>(std::move(checkpoint), options, pool);
+  FACET_TRY(trainer->Init());
+  return std::unique_ptr<Trainer>(std::move(trainer));
+}
+
+}  // namespace facet::tune
