@@ -43,11 +43,12 @@ struct GenerationRequest {
   // before the generation prompt.
   std::vector<int> anchors;
   SamplingParams sampling;
-  int top_logprobs = -1;             // -1: none
-  int max_tokens = 0;                // at least 1; clamped to what the context leaves
-  std::vector<TokenId> stop_tokens;  // end the answer, and are not part of it
-  std::string tenant;                // for fairness
-  std::string scope;                 // of the prefix cache: tenant, salt, adapter
+  int top_logprobs = -1;                   // -1: none
+  int max_tokens = 0;                      // at least 1; clamped to what the context leaves
+  std::vector<TokenId> stop_tokens;        // end the answer, and are not part of it
+  std::string tenant;                      // for fairness
+  std::string scope;                       // of the prefix cache: tenant, salt, adapter
+  std::shared_ptr<const Adapter> adapter;  // LoRA beside the weights; null: none
   bool use_cache = true;
   std::unique_ptr<TokenConstraint> constraint;
   bool embed = false;  // reads the prompt, hands back the mean of its states, and generates nothing

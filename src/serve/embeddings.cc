@@ -95,6 +95,7 @@ class EmbeddingJob : public std::enable_shared_from_this<EmbeddingJob> {
     GenerationRequest request;
     request.prompt = prompts_[next_];
     request.tenant = tenant_;
+    request.adapter = model_->adapter.weights;
     request.embed = true;
     auto id = model_->engine->Submit(std::move(request),
                                      std::make_shared<Listener>(shared_from_this(), next_));

@@ -197,7 +197,8 @@ GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const
   request.max_tokens = common.max_tokens.value_or(INT32_MAX);
   request.stop_tokens = model.eos;
   request.tenant = tenant;
-  request.scope = Cat(tenant, '\n', model.adapter, '\n', common.salt);
+  request.scope = Cat(tenant, '\n', model.adapter.identity, '\n', common.salt);
+  request.adapter = model.adapter.weights;
   request.use_cache = common.use_cache;
   request.prompt = std::move(prompt);
   return request;

@@ -1,11 +1,13 @@
 #include "serve/loaded_model.h"
 
+#include <openssl/evp.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
 
+#include "base/mapped_file.h"
 #include "chat/load_template.h"
 #include "engine/model_executor.h"
 #include "engine/scripted_executor.h"
@@ -90,6 +92,8 @@ Result<void> LoadScripted(const ModelSpec& spec, const ModelOptions& options, Lo
   script.cache_budget = options.cache_budget;
   model.config = ScriptConfig(*model.tokenizer, script.context);
   model.sampling.temperature = 0;
+  for (const AdapterSpec& adapter : spec.adapters)
+    model.adapters[adapter.name] = {nullptr, adapter.name};
   AddTemplate(model, vocabulary);
   AddTokens(model);
   FACET_ASSIGN(auto executor, LoadScript(*spec.script, model.tokenizer, script));
@@ -100,12 +104,24 @@ Result<void> LoadScripted(const ModelSpec& spec, const ModelOptions& options, Lo
   return Ok();
 }
 
+constexpr const char* kAdapterFiles[] = {"adapter_config.json", "adapter_model.safetensors"};
+
+// Prefixes on disk must not outlive a change of the adapter that they were computed with.
+Result<LoadedAdapter> LoadAdapter(const Model& model, const AdapterSpec& spec) {
+  LoadedAdapter out;
+  FACET_ASSIGN(out.weights, model.LoadAdapter(spec.folder));
+  out.identity = spec.name;
+  for (const char* name : kAdapterFiles) {
+    FACET_ASSIGN(const MappedFile file, MappedFile::Open(spec.folder / name));
+    unsigned char digest[32];
+    EVP_Digest(file.bytes().data(), file.bytes().size(), digest, nullptr, EVP_sha256(), nullptr);
+    out.identity.append(reinterpret_cast<const char*>(digest), sizeof(digest));
+  }
+  return out;
+}
+
 Result<void> LoadWeights(const ModelSpec& spec, const ModelOptions& options, LoadedModel& model) {
   const fs::path& path = spec.files.model;
-  if (!spec.adapters.empty()) {
-    return Error{Cat("adapter ", spec.adapters[0].name, ": this build does not apply adapters"),
-                 ErrorKind::kUnsupported};
-  }
   FACET_ASSIGN(model.tokenizer, Tokenizer::Load(path));
   model.pool = std::make_shared<ThreadPool>(options.threads);
   LoadOptions load;
@@ -117,6 +133,11 @@ Result<void> LoadWeights(const ModelSpec& spec, const ModelOptions& options, Loa
   model.config = model.model->config();
   model.eos.assign(model.config.generation.eos.begin(), model.config.generation.eos.end());
   model.sampling = DefaultSampling(model.config.generation);
+  for (const AdapterSpec& adapter : spec.adapters) {
+    auto loaded = LoadAdapter(*model.model, adapter);
+    if (!loaded) return loaded.error().In(Cat("adapter ", adapter.name));
+    model.adapters[adapter.name] = std::move(*loaded);
+  }
   AddTemplate(model, path);
   AddTokens(model);
   std::unique_ptr<Drafter> drafter;
@@ -157,7 +178,7 @@ Result<std::shared_ptr<LoadedModel>> LoadModel(const ModelSpec& spec, const Mode
 std::shared_ptr<LoadedModel> WithAdapter(const LoadedModel& base, const AdapterSpec& adapter) {
   auto model = std::make_shared<LoadedModel>(base);
   model->id = Cat(base.id, ":", adapter.name);
-  model->adapter = adapter.name;
+  model->adapter = base.adapters.at(adapter.name);
   return model;
 }
 
@@ -177,6 +198,12 @@ Result<ModelFacts> MeasureModel(const ModelSpec& spec, const ModelOptions& optio
   const MemoryEstimate memory = EstimateMemory(
       checkpoint, {.context = std::min(facts.context, kLeastContext), .cache = options.cache_type});
   facts.fixed = memory.total() - memory.cache;
+  for (const AdapterSpec& adapter : spec.adapters) {
+    // Computed in float32, kept in 16 bits as a rule.
+    std::error_code code;
+    const uintmax_t bytes = fs::file_size(adapter.folder / kAdapterFiles[1], code);
+    if (!code) facts.fixed += 2 * bytes;
+  }
   facts.least = memory.cache;
   facts.modalities = ModalitiesOf(checkpoint.config);
   return facts;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -18,11 +19,17 @@
 
 namespace facet::serve {
 
+struct LoadedAdapter {
+  std::shared_ptr<const Adapter> weights;  // null for a script
+  std::string identity;                    // its name and a digest of its files
+};
+
 // A model with one adapter is a LoadedModel of its own that shares everything else.
 struct LoadedModel {
   std::string id;
-  std::string adapter;  // its name; empty: the base model
-  int64_t created = 0;  // seconds since 1970
+  LoadedAdapter adapter;                          // empty: the base model
+  std::map<std::string, LoadedAdapter> adapters;  // all that it can be served with
+  int64_t created = 0;                            // seconds since 1970
   ModelConfig config;
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;  // null: a base model without one

@@ -117,12 +117,9 @@ class EngineTest : public testing::Test {
       for (int k = 0; k < shared; ++k) ids.push_back(20 + family() % 200);
       for (int k = 0; k < own; ++k) ids.push_back(20 + random() % 200);
       auto prompt = Text(std::move(ids));
-      if (i % 4 == 1) AddPicture(*prompt, 30, i % 8);
-      if (i % 4 == 2) AddSound(*prompt, 25, i % 8);
-      if (i % 4 == 3) {
-        AddPicture(*prompt, 30, 9);
-        AddSound(*prompt, 10, 9);
-      }
+      // A family has its media in common: text alone, a picture, a sound before a picture.
+      if (i % 3 > 0) AddPicture(*prompt, 30, i % 3);
+      if (i % 3 == 2) AddSound(*prompt, 10, 9);
       prompts.push_back(std::move(prompt));
     }
     return prompts;

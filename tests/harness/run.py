@@ -1,7 +1,7 @@
 """Agent clients against a scripted server: python3 run.py FACET TESTS_DIR CLIENTS_DIR [NAME...].
 
 Each client that install.sh has put into CLIENTS_DIR runs one session in a folder of its own: it is asked to write a file and to
-read it back, does so with its own tools, answers, and answers a second turn of the same session. Prints one line a client; the
+read it back, does so with its own tools, answers, and answers a second turn. Prints one line a client; the
 exit code is the number of clients that failed. Clients that are not installed are left out and named.
 """
 
@@ -65,6 +65,8 @@ class Server:
 
 class Client:
     """One client: its script, its settings, and how it is asked."""
+
+    second = "a second turn"  # of the same session
 
     def __init__(self, root):
         self.root, self.home, self.work = root, root / "home", root / "work"
@@ -167,6 +169,10 @@ updates:
 
 
 class OpenClaw(Client):
+    """`agent exec` keeps no session: its second turn is a second run in the same folder."""
+
+    second = "a second run"
+
     def script(self):
         return tool_script("write", "read", "path", "note.txt")
 
@@ -247,7 +253,7 @@ def main():
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             problem = str(error)
         if problem is None:
-            print(f"{name}: wrote, read, answered, and answered a second turn")
+            print(f"{name}: wrote, read, answered, and answered {kinds[name].second}")
             shutil.rmtree(root, ignore_errors=True)
         else:
             print(f"{name}: {problem}; what it said is in {root}/out.txt")

@@ -154,5 +154,43 @@ TEST_F(ModelsTest, AnAdapterIsAModelOfItsOwnWithAPrefixCacheOfItsOwn) {
   EXPECT_EQ(Request("GET", "/v1/models/a:tuned").status, 200);
 }
 
+// The base model and its adapter share steps and differ in every answer; each says the same as it
+// does alone.
+TEST_F(ModelsTest, AnAdapterIsAppliedToItsOwnRequestsAlone) {
+  const auto tiny = std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny";
+  options_.models = {{.id = "tiny",
+                      .files = {"tiny", tiny / "checkpoint", {}, {}},
+                      .adapters = {{"tuned", tiny / "adapter-after-3-steps"}}}};
+  StartServer({{{"emit", "unused"}}});
+  ASSERT_TRUE(run_.ok()) << run_.error().message;
+  const auto complete = [&](const std::string& model, int seed) {
+    const json body = {{"model", model},
+                       {"prompt", json::array({2, 40 + seed, 50, 60, 70, 80})},
+                       {"max_tokens", 8},
+                       {"temperature", 0},
+                       {"logprobs", 1}};
+    const HttpAnswer answer = Post("/v1/completions", body);
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    return answer.Json()["choices"][0]["logprobs"]["token_logprobs"];
+  };
+  std::vector<json> base, tuned;
+  for (int i = 0; i < 4; ++i) {
+    base.push_back(complete("tiny", i));
+    tuned.push_back(complete("tiny:tuned", i));
+    EXPECT_NE(base[i], tuned[i]);
+  }
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back([&, i] { EXPECT_EQ(complete("tiny", i), base[i]); });
+    clients.emplace_back([&, i] { EXPECT_EQ(complete("tiny:tuned", i), tuned[i]); });
+  }
+  for (std::thread& client : clients) client.join();
+  const auto embed = [&](const std::string& model) {
+    return Post("/v1/embeddings", {{"model", model}, {"input", {2, 40, 50}}})
+        .Json()["data"][0]["embedding"];
+  };
+  EXPECT_NE(embed("tiny"), embed("tiny:tuned"));
+}
+
 }  // namespace
 }  // namespace facet::serve
