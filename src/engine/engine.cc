@@ -368,7 +368,7 @@ Result<void> Engine::Scheduler::Step(std::span<const Work> work) {
       piece.tokens = drafted[i];
       piece.outputs = static_cast<int>(drafted[i].size());
     }
-    piece.adapter = s->request.adapter.get();
+    piece.adapter = s.request.adapter.get();
     pieces.push_back(piece);
   }
   return executor_.Step(pieces, logits_);

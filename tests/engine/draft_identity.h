@@ -115,7 +115,7 @@ class Generations {
     item->kind = kind;
     item->begin = begin;
     item->count = sound ? 11 : 20;
-    item->hash = 1000 + seed + (sound ? 500 : 0);
+    item->digest = {1000 + seed + (sound ? 500u : 0u)};
     std::mt19937 random(seed);
     if (sound) {
       item->frames.resize(11 * media::kFrameSamples);

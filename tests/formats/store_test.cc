@@ -294,7 +294,7 @@ TEST_F(FindModelTest, TakesACheckpointFolder) {
     ASSERT_TRUE(files.ok()) << files.error().message;
     EXPECT_EQ(files->name, "checkpoint");
     EXPECT_EQ(files->model, fs::path(folder));
-    EXPECT_FALSE(files->drafter.has_value());
+    EXPECT_EQ(files->drafter, fs::path(folder + "-assistant"));
   }
 }
 
