@@ -1,4 +1,4 @@
-// Learning rates against values computed by transformers.optimization (get_scheduler).
+// Learning rates against the formulas of transformers.optimization (get_scheduler).
 #include "tune/schedule.h"
 
 #include <gtest/gtest.h>

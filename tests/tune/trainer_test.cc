@@ -38,8 +38,9 @@ double Distance(std::span<const float> got, std::span<const float> want) {
 }
 
 // Every gradient is a tensor of the reference, and the reverse. Later losses depend on the signs of
-// gradients that are nothing but rounding, which AdamW's first steps turn into whole steps: torch
-// itself, with other threads or in double, differs from its file by as much as `drift` allows.
+// gradients that are nothing but rounding, which AdamW's first steps turn into whole steps. `drift`
+// bounds them: in full training torch itself, with other threads or in double, differs from its
+// file by more than 1e-3; for LoRA the bound is wider than torch's own differences.
 void ExpectReference(Trainer& trainer, const Expectation& expected, const std::string& prefix,
                      std::span<const float> losses, double rate, std::array<double, 4> drift) {
   const Example example = ReferenceExample();
