@@ -40,6 +40,7 @@ struct TuneFlags {
   tune::LoraOptions lora;
   bool train_vision = false, train_audio = false;
   std::optional<double> learning_rate;
+  std::string optimizer = "adamw";
   double weight_decay = 0, warmup = 0.03, clip = 1, epochs = 3;
   std::string schedule = "cosine";
   int64_t steps = 0, eval_every = 0, save_every = 0, log_every = 1;
@@ -219,6 +220,7 @@ tune::TrainerOptions MakeTrainerOptions(const TuneFlags& flags, const Session& s
   options.train_audio = flags.train_audio;
   options.compute = flags.bf16 ? Compute::kBf16 : Compute::kF32;
   options.weight_decay = flags.weight_decay;
+  options.muon = flags.optimizer == "muon";
   options.seed = flags.seed;
   options.keep_bytes = static_cast<size_t>(flags.keep_activations) << 20;
   options.adapter = session.adapter;
@@ -251,7 +253,8 @@ Result<tune::RunOptions> MakeRunOptions(const TuneFlags& flags, const Session& s
                 {"bf16", flags.bf16},
                 {"train_vision", flags.train_vision},
                 {"train_audio", flags.train_audio},
-                {"weight_decay", flags.weight_decay}};
+                {"weight_decay", flags.weight_decay},
+                {"optimizer", flags.optimizer}};
   if (!flags.full) {
     run.method["rank"] = flags.lora.rank;
     run.method["alpha"] = flags.lora.alpha;
@@ -559,7 +562,10 @@ void AddScheduleOptions(CLI::App& command, TuneFlags& flags) {
   add("--warmup", flags.warmup, "Steps of warm-up, or their share of the run")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  add("--weight-decay", flags.weight_decay, "Of AdamW")
+  add("--optimizer", flags.optimizer,
+      "adamw, or with --full muon: for the matrices of the layers, AdamW for the rest")
+      ->check(CLI::IsMember({"adamw", "muon"}));
+  add("--weight-decay", flags.weight_decay, "Of the optimiser")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   add("--clip", flags.clip, "Largest norm of a gradient; 0 = any")
@@ -637,6 +643,8 @@ Result<void> Start(CLI::App& command, const std::string& config, const std::stri
     }
   }
   if (!flags.show_mask.empty()) return ShowMasks(flags);
+  if (flags.optimizer == "muon" && !flags.full)
+    return Error{"--optimizer muon: is for --full; an adapter's thin matrices learn with adamw"};
   return Tune(flags, JsonOptions(command));
 }
 

@@ -73,7 +73,9 @@ class Everything {
         {&from.q, &to.q},       {&from.k, &to.k},   {&from.v, &to.v},      {&from.o, &to.o},
         {&from.gate, &to.gate}, {&from.up, &to.up}, {&from.down, &to.down}};
     for (const auto& [linear, matrix] : matrices) {
-      if (linear->weight.data != nullptr) FACET_TRY(Matrix(*linear, Part::kText, *matrix));
+      if (linear->weight.data == nullptr) continue;
+      FACET_TRY(Matrix(*linear, Part::kText, *matrix));
+      parameters_.all().back().hidden = true;
     }
     return Ok();
   }

@@ -1,4 +1,4 @@
-// What is trained: values, gradients and AdamW's moments, tensor by tensor.
+// What is trained: values, gradients and the optimiser's moments, tensor by tensor.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/matrix.h"
 #include "base/result.h"
 #include "base/thread_pool.h"
 
@@ -20,12 +21,14 @@ struct Parameter {
   std::vector<int64_t> shape;
   Part part = Part::kText;
   std::vector<float> value, gradient, mean, square;
-  int64_t steps = 0;     // of AdamW, which counts each tensor's own
+  int64_t steps = 0;     // of the optimiser, which counts each tensor's own
+  bool hidden = false;   // a matrix between two hidden states: what Muon is for
   bool touched = false;  // has a gradient in the step that is being collected
 };
 
-struct AdamW {
+struct OptimizerStep {
   double learning_rate = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
+  bool muon = false;  // hidden matrices by Muon, everything else by AdamW
 };
 
 // Parameters keep their addresses.
@@ -41,12 +44,16 @@ class Parameters {
   // The norm over all gradients; the same for any number of threads.
   double GradientNorm(ThreadPool& pool) const;
   void ScaleGradients(float factor, ThreadPool& pool);
-  // One step as torch.optim.AdamW takes it, then clears the gradients. Tensors without a gradient
-  // stay as they are.
-  void Step(const AdamW& options, ThreadPool& pool);
+  // One step as torch.optim.AdamW takes it, or for hidden matrices one of Muon; then clears the
+  // gradients. Tensors without a gradient stay as they are. The same for any number of threads.
+  void Step(const OptimizerStep& options, ThreadPool& pool);
 
  private:
   std::deque<Parameter> all_;
 };
+
+// Replaces x by a matrix with nearly the same singular vectors and singular values near 1: five
+// Newton-Schulz steps with the coefficients of Jordan et al., "Muon" (2024).
+void Orthogonalize(Mat x, ThreadPool& pool);
 
 }  // namespace facet::tune

@@ -95,7 +95,8 @@ class ModelTrainer : public Trainer {
                       .beta1 = options_.beta1,
                       .beta2 = options_.beta2,
                       .epsilon = options_.epsilon,
-                      .weight_decay = options_.weight_decay},
+                      .weight_decay = options_.weight_decay,
+                      .muon = options_.muon},
                      pool_);
     return Ok();
   }

@@ -1,5 +1,5 @@
 // Gradients and optimiser steps for the decoder, its vision embedder and its audio projection, or
-// for a LoRA adapter over them. One Trainer owns the trained parameters, their AdamW moments and
+// for a LoRA adapter over them. One Trainer owns the trained parameters, their moments and
 // the step counter; what it is fed, when it stops and what it shows belong to the run (run.h).
 #pragma once
 
@@ -41,6 +41,7 @@ struct TrainerOptions {
   bool train_vision = false, train_audio = false;  // their projections beside an adapter
   Compute compute = Compute::kF32;  // of the matrix products; sums and norms are float32
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
+  bool muon = false;  // full tuning: Muon for the matrices of the layers, AdamW for the rest
   uint64_t seed = 0;
   // Activations kept for the backward; what does not fit is computed again. 0: everything is.
   size_t keep_bytes = size_t{512} << 20;
@@ -79,8 +80,8 @@ class Trainer {
   // (each process's scale being that of the whole). Call it once before GradientNorm and Step.
   virtual Result<void> SumGradients(Processes& processes) = 0;
   virtual double GradientNorm() = 0;
-  // Scales the gradients so that their norm is at most max_norm (0: as they are), takes one AdamW
-  // step and clears them.
+  // Scales the gradients so that their norm is at most max_norm (0: as they are), takes one step of
+  // the optimiser and clears them.
   virtual Result<void> Step(double learning_rate, double max_norm) = 0;
 
   // Parameters, moments, step counter and random state: everything that makes a resumed run equal
