@@ -1,6 +1,7 @@
 // Messages and content parts of requests.
 #include <algorithm>
 
+#include "base/base64.h"
 #include "serve/requests.h"
 
 namespace facet::serve {
