@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/mapped_file.h"
+#include "cli/cache_type.h"
 #include "cli/commands.h"
 #include "cli/conform_case.h"
 #include "cli/report.h"
@@ -201,9 +202,7 @@ Result<void> Conform(const ConformOptions& options) {
   load.mmproj = options.mmproj.empty() ? files.mmproj : fs::path(options.mmproj);
   load.precision = options.fast ? Precision::kFast : Precision::kPlain;
   load.compact_cache = options.compact;
-  load.cache = options.cache == "q8_0"  ? CacheType::kQ8_0
-               : options.cache == "f16" ? CacheType::kF16
-                                        : CacheType::kF32;
+  load.cache = CacheTypeOf(options.cache);
   FACET_ASSIGN(const std::unique_ptr<Model> model, Model::Load(load, pool));
   if (!options.adapter.empty()) {
     FACET_ASSIGN(std::shared_ptr<const Adapter> adapter, model->LoadAdapter(options.adapter));
@@ -265,9 +264,7 @@ void AddConform(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1, 1 << 20));
   command->add_option("--threads", options->threads, "Threads; 0 = all cores")
       ->check(CLI::Range(0, 1024));
-  command->add_option("--cache", options->cache, "Cache type: f32, f16 or q8_0")
-      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
-      ->capture_default_str();
+  AddCacheType(*command, "--cache", options->cache);
   command->add_flag("--compact", options->compact, "Compact cache of full layers");
   command->add_flag("--fast", options->fast, "The fast kernels instead of float32");
   command->add_option("--adapter", options->adapter, "Folder of a LoRA adapter (PEFT)");

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "cli/cache_type.h"
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
@@ -65,9 +66,7 @@ Result<void> Estimate(const Options& options) {
   if (options.tune) return EstimateTune(options, checkpoint);
   EstimateOptions estimate;
   estimate.context = options.context;
-  estimate.cache = options.cache == "q8_0"  ? CacheType::kQ8_0
-                   : options.cache == "f32" ? CacheType::kF32
-                                            : CacheType::kF16;
+  estimate.cache = CacheTypeOf(options.cache);
   if (options.context > checkpoint.config.text.context) {
     return Expected(Cat("at most ", checkpoint.config.text.context, " tokens"), options.context,
                     "--ctx");
@@ -109,9 +108,7 @@ void AddEstimate(CLI::App& app, int& exit_code) {
       ->add_option("--ctx,--ctx-size,-c", options->context, "Length of the conversation in tokens")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
-  command->add_option("--cache-type", options->cache, "Keys and values: f32, f16 or q8_0")
-      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
-      ->capture_default_str();
+  AddCacheType(*command, "--cache-type", options->cache);
   command->add_flag("--json", options->as_json, "As JSON, in bytes");
   CLI::Option* tune =
       command->add_flag("--tune", options->tune, "Tuning instead of answering: an adapter");

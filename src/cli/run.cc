@@ -6,6 +6,7 @@
 #include <iostream>
 #include <random>
 
+#include "cli/cache_type.h"
 #include "cli/chat.h"
 #include "cli/commands.h"
 #include "cli/conversation.h"
@@ -140,9 +141,7 @@ Result<void> Run(RunOptions& options) {
   FACET_TRY(ApplyDraftFlags(options.draft, spec, load.engine.draft));
   load.threads = options.threads;
   load.context = options.context;
-  load.cache_type = options.cache == "q8_0"  ? CacheType::kQ8_0
-                    : options.cache == "f32" ? CacheType::kF32
-                                             : CacheType::kF16;
+  load.cache_type = CacheTypeOf(options.cache);
   FACET_ASSIGN(const std::shared_ptr<serve::LoadedModel> model, serve::LoadModel(spec, load));
   if (!options.adapter.empty()) {
     if (model->model == nullptr) return Error{"--adapter needs a model with weights"};
@@ -234,9 +233,7 @@ void AddRun(CLI::App& app, int& exit_code) {
       ->add_option("--ctx,--ctx-size,-c", options->context,
                    "Longest conversation in tokens; 0 = the model's")
       ->check(CLI::Range(0, 1 << 24));
-  command->add_option("--cache-type", options->cache, "Keys and values: f32, f16 or q8_0")
-      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
-      ->capture_default_str();
+  AddCacheType(*command, "--cache-type", options->cache);
   command->add_option("--threads,-t", options->threads, "Threads; 0 = all cores")
       ->check(CLI::Range(0, 1024));
   command->add_option("--adapter", options->adapter, "Folder of a LoRA adapter (PEFT)");
