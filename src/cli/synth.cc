@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "cli/commands.h"
+#include "cli/dtype_names.h"
 #include "cli/report.h"
 
 namespace facet::cli {
@@ -19,18 +20,8 @@ struct SynthFlags {
   std::string type = "q4_0";
 };
 
-Result<DType> ParseType(const std::string& name) {
-  constexpr std::pair<const char*, DType> kTypes[] = {
-      {"q4_0", DType::kQ4_0}, {"q8_0", DType::kQ8_0}, {"q4_k", DType::kQ4_K},
-      {"f16", DType::kF16},   {"bf16", DType::kBF16}, {"f32", DType::kF32}};
-  for (const auto& [text, type] : kTypes) {
-    if (name == text) return type;
-  }
-  return Expected("q4_0, q8_0, q4_k, f16, bf16 or f32", name, "--type");
-}
-
 Result<void> Run(SynthFlags flags) {
-  FACET_ASSIGN(flags.options.type, ParseType(flags.type));
+  FACET_ASSIGN(flags.options.type, ParseDType(flags.type, "--type"));
   const bool terminal = isatty(STDERR_FILENO) != 0;
   uint64_t shown = 0, all = 0;
   flags.options.progress = [&](uint64_t done, uint64_t total) {
