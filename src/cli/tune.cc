@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/json_options.h"
+#include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
 #include "cli/tune_view.h"
@@ -152,10 +153,10 @@ tune::DataOptions MakeDataOptions(const TuneFlags& flags, const std::atomic<bool
   options.max_tokens = flags.max_length;
   options.threads = flags.threads > 0 ? flags.threads : AvailableCores();
   options.cancelled = stop;
-  if (isatty(STDERR_FILENO) == 1 && !flags.quiet) {
-    options.progress = [](int64_t done, int64_t all) {
-      if (done % 50 == 0) std::fprintf(stderr, "\rreading %ld of %ld examples\033[K", done, all);
-      if (done == all) std::fputs("\r\033[K", stderr);
+  if (!flags.quiet) {
+    options.progress = [line = std::make_shared<StatusLine>()](int64_t done, int64_t all) {
+      if (done % 50 == 0) line->Draw(Cat("reading ", done, " of ", all, " examples"));
+      if (done == all) line->Clear();
     };
   }
   return options;
