@@ -1,9 +1,10 @@
 #include "engine/prompt.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
+#include <bit>
 #include <memory>
+
+#include "formats/hash.h"
 
 namespace facet {
 namespace {
@@ -17,14 +18,10 @@ constexpr std::string_view kImage = "<|image|>", kAudio = "<|audio|>", kVideo = 
 // SHA-256 over the kind of a medium, the shape of its rows, and its bytes. Whoever can make two
 // media share a digest could otherwise make one be answered as the other.
 std::array<uint64_t, 4> Digest(uint64_t shape, const void* data, size_t bytes) {
-  std::array<uint64_t, 4> digest{};
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
-                                                                        &EVP_MD_CTX_free);
-  EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
-  EVP_DigestUpdate(context.get(), &shape, sizeof(shape));
-  EVP_DigestUpdate(context.get(), data, bytes);
-  EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr);
-  return digest;
+  Hash hash;
+  hash.Add(&shape, sizeof(shape));
+  hash.Add(data, bytes);
+  return std::bit_cast<std::array<uint64_t, 4>>(hash.Finish());
 }
 
 std::string Repeat(std::string_view text, int count) {

@@ -1,6 +1,5 @@
 #include "serve/loaded_model.h"
 
-#include <openssl/evp.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "chat/load_template.h"
 #include "engine/model_executor.h"
 #include "engine/scripted_executor.h"
+#include "formats/hash.h"
 #include "model/estimate.h"
 
 namespace facet::serve {
@@ -113,9 +113,8 @@ Result<LoadedAdapter> LoadAdapter(const Model& model, const AdapterSpec& spec) {
   out.identity = spec.name;
   for (const char* name : kAdapterFiles) {
     FACET_ASSIGN(const MappedFile file, MappedFile::Open(spec.folder / name));
-    unsigned char digest[32];
-    EVP_Digest(file.bytes().data(), file.bytes().size(), digest, nullptr, EVP_sha256(), nullptr);
-    out.identity.append(reinterpret_cast<const char*>(digest), sizeof(digest));
+    const Sha256Digest digest = Sha256(file.bytes());
+    out.identity.append(digest.begin(), digest.end());
   }
   return out;
 }
