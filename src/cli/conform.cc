@@ -4,7 +4,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "base/mapped_file.h"
 #include "cli/cache_type.h"
 #include "cli/commands.h"
 #include "cli/conform_case.h"
@@ -192,14 +191,12 @@ Result<void> Decode(Model& model, KvSequence& sequence, ConstMat last, int steps
 }
 
 Result<void> Conform(const ConformOptions& options) {
-  FACET_ASSIGN(const std::string text, ReadFile(options.case_file));
-  const json request = json::parse(text, nullptr, false);
-  if (!request.is_object()) return Error{Cat(options.case_file.string(), ": not a JSON object")};
-  FACET_ASSIGN(const ModelFiles files, ResolveModel(options.model));
+  FACET_ASSIGN(const ConformCase input, ReadCase(options));
+  const json& request = input.request;
   ThreadPool pool(options.threads);
   LoadOptions load;
-  load.model = files.model;
-  load.mmproj = options.mmproj.empty() ? files.mmproj : fs::path(options.mmproj);
+  load.model = input.files.model;
+  load.mmproj = input.files.mmproj;
   load.precision = options.fast ? Precision::kFast : Precision::kPlain;
   load.compact_cache = options.compact;
   load.cache = CacheTypeOf(options.cache);
@@ -213,9 +210,7 @@ Result<void> Conform(const ConformOptions& options) {
     FACET_ASSIGN(const ModelFiles draft, ResolveModel(options.draft));
     FACET_ASSIGN(drafter, Drafter::Load(draft.model, *model));
   }
-  FACET_ASSIGN(const std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::Load(files.model));
-  FACET_ASSIGN(Prompt prompt,
-               PromptOfCase(options, request, model->config(), *tokenizer, files.model));
+  FACET_ASSIGN(Prompt prompt, PromptOfCase(options, input, model->config()));
   if (prompt.ids.empty()) return Error{Cat(options.case_file.string(), ": the prompt is empty")};
   FACET_TRY(EmbedPrompt(*model, prompt));
 

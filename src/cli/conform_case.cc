@@ -2,14 +2,29 @@
 
 #include "base/mapped_file.h"
 #include "chat/load_template.h"
+#include "cli/resolve.h"
 
 namespace facet::cli {
 
 using nlohmann::json;
 
-Result<Prompt> PromptOfCase(const ConformOptions& options, const json& request,
-                            const ModelConfig& config, const Tokenizer& tokenizer,
-                            const fs::path& model) {
+Result<ConformCase> ReadCase(const ConformOptions& options) {
+  ConformCase out;
+  FACET_ASSIGN(const std::string text, ReadFile(options.case_file));
+  out.request = json::parse(text, nullptr, false);
+  if (!out.request.is_object())
+    return Error{Cat(options.case_file.string(), ": not a JSON object")};
+  FACET_ASSIGN(out.files, ResolveModel(options.model));
+  if (!options.mmproj.empty()) out.files.mmproj = options.mmproj;
+  FACET_ASSIGN(out.tokenizer, Tokenizer::Load(out.files.model));
+  return out;
+}
+
+Result<Prompt> PromptOfCase(const ConformOptions& options, const ConformCase& input,
+                            const ModelConfig& config) {
+  const json& request = input.request;
+  const fs::path& model = input.files.model;
+  const Tokenizer& tokenizer = *input.tokenizer;
   if (request.contains("text") && request["text"].is_string())
     return RawPrompt(tokenizer, request["text"]);
   if (!request.contains("messages"))
