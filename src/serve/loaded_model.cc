@@ -119,6 +119,10 @@ Result<LoadedAdapter> LoadAdapter(const Model& model, const AdapterSpec& spec) {
   return out;
 }
 
+bool UsesDrafter(const ModelSpec& spec, const ModelOptions& options) {
+  return spec.files.drafter && options.engine.draft.mode != DraftOptions::Mode::kOff;
+}
+
 Result<void> LoadWeights(const ModelSpec& spec, const ModelOptions& options, LoadedModel& model) {
   const fs::path& path = spec.files.model;
   FACET_ASSIGN(model.tokenizer, Tokenizer::Load(path));
@@ -140,7 +144,7 @@ Result<void> LoadWeights(const ModelSpec& spec, const ModelOptions& options, Loa
   AddTemplate(model, path);
   AddTokens(model);
   std::unique_ptr<Drafter> drafter;
-  if (spec.files.drafter && options.engine.draft.mode != DraftOptions::Mode::kOff) {
+  if (UsesDrafter(spec, options)) {
     FACET_ASSIGN(drafter, Drafter::Load(*spec.files.drafter, *model.model));
   }
   model.engine = std::make_shared<Engine>(
@@ -197,6 +201,11 @@ Result<ModelFacts> MeasureModel(const ModelSpec& spec, const ModelOptions& optio
   const MemoryEstimate memory = EstimateMemory(
       checkpoint, {.context = std::min(facts.context, kLeastContext), .cache = options.cache_type});
   facts.fixed = memory.total() - memory.cache;
+  if (UsesDrafter(spec, options)) {
+    FACET_ASSIGN(const DrafterEstimate drafter,
+                 EstimateDrafter(*spec.files.drafter, options.engine.max_sequences));
+    facts.fixed += drafter.total();
+  }
   for (const AdapterSpec& adapter : spec.adapters) {
     // Computed in float32, kept in 16 bits as a rule.
     std::error_code code;

@@ -1,4 +1,5 @@
 // Several models under one memory budget, and adapters by name.
+#include "model/estimate.h"
 #include "serve/client.h"
 
 namespace facet::serve {
@@ -190,6 +191,41 @@ TEST_F(ModelsTest, AnAdapterIsAppliedToItsOwnRequestsAlone) {
         .Json()["data"][0]["embedding"];
   };
   EXPECT_NE(embed("tiny"), embed("tiny:tuned"));
+}
+
+// The drafter is loaded with its model: what it takes counts in the model's memory.
+TEST_F(ModelsTest, ADrafterCountsInTheBudget) {
+  const auto tiny = std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny";
+  const ModelSpec plain{.id = "tiny", .files = {"tiny", tiny / "checkpoint", {}, {}}};
+  ModelSpec drafted = plain;
+  drafted.files.drafter = tiny / "checkpoint-assistant";
+  options_.model.engine.max_sequences = 3;
+  const auto fixed = [&](const ModelSpec& spec) {
+    const auto facts = MeasureModel(spec, options_.model);
+    EXPECT_TRUE(facts.ok()) << facts.error().message;
+    return facts.ok() ? facts->fixed : 0;
+  };
+  const auto drafter = EstimateDrafter(*drafted.files.drafter, 3);
+  ASSERT_TRUE(drafter.ok()) << drafter.error().message;
+  const size_t without = fixed(plain);
+  EXPECT_EQ(fixed(drafted), without + drafter->total());
+  options_.model.engine.draft.mode = DraftOptions::Mode::kOff;
+  EXPECT_EQ(fixed(drafted), without);
+
+  // What fits without its drafter and not with it is refused.
+  options_.model.engine.draft.mode = DraftOptions::Mode::kAuto;
+  options_.model.cache_budget = 4 * kMiB;
+  const size_t least = MeasureModel(plain, options_.model)->least;
+  options_.memory.bytes = without + std::min(least, 4 * kMiB) + drafter->total() / 2;
+  for (const ModelSpec& spec : {plain, drafted}) {
+    Models models({spec}, options_.model, options_.memory);
+    std::shared_ptr<LoadedModel> model;
+    const auto error = models.Get("tiny", model);
+    EXPECT_EQ(error.has_value(), spec.files.drafter.has_value());
+    if (error) {
+      EXPECT_EQ(error->code, "insufficient_memory") << error->message;
+    }
+  }
 }
 
 }  // namespace
