@@ -192,7 +192,6 @@ Result<void> Decode(Model& model, KvSequence& sequence, ConstMat last, int steps
 
 Result<void> Conform(const ConformOptions& options) {
   FACET_ASSIGN(const ConformCase input, ReadCase(options));
-  const json& request = input.request;
   ThreadPool pool(options.threads);
   LoadOptions load;
   load.model = input.files.model;
@@ -217,9 +216,10 @@ Result<void> Conform(const ConformOptions& options) {
   Output out;
   const int64_t total = static_cast<int64_t>(prompt.ids.size());
   out.Ints("input_ids", {total}, prompt.ids);
-  WritePatches(prompt, SoftItem::Kind::kImage, request.value("image_budget", 280), "pixel_values",
+  const MediaOptions media = MediaOfCase(input.request);
+  WritePatches(prompt, SoftItem::Kind::kImage, ImageBudget(media, model->config()), "pixel_values",
                "image_position_ids", out);
-  WritePatches(prompt, SoftItem::Kind::kFrame, request.value("video_budget", 70),
+  WritePatches(prompt, SoftItem::Kind::kFrame, VideoBudget(media, model->config()),
                "pixel_values_videos", "video_position_ids", out);
   WriteSound(prompt, out);
   KvSequence sequence(model->cache());

@@ -20,6 +20,13 @@ Result<ConformCase> ReadCase(const ConformOptions& options) {
   return out;
 }
 
+MediaOptions MediaOfCase(const json& request) {
+  MediaOptions media;
+  if (request.contains("image_budget")) media.image_budget = request["image_budget"].get<int>();
+  if (request.contains("video_budget")) media.video_budget = request["video_budget"].get<int>();
+  return media;
+}
+
 Result<Prompt> PromptOfCase(const ConformOptions& options, const ConformCase& input,
                             const ModelConfig& config) {
   const json& request = input.request;
@@ -37,8 +44,7 @@ Result<Prompt> PromptOfCase(const ConformOptions& options, const ConformCase& in
   prompt.tools = request.value("tools", json());
   prompt.render.add_generation_prompt = options.grad.empty();  // else the answer is there
   prompt.render.enable_thinking = request.value("enable_thinking", false);
-  prompt.media.image_budget = request.value("image_budget", 280);
-  prompt.media.video_budget = request.value("video_budget", 70);
+  prompt.media = MediaOfCase(request);
   prompt.load = [&](const json& part) -> Result<std::string> {
     if (!part.contains("path") || !part["path"].is_string())
       return Error{"a media part needs a path"};

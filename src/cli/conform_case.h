@@ -72,6 +72,9 @@ struct ConformCase {
 };
 Result<ConformCase> ReadCase(const ConformOptions& options);
 
+// How closely the case's pictures are looked at.
+MediaOptions MediaOfCase(const nlohmann::json& request);
+
 // The case's messages rendered by the model's template, or its text as it is.
 Result<Prompt> PromptOfCase(const ConformOptions& options, const ConformCase& input,
                             const ModelConfig& config);

@@ -12,6 +12,7 @@
 #include "cli/conversation.h"
 #include "cli/draft_flags.h"
 #include "cli/interrupt.h"
+#include "cli/media_options.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
 
@@ -25,8 +26,8 @@ struct RunOptions {
   bool has_prompt = false;
   json media = json::array();  // parts, in the order of the command line
   bool think = false, no_think = false, as_json = false, stats = false;
-  int image_budget = 280, video_budget = 70, max_tokens = 0, threads = 0, context = 0;
-  double fps = 1.0;
+  MediaOptions look;
+  int max_tokens = 0, threads = 0, context = 0;
   std::string cache = "f16";
   std::optional<double> temperature, top_p, min_p;
   std::optional<int> top_k;
@@ -60,9 +61,7 @@ Result<SamplingParams> Sampling(const RunOptions& options, SamplingParams params
 Result<TurnOptions> MakeTurnOptions(const RunOptions& options, const serve::LoadedModel& model) {
   TurnOptions turn;
   FACET_ASSIGN(turn.sampling, Sampling(options, model.sampling));
-  turn.media.image_budget = options.image_budget;
-  turn.media.video_budget = options.video_budget;
-  turn.media.frames_per_second = options.fps;
+  turn.media = options.look;
   if (options.think) turn.thinking = true;
   if (options.no_think) turn.thinking = false;
   turn.max_tokens = options.max_tokens;
@@ -210,19 +209,7 @@ void AddRun(CLI::App& app, int& exit_code) {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->group("Media");
   }
-  command->add_option("--image-budget", options->image_budget, "Soft tokens of a picture at most")
-      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))
-      ->capture_default_str()
-      ->group("Media");
-  command
-      ->add_option("--video-budget", options->video_budget, "Soft tokens of a film's frame at most")
-      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))
-      ->capture_default_str()
-      ->group("Media");
-  command->add_option("--fps", options->fps, "Frames of a film that are seen a second")
-      ->check(CLI::Range(0.01, 60.0))
-      ->capture_default_str()
-      ->group("Media");
+  AddMediaOptions(*command, options->look, "Media");
   command->add_option("--system", options->system, "System prompt");
   CLI::Option* think = command->add_flag("--think", options->think, "Let the model think first");
   command->add_flag("--no-think", options->no_think, "Keep the model from thinking")

@@ -4,6 +4,7 @@
 #include <bit>
 #include <memory>
 
+#include "base/picture_budget.h"
 #include "formats/hash.h"
 
 namespace facet {
@@ -86,8 +87,7 @@ class Expander {
   }
   Result<int> Budget(const json& part, const char* key, int fallback) {
     if (!part.contains(key)) return fallback;
-    if (!part[key].is_number_integer())
-      return Expected("70, 140, 280, 560 or 1120", part[key].dump(), key);
+    if (!part[key].is_number_integer()) return Expected(kPictureBudgetNames, part[key].dump(), key);
     return part[key].get<int>();
   }
 
@@ -108,7 +108,8 @@ class Expander {
 
   Result<void> AddImage(const json& part, std::span<const std::byte> data) {
     if (!config_.vision) return Error{"this model cannot see", ErrorKind::kUnsupported};
-    FACET_ASSIGN(const int budget, Budget(part, "image_budget", request_.media.image_budget));
+    FACET_ASSIGN(const int budget,
+                 Budget(part, "image_budget", ImageBudget(request_.media, config_)));
     FACET_ASSIGN(const media::Picture picture, media::DecodePicture(data, request_.media.limits));
     FACET_ASSIGN(media::Patches patches, media::ToPatches(picture, budget));
     const int n = patches.count();
@@ -130,7 +131,8 @@ class Expander {
 
   Result<bool> AddFilm(const json& part, std::span<const std::byte> data) {
     if (!config_.vision) return Error{"this model cannot see", ErrorKind::kUnsupported};
-    FACET_ASSIGN(const int budget, Budget(part, "video_budget", request_.media.video_budget));
+    FACET_ASSIGN(const int budget,
+                 Budget(part, "video_budget", VideoBudget(request_.media, config_)));
     media::Limits limits = request_.media.limits;
     limits.frames_per_second = request_.media.frames_per_second;
     if (part.contains("fps")) {
@@ -235,6 +237,14 @@ Result<void> PlaceItems(const ModelConfig& config, Prompt& prompt) {
 }
 
 }  // namespace
+
+int ImageBudget(const MediaOptions& options, const ModelConfig& config) {
+  return options.image_budget.value_or(config.vision ? config.vision->image_budget : kImageBudget);
+}
+
+int VideoBudget(const MediaOptions& options, const ModelConfig& config) {
+  return options.video_budget.value_or(config.vision ? config.vision->video_budget : kVideoBudget);
+}
 
 std::vector<SoftRun> Prompt::Runs() const {
   std::vector<SoftRun> runs;

@@ -1,4 +1,6 @@
 // Several models under one memory budget, and adapters by name.
+#include "base/base64.h"
+#include "base/mapped_file.h"
 #include "model/estimate.h"
 #include "serve/client.h"
 
@@ -226,6 +228,34 @@ TEST_F(ModelsTest, ADrafterCountsInTheBudget) {
       EXPECT_EQ(error->code, "insufficient_memory") << error->message;
     }
   }
+}
+
+// The processor's budget holds for pictures whose request names none.
+TEST_F(ModelsTest, PicturesGetTheBudgetOfTheirCheckpoint) {
+  const auto tiny = std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny";
+  std::filesystem::copy(tiny / "checkpoint", folder_ / "own");
+  std::ofstream(folder_ / "own/processor_config.json")
+      << json({{"image_processor", {{"max_soft_tokens", 70}}}});
+  options_.models = {{.id = "usual", .files = {"usual", tiny / "checkpoint", {}, {}}},
+                     {.id = "own", .files = {"own", folder_ / "own", {}, {}}}};
+  StartServer({{{"emit", "unused"}}});
+  ASSERT_TRUE(run_.ok()) << run_.error().message;
+  const auto picture = ReadFile(tiny / "media/photo.png");
+  ASSERT_TRUE(picture.ok());
+  const auto tokens = [&](const std::string& model, json part = json::object()) {
+    part.update({{"type", "image_url"},
+                 {"image_url", {{"url", "data:image/png;base64," + EncodeBase64(*picture)}}}});
+    const HttpAnswer answer =
+        Post("/v1/chat/completions",
+             {{"model", model},
+              {"max_tokens", 1},
+              {"messages", {{{"role", "user"}, {"content", json::array({part})}}}}});
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    return answer.status == 200 ? answer.Json()["usage"]["prompt_tokens"].get<int>() : 0;
+  };
+  const int usual = tokens("usual"), own = tokens("own");
+  EXPECT_LT(own + 70, usual);
+  EXPECT_EQ(tokens("own", {{"image_budget", 280}}), usual);
 }
 
 }  // namespace
