@@ -7,7 +7,13 @@
 
 namespace facet {
 
-// Standard alphabet, padding optional, white space ignored; nothing where the text is malformed.
+// The bytes that `text` stands for. Takes the standard alphabet and the one for URLs (- and _ for +
+// and /), ignores spaces, tabs and line breaks, and does not need the padding. Nothing where the
+// text has another character, a character behind the padding, more than two of it, or a last
+// character that is too little for a byte.
 std::optional<std::string> DecodeBase64(std::string_view text);
+
+// Standard alphabet, padded, without line breaks.
+std::string EncodeBase64(std::string_view bytes);
 
 }  // namespace facet

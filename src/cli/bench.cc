@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "cli/cache_type.h"
 #include "cli/commands.h"
 #include "cli/draft_flags.h"
 #include "cli/report.h"
@@ -378,9 +379,7 @@ Result<void> Run(const Options& options) {
   LoadOptions load;
   load.model = spec.files.model;
   load.mmproj = spec.files.mmproj;
-  load.cache = options.cache == "q8_0"  ? CacheType::kQ8_0
-               : options.cache == "f32" ? CacheType::kF32
-                                        : CacheType::kF16;
+  load.cache = CacheTypeOf(options.cache);
   const auto start = Clock::now();
   FACET_ASSIGN(const auto tokenizer, Tokenizer::Load(load.model));
   FACET_ASSIGN(const std::unique_ptr<Model> model, Model::Load(load, pool));
@@ -432,9 +431,7 @@ void AddOptions(CLI::App& command, Options& options) {
   count("--film", options.film, 1 << 16, "Also embed a film of so many frames of 70 soft tokens");
   command.add_option("--audio", options.audio, "Also embed so many seconds of sound")
       ->check(CLI::Range(0.0, 86400.0));
-  command.add_option("--cache-type", options.cache, "Keys and values: f32, f16 or q8_0")
-      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
-      ->capture_default_str();
+  AddCacheType(command, "--cache-type", options.cache);
   count("--threads", options.threads, 1024, "Threads; 0 = all cores");
   command.add_option("--repeat", options.repeat, "Repetitions; medians are shown")
       ->check(CLI::Range(1, 1000))

@@ -9,7 +9,6 @@
 #include <filesystem>
 
 #include "cli/interrupt.h"
-#include "cli/progress.h"
 
 namespace facet::cli {
 namespace {
@@ -159,21 +158,13 @@ TerminalView::TerminalView(bool quiet)
 
 void TerminalView::OnPrompt(int read, int total) {
   const double elapsed = Now() - start_;
-  if (isatty(STDERR_FILENO) == 0 || read <= 0 || elapsed < 1.0) return;
+  if (read <= 0 || elapsed < 1.0) return;
   const auto left = static_cast<int64_t>(elapsed * (total - read) / read + 0.5);
-  std::fprintf(stderr, "\r\033[Kreading %d of %d tokens, %s left", read, total,
-               HumanSeconds(left).c_str());
-  std::fflush(stderr);
-  progress_ = true;
-}
-
-void TerminalView::ClearProgress() {
-  if (progress_) std::fputs("\r\033[K", stderr);
-  progress_ = false;
+  progress_.Draw(Cat("reading ", read, " of ", total, " tokens, ", HumanSeconds(left), " left"));
 }
 
 void TerminalView::OnReasoning(const std::string& text) {
-  ClearProgress();
+  progress_.Clear();
   if (quiet_) return;
   if (color_ && !thinking_) std::fputs("\033[2m", stdout);
   thinking_ = true;
@@ -183,7 +174,7 @@ void TerminalView::OnReasoning(const std::string& text) {
 }
 
 void TerminalView::OnContent(const std::string& text) {
-  ClearProgress();
+  progress_.Clear();
   if (quiet_) return;
   if (thinking_) {
     if (color_) std::fputs("\033[0m", stdout);
@@ -197,7 +188,7 @@ void TerminalView::OnContent(const std::string& text) {
 }
 
 void TerminalView::End() {
-  ClearProgress();
+  progress_.Clear();
   if (quiet_) return;
   if (thinking_ && color_) std::fputs("\033[0m", stdout);
   if (last_ != '\n') std::fputs("\n", stdout);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cli/conversation.h"
+#include "cli/progress.h"
 
 namespace facet::cli {
 
@@ -19,8 +20,8 @@ class TerminalView : public TurnView {
   void End();
 
  private:
-  void ClearProgress();
-  bool quiet_, color_, progress_ = false, thinking_ = false;
+  bool quiet_, color_, thinking_ = false;
+  StatusLine progress_;
   double start_;
   char last_ = '\n';
 };

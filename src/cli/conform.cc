@@ -4,7 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "base/mapped_file.h"
+#include "cli/cache_type.h"
 #include "cli/commands.h"
 #include "cli/conform_case.h"
 #include "cli/report.h"
@@ -191,19 +191,14 @@ Result<void> Decode(Model& model, KvSequence& sequence, ConstMat last, int steps
 }
 
 Result<void> Conform(const ConformOptions& options) {
-  FACET_ASSIGN(const std::string text, ReadFile(options.case_file));
-  const json request = json::parse(text, nullptr, false);
-  if (!request.is_object()) return Error{Cat(options.case_file.string(), ": not a JSON object")};
-  FACET_ASSIGN(const ModelFiles files, ResolveModel(options.model));
+  FACET_ASSIGN(const ConformCase input, ReadCase(options));
   ThreadPool pool(options.threads);
   LoadOptions load;
-  load.model = files.model;
-  load.mmproj = options.mmproj.empty() ? files.mmproj : fs::path(options.mmproj);
+  load.model = input.files.model;
+  load.mmproj = input.files.mmproj;
   load.precision = options.fast ? Precision::kFast : Precision::kPlain;
   load.compact_cache = options.compact;
-  load.cache = options.cache == "q8_0"  ? CacheType::kQ8_0
-               : options.cache == "f16" ? CacheType::kF16
-                                        : CacheType::kF32;
+  load.cache = CacheTypeOf(options.cache);
   FACET_ASSIGN(const std::unique_ptr<Model> model, Model::Load(load, pool));
   if (!options.adapter.empty()) {
     FACET_ASSIGN(std::shared_ptr<const Adapter> adapter, model->LoadAdapter(options.adapter));
@@ -214,18 +209,17 @@ Result<void> Conform(const ConformOptions& options) {
     FACET_ASSIGN(const ModelFiles draft, ResolveModel(options.draft));
     FACET_ASSIGN(drafter, Drafter::Load(draft.model, *model));
   }
-  FACET_ASSIGN(const std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::Load(files.model));
-  FACET_ASSIGN(Prompt prompt,
-               PromptOfCase(options, request, model->config(), *tokenizer, files.model));
+  FACET_ASSIGN(Prompt prompt, PromptOfCase(options, input, model->config()));
   if (prompt.ids.empty()) return Error{Cat(options.case_file.string(), ": the prompt is empty")};
   FACET_TRY(EmbedPrompt(*model, prompt));
 
   Output out;
   const int64_t total = static_cast<int64_t>(prompt.ids.size());
   out.Ints("input_ids", {total}, prompt.ids);
-  WritePatches(prompt, SoftItem::Kind::kImage, request.value("image_budget", 280), "pixel_values",
+  const MediaOptions media = MediaOfCase(input.request);
+  WritePatches(prompt, SoftItem::Kind::kImage, ImageBudget(media, model->config()), "pixel_values",
                "image_position_ids", out);
-  WritePatches(prompt, SoftItem::Kind::kFrame, request.value("video_budget", 70),
+  WritePatches(prompt, SoftItem::Kind::kFrame, VideoBudget(media, model->config()),
                "pixel_values_videos", "video_position_ids", out);
   WriteSound(prompt, out);
   KvSequence sequence(model->cache());
@@ -265,9 +259,7 @@ void AddConform(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1, 1 << 20));
   command->add_option("--threads", options->threads, "Threads; 0 = all cores")
       ->check(CLI::Range(0, 1024));
-  command->add_option("--cache", options->cache, "Cache type: f32, f16 or q8_0")
-      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
-      ->capture_default_str();
+  AddCacheType(*command, "--cache", options->cache);
   command->add_flag("--compact", options->compact, "Compact cache of full layers");
   command->add_flag("--fast", options->fast, "The fast kernels instead of float32");
   command->add_option("--adapter", options->adapter, "Folder of a LoRA adapter (PEFT)");

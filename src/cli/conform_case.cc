@@ -2,14 +2,36 @@
 
 #include "base/mapped_file.h"
 #include "chat/load_template.h"
+#include "cli/resolve.h"
 
 namespace facet::cli {
 
 using nlohmann::json;
 
-Result<Prompt> PromptOfCase(const ConformOptions& options, const json& request,
-                            const ModelConfig& config, const Tokenizer& tokenizer,
-                            const fs::path& model) {
+Result<ConformCase> ReadCase(const ConformOptions& options) {
+  ConformCase out;
+  FACET_ASSIGN(const std::string text, ReadFile(options.case_file));
+  out.request = json::parse(text, nullptr, false);
+  if (!out.request.is_object())
+    return Error{Cat(options.case_file.string(), ": not a JSON object")};
+  FACET_ASSIGN(out.files, ResolveModel(options.model));
+  if (!options.mmproj.empty()) out.files.mmproj = options.mmproj;
+  FACET_ASSIGN(out.tokenizer, Tokenizer::Load(out.files.model));
+  return out;
+}
+
+MediaOptions MediaOfCase(const json& request) {
+  MediaOptions media;
+  if (request.contains("image_budget")) media.image_budget = request["image_budget"].get<int>();
+  if (request.contains("video_budget")) media.video_budget = request["video_budget"].get<int>();
+  return media;
+}
+
+Result<Prompt> PromptOfCase(const ConformOptions& options, const ConformCase& input,
+                            const ModelConfig& config) {
+  const json& request = input.request;
+  const fs::path& model = input.files.model;
+  const Tokenizer& tokenizer = *input.tokenizer;
   if (request.contains("text") && request["text"].is_string())
     return RawPrompt(tokenizer, request["text"]);
   if (!request.contains("messages"))
@@ -22,8 +44,7 @@ Result<Prompt> PromptOfCase(const ConformOptions& options, const json& request,
   prompt.tools = request.value("tools", json());
   prompt.render.add_generation_prompt = options.grad.empty();  // else the answer is there
   prompt.render.enable_thinking = request.value("enable_thinking", false);
-  prompt.media.image_budget = request.value("image_budget", 280);
-  prompt.media.video_budget = request.value("video_budget", 70);
+  prompt.media = MediaOfCase(request);
   prompt.load = [&](const json& part) -> Result<std::string> {
     if (!part.contains("path") || !part["path"].is_string())
       return Error{"a media part needs a path"};

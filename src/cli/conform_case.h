@@ -2,11 +2,13 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "engine/prompt.h"
+#include "formats/model_files.h"
 #include "formats/safetensors.h"
 
 namespace facet::cli {
@@ -62,10 +64,20 @@ class Output {
   std::vector<Entry> entries_;
 };
 
+// What there is before the weights are.
+struct ConformCase {
+  nlohmann::json request;
+  ModelFiles files;  // with the projector that the options name
+  std::shared_ptr<const Tokenizer> tokenizer;
+};
+Result<ConformCase> ReadCase(const ConformOptions& options);
+
+// How closely the case's pictures are looked at.
+MediaOptions MediaOfCase(const nlohmann::json& request);
+
 // The case's messages rendered by the model's template, or its text as it is.
-Result<Prompt> PromptOfCase(const ConformOptions& options, const nlohmann::json& request,
-                            const ModelConfig& config, const Tokenizer& tokenizer,
-                            const fs::path& model);
+Result<Prompt> PromptOfCase(const ConformOptions& options, const ConformCase& input,
+                            const ModelConfig& config);
 
 // Loss and gradients of the case's labelled tokens, and a few optimiser steps.
 Result<void> ConformGradients(const ConformOptions& options);

@@ -1,9 +1,7 @@
 // `facet conform --grad`: loss, gradients and optimiser steps of one case.
 #include <algorithm>
 
-#include "base/mapped_file.h"
 #include "cli/conform_case.h"
-#include "cli/resolve.h"
 #include "tune/trainer.h"
 
 namespace facet::cli {
@@ -38,21 +36,13 @@ void WriteGradients(tune::Trainer& trainer, Output& out) {
 }  // namespace
 
 Result<void> ConformGradients(const ConformOptions& options) {
-  FACET_ASSIGN(const std::string text, ReadFile(options.case_file));
-  const json request = json::parse(text, nullptr, false);
-  if (!request.is_object()) return Error{Cat(options.case_file.string(), ": not a JSON object")};
-  FACET_ASSIGN(const ModelFiles files, ResolveModel(options.model));
+  FACET_ASSIGN(const ConformCase input, ReadCase(options));
   ThreadPool pool(options.threads);
-  FACET_ASSIGN(Checkpoint checkpoint,
-               LoadCheckpoint(files.model, options.mmproj.empty() ? files.mmproj
-                                                                  : std::optional<fs::path>(
-                                                                        fs::path(options.mmproj))));
-  FACET_ASSIGN(const std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::Load(files.model));
-  FACET_ASSIGN(Prompt prompt,
-               PromptOfCase(options, request, checkpoint.config, *tokenizer, files.model));
+  FACET_ASSIGN(Checkpoint checkpoint, LoadCheckpoint(input.files.model, input.files.mmproj));
+  FACET_ASSIGN(Prompt prompt, PromptOfCase(options, input, checkpoint.config));
   Output out;
   out.Ints("input_ids", {static_cast<int64_t>(prompt.ids.size())}, prompt.ids);
-  FACET_ASSIGN(const tune::Example example, ExampleOf(options, request, std::move(prompt)));
+  FACET_ASSIGN(const tune::Example example, ExampleOf(options, input.request, std::move(prompt)));
   const tune::Example* batch[] = {&example};
 
   tune::TrainerOptions train;

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "cli/cache_type.h"
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
@@ -14,7 +15,7 @@ namespace facet::cli {
 namespace {
 
 struct Options {
-  std::string model, cache = "f16";
+  std::string model, drafter, cache = "f16";
   int64_t context = 4096;
   bool as_json = false;
   bool tune = false, full = false;
@@ -60,14 +61,16 @@ Result<void> EstimateTune(const Options& options, const Checkpoint& checkpoint) 
 }
 
 Result<void> Estimate(const Options& options) {
-  FACET_ASSIGN(const ModelFiles files, ResolveModel(options.model));
+  FACET_ASSIGN(ModelFiles files, ResolveModel(options.model));
+  if (!options.drafter.empty()) {
+    FACET_ASSIGN(const ModelFiles drafter, ResolveModel(options.drafter));
+    files.drafter = drafter.model;
+  }
   FACET_ASSIGN(const Checkpoint checkpoint, LoadCheckpoint(files.model, files.mmproj));
   if (options.tune) return EstimateTune(options, checkpoint);
   EstimateOptions estimate;
   estimate.context = options.context;
-  estimate.cache = options.cache == "q8_0"  ? CacheType::kQ8_0
-                   : options.cache == "f32" ? CacheType::kF32
-                                            : CacheType::kF16;
+  estimate.cache = CacheTypeOf(options.cache);
   if (options.context > checkpoint.config.text.context) {
     return Expected(Cat("at most ", checkpoint.config.text.context, " tokens"), options.context,
                     "--ctx");
@@ -75,8 +78,8 @@ Result<void> Estimate(const Options& options) {
   MemoryEstimate memory = EstimateMemory(checkpoint, estimate);
   size_t drafter_bytes = 0;
   if (files.drafter) {
-    FACET_ASSIGN(const Checkpoint drafter, LoadCheckpoint(*files.drafter, std::nullopt));
-    drafter_bytes = EstimateMemory(drafter, {.context = 1}).weights;
+    FACET_ASSIGN(const DrafterEstimate drafter, EstimateDrafter(*files.drafter, 1));
+    drafter_bytes = drafter.total();
   }
   const int64_t machine = MemoryBytes();
   const size_t total = memory.total() + drafter_bytes;
@@ -109,12 +112,13 @@ void AddEstimate(CLI::App& app, int& exit_code) {
       ->add_option("--ctx,--ctx-size,-c", options->context, "Length of the conversation in tokens")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
-  command->add_option("--cache-type", options->cache, "Keys and values: f32, f16 or q8_0")
-      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
-      ->capture_default_str();
+  AddCacheType(*command, "--cache-type", options->cache);
+  CLI::Option* drafter = command->add_option(
+      "--drafter", options->drafter, "Drafter: a folder or a GGUF; else the one beside the model");
   command->add_flag("--json", options->as_json, "As JSON, in bytes");
   CLI::Option* tune =
-      command->add_flag("--tune", options->tune, "Tuning instead of answering: an adapter");
+      command->add_flag("--tune", options->tune, "Tuning instead of answering: an adapter")
+          ->excludes(drafter);
   command->add_flag("--full", options->full, "Tuning of all weights")->needs(tune);
   command->add_option("--rank", options->rank, "Rank of the adapter")
       ->check(CLI::Range(1, 65536))

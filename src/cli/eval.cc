@@ -1,7 +1,5 @@
 // `facet eval`: what a model that was trained by examples/pebble can do, measured on examples that
 // nobody trained with.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
@@ -14,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/conversation.h"
 #include "cli/interrupt.h"
+#include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
 #include "eval/programs.h"
@@ -109,7 +108,7 @@ class Asker {
     std::vector<std::thread> workers;
     for (int i = 0; i < options_.parallel; ++i) workers.emplace_back([this] { Work(); });
     for (std::thread& worker : workers) worker.join();
-    if (isatty(STDERR_FILENO) != 0) std::fputs("\r\033[K", stderr);
+    line_.Clear();
     if (error_) return *error_;
     Answers answers;
     for (size_t i = 0; i < items_.size(); ++i) answers[items_[i].id] = std::move(answers_[i]);
@@ -129,9 +128,8 @@ class Asker {
   }
 
   // On a terminal, how far it is; elsewhere nothing.
-  void Show(const std::string& skill) const {
-    if (isatty(STDERR_FILENO) == 0) return;
-    std::fprintf(stderr, "\r\033[K%zu of %zu items  %s", done_, items_.size(), skill.c_str());
+  void Show(const std::string& skill) {
+    line_.Draw(Cat(done_, " of ", items_.size(), " items  ", skill));
   }
 
   Result<void> Ask(size_t i) {
@@ -159,6 +157,7 @@ class Asker {
   std::atomic<size_t> next_ = 0;
   std::atomic<bool> failed_ = false;
   std::mutex mutex_;  // guards what follows
+  StatusLine line_;
   size_t done_ = 0;
   std::optional<Error> error_;
 };

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
+#include "cli/dtype_names.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
 #include "model/convert.h"
@@ -18,22 +19,12 @@ struct ExportFlags {
   int threads = 0;
 };
 
-Result<DType> ParseType(const std::string& name) {
-  constexpr std::pair<const char*, DType> kTypes[] = {
-      {"f32", DType::kF32},   {"f16", DType::kF16},   {"bf16", DType::kBF16},
-      {"q8_0", DType::kQ8_0}, {"q4_0", DType::kQ4_0}, {"q4_k", DType::kQ4_K}};
-  for (const auto& [text, type] : kTypes) {
-    if (name == text) return type;
-  }
-  return Expected("f32, f16, bf16, q8_0, q4_0 or q4_k", name, "--type");
-}
-
 Result<void> ExportGguf(const ExportFlags& flags, const ModelFiles& files) {
   ConvertOptions convert;
   convert.source = files.model;
   convert.output = flags.output;
   convert.threads = flags.threads;
-  FACET_ASSIGN(convert.type, ParseType(flags.type.empty() ? "q8_0" : flags.type));
+  FACET_ASSIGN(convert.type, ParseDType(flags.type.empty() ? "q8_0" : flags.type, "--type"));
   // Without the projector file an adapter that reaches into it is refused by name: it is merged by
   // an export of that file.
   FACET_ASSIGN(const Checkpoint checkpoint, LoadCheckpoint(files.model, std::nullopt));

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/mapped_file.h"
+#include "cli/dtype_names.h"
 #include "cli/progress.h"
 #include "formats/hub.h"
 #include "formats/hub_select.h"
@@ -19,18 +20,16 @@ namespace {
 // What --quantize takes, and the bytes that a weight takes then, for the questions before the
 // conversion.
 struct Quantization {
-  std::string_view name;
   DType type;
   double bytes_per_weight;
 };
-constexpr std::array<Quantization, 3> kQuantizations = {
-    {{"q8_0", DType::kQ8_0, 34.0 / 32},
-     {"q4_0", DType::kQ4_0, 18.0 / 32 * 1.06},
-     {"q4_k", DType::kQ4_K, 144.0 / 256 * 1.08}}};
+constexpr std::array<Quantization, 3> kQuantizations = {{{DType::kQ8_0, 34.0 / 32},
+                                                         {DType::kQ4_0, 18.0 / 32 * 1.06},
+                                                         {DType::kQ4_K, 144.0 / 256 * 1.08}}};
 
 Result<const Quantization*> FindQuantization(std::string_view name) {
   for (const Quantization& q : kQuantizations) {
-    if (q.name == name) return &q;
+    if (DTypeName(q.type) == name) return &q;
   }
   return Expected("q8_0, q4_0 or q4_k", name, "--quantize");
 }
@@ -247,10 +246,10 @@ class Importer {
       written = static_cast<int64_t>(weights / 2.0 * quantization_->bytes_per_weight);
       FACET_ASSIGN(const int64_t room, FreeDiskBytes(store_.folder()));
       if (written + missing > room) {
-        return Error{
-            Cat(what, " as ", quantization_->name, " needs ", HumanBytes(written + missing),
-                " on the disk, where ", HumanBytes(room), " are free"),
-            ErrorKind::kResource};
+        return Error{Cat(what, " as ", DTypeName(quantization_->type), " needs ",
+                         HumanBytes(written + missing), " on the disk, where ", HumanBytes(room),
+                         " are free"),
+                     ErrorKind::kResource};
       }
     }
     if (missing > 0) {
@@ -267,7 +266,7 @@ class Importer {
   // Replaces the files by quantised ones in `folder`.
   Result<void> Quantize(const fs::path& folder) {
     const ModelFiles source = model_.files;
-    const std::string type(quantization_->name);
+    const std::string type = DTypeName(quantization_->type);
     std::error_code code;
     const bool checkpoint = fs::is_directory(source.model, code);
     FACET_TRY(Convert(ConvertPart::kModel, source.model, folder / Cat("model-", type, ".gguf"),

@@ -27,21 +27,32 @@ std::string Bar(double share) {
   return "[" + std::string(filled, '#') + std::string(kBarWidth - filled, ' ') + "] ";
 }
 
-ProgressBar::ProgressBar(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
+StatusLine::StatusLine() : terminal_(isatty(STDERR_FILENO) == 1) {}
 
-ProgressBar::~ProgressBar() {
+StatusLine::~StatusLine() {
   Clear();
 }
 
-void ProgressBar::Clear() {
+void StatusLine::Draw(std::string_view text) {
+  if (!terminal_) return;
+  std::cerr << "\r" << text << "\033[K" << std::flush;
+  drawn_ = true;
+}
+
+void StatusLine::Note(std::string_view text) {
+  Clear();
+  std::cerr << text << std::endl;
+}
+
+void StatusLine::Clear() {
   if (drawn_) std::cerr << "\r\033[K" << std::flush;
   drawn_ = false;
 }
 
+ProgressBar::ProgressBar(bool quiet) : quiet_(quiet) {}
+
 void ProgressBar::Note(const std::string& text) {
-  if (quiet_) return;
-  Clear();
-  std::cerr << text << std::endl;
+  if (!quiet_) line_.Note(text);
 }
 
 std::string ProgressBar::Line(int64_t done, int64_t total, std::string_view what) const {
@@ -51,7 +62,7 @@ std::string ProgressBar::Line(int64_t done, int64_t total, std::string_view what
     right += Cat("  ", HumanBytes(static_cast<int64_t>(speed_)), "/s  ",
                  HumanSeconds(static_cast<int64_t>((total - done) / speed_ + 0.5)), " left");
   }
-  if (!terminal_) return Cat(what, "  ", right);
+  if (!line_.terminal()) return Cat(what, "  ", right);
   const std::string bar = Bar(total > 0 ? static_cast<double>(done) / total : 1);
   const size_t width = TerminalWidth() - 1, fixed = bar.size() + right.size() + 1;
   std::string name(what);
@@ -73,15 +84,11 @@ void ProgressBar::Update(int64_t done, int64_t total, int64_t fetched, std::stri
     mark_ = now;
     mark_fetched_ = fetched;
   }
-  if (terminal_) {
-    std::cerr << "\r" << Line(done, total, what) << "\033[K" << std::flush;
-    drawn_ = true;
-    return;
-  }
+  if (line_.terminal()) return line_.Draw(Line(done, total, what));
   const int64_t percent = total > 0 ? done * 100 / total : 100;
   if (fetched == 0 || (percent / 10 == printed_percent_ / 10 && printed_percent_ >= 0)) return;
   printed_percent_ = percent;
-  std::cerr << Line(done, total, what) << std::endl;
+  line_.Note(Line(done, total, what));
 }
 
 bool CanAsk() {

@@ -6,11 +6,13 @@
 #include <iostream>
 #include <random>
 
+#include "cli/cache_type.h"
 #include "cli/chat.h"
 #include "cli/commands.h"
 #include "cli/conversation.h"
 #include "cli/draft_flags.h"
 #include "cli/interrupt.h"
+#include "cli/media_options.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
 
@@ -24,8 +26,8 @@ struct RunOptions {
   bool has_prompt = false;
   json media = json::array();  // parts, in the order of the command line
   bool think = false, no_think = false, as_json = false, stats = false;
-  int image_budget = 280, video_budget = 70, max_tokens = 0, threads = 0, context = 0;
-  double fps = 1.0;
+  MediaOptions look;
+  int max_tokens = 0, threads = 0, context = 0;
   std::string cache = "f16";
   std::optional<double> temperature, top_p, min_p;
   std::optional<int> top_k;
@@ -59,9 +61,7 @@ Result<SamplingParams> Sampling(const RunOptions& options, SamplingParams params
 Result<TurnOptions> MakeTurnOptions(const RunOptions& options, const serve::LoadedModel& model) {
   TurnOptions turn;
   FACET_ASSIGN(turn.sampling, Sampling(options, model.sampling));
-  turn.media.image_budget = options.image_budget;
-  turn.media.video_budget = options.video_budget;
-  turn.media.frames_per_second = options.fps;
+  turn.media = options.look;
   if (options.think) turn.thinking = true;
   if (options.no_think) turn.thinking = false;
   turn.max_tokens = options.max_tokens;
@@ -140,9 +140,7 @@ Result<void> Run(RunOptions& options) {
   FACET_TRY(ApplyDraftFlags(options.draft, spec, load.engine.draft));
   load.threads = options.threads;
   load.context = options.context;
-  load.cache_type = options.cache == "q8_0"  ? CacheType::kQ8_0
-                    : options.cache == "f32" ? CacheType::kF32
-                                             : CacheType::kF16;
+  load.cache_type = CacheTypeOf(options.cache);
   FACET_ASSIGN(const std::shared_ptr<serve::LoadedModel> model, serve::LoadModel(spec, load));
   if (!options.adapter.empty()) {
     if (model->model == nullptr) return Error{"--adapter needs a model with weights"};
@@ -211,19 +209,7 @@ void AddRun(CLI::App& app, int& exit_code) {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->group("Media");
   }
-  command->add_option("--image-budget", options->image_budget, "Soft tokens of a picture at most")
-      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))
-      ->capture_default_str()
-      ->group("Media");
-  command
-      ->add_option("--video-budget", options->video_budget, "Soft tokens of a film's frame at most")
-      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))
-      ->capture_default_str()
-      ->group("Media");
-  command->add_option("--fps", options->fps, "Frames of a film that are seen a second")
-      ->check(CLI::Range(0.01, 60.0))
-      ->capture_default_str()
-      ->group("Media");
+  AddMediaOptions(*command, options->look, "Media");
   command->add_option("--system", options->system, "System prompt");
   CLI::Option* think = command->add_flag("--think", options->think, "Let the model think first");
   command->add_flag("--no-think", options->no_think, "Keep the model from thinking")
@@ -234,9 +220,7 @@ void AddRun(CLI::App& app, int& exit_code) {
       ->add_option("--ctx,--ctx-size,-c", options->context,
                    "Longest conversation in tokens; 0 = the model's")
       ->check(CLI::Range(0, 1 << 24));
-  command->add_option("--cache-type", options->cache, "Keys and values: f32, f16 or q8_0")
-      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
-      ->capture_default_str();
+  AddCacheType(*command, "--cache-type", options->cache);
   command->add_option("--threads,-t", options->threads, "Threads; 0 = all cores")
       ->check(CLI::Range(0, 1024));
   command->add_option("--adapter", options->adapter, "Folder of a LoRA adapter (PEFT)");

@@ -1,14 +1,14 @@
 // `facet synth`: a model with random weights in a given shape, for benchmarks.
 #include "model/synth.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 
 #include "cli/commands.h"
+#include "cli/dtype_names.h"
+#include "cli/progress.h"
 #include "cli/report.h"
 
 namespace facet::cli {
@@ -19,32 +19,24 @@ struct SynthFlags {
   std::string type = "q4_0";
 };
 
-Result<DType> ParseType(const std::string& name) {
-  constexpr std::pair<const char*, DType> kTypes[] = {
-      {"q4_0", DType::kQ4_0}, {"q8_0", DType::kQ8_0}, {"q4_k", DType::kQ4_K},
-      {"f16", DType::kF16},   {"bf16", DType::kBF16}, {"f32", DType::kF32}};
-  for (const auto& [text, type] : kTypes) {
-    if (name == text) return type;
-  }
-  return Expected("q4_0, q8_0, q4_k, f16, bf16 or f32", name, "--type");
-}
-
 Result<void> Run(SynthFlags flags) {
-  FACET_ASSIGN(flags.options.type, ParseType(flags.type));
-  const bool terminal = isatty(STDERR_FILENO) != 0;
+  FACET_ASSIGN(flags.options.type, ParseDType(flags.type, "--type"));
+  StatusLine line;
   uint64_t shown = 0, all = 0;
   flags.options.progress = [&](uint64_t done, uint64_t total) {
     all = total;
-    if (terminal && (done == total || done - shown >= total / 100)) {
+    if (line.terminal() && (done == total || done - shown >= total / 100)) {
       shown = done;
-      std::fprintf(stderr, "\r%3d %% of %.2f GB", static_cast<int>(100 * done / total),
-                   total * 1e-9);
+      char text[48];
+      std::snprintf(text, sizeof(text), "%3d %% of %.2f GB", static_cast<int>(100 * done / total),
+                    total * 1e-9);
+      line.Draw(text);
     }
     return true;
   };
   const auto start = std::chrono::steady_clock::now();
   const auto written = WriteSynthModel(flags.options);
-  if (terminal) std::fputs("\r\033[K", stderr);
+  line.Clear();
   FACET_TRY(written);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   std::printf("%s: %.2f GB of random weights in %.1f s\n", flags.options.output.c_str(), all * 1e-9,

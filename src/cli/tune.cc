@@ -14,6 +14,8 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/json_options.h"
+#include "cli/media_options.h"
+#include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
 #include "cli/tune_view.h"
@@ -153,10 +155,10 @@ tune::DataOptions MakeDataOptions(const TuneFlags& flags, const std::atomic<bool
   options.max_tokens = flags.max_length;
   options.threads = flags.threads > 0 ? flags.threads : AvailableCores();
   options.cancelled = stop;
-  if (isatty(STDERR_FILENO) == 1 && !flags.quiet) {
-    options.progress = [](int64_t done, int64_t all) {
-      if (done % 50 == 0) std::fprintf(stderr, "\rreading %ld of %ld examples\033[K", done, all);
-      if (done == all) std::fputs("\r\033[K", stderr);
+  if (!flags.quiet) {
+    options.progress = [line = std::make_shared<StatusLine>()](int64_t done, int64_t all) {
+      if (done % 50 == 0) line->Draw(Cat("reading ", done, " of ", all, " examples"));
+      if (done == all) line->Clear();
     };
   }
   return options;
@@ -496,17 +498,7 @@ void AddModelOptions(CLI::App& command, TuneFlags& flags) {
                      "tokenizer.json of the new model; its chat template lies beside it");
   command.add_flag("--plain", flags.plain,
                    "Prompts and completions are plain text, without a chat template");
-  command
-      .add_option("--image-budget", flags.media.image_budget, "Soft tokens of a picture, at most")
-      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))
-      ->capture_default_str();
-  command.add_option("--video-budget", flags.media.video_budget, "Soft tokens of a film's frame")
-      ->check(CLI::IsMember({70, 140, 280, 560, 1120}))
-      ->capture_default_str();
-  command
-      .add_option("--fps", flags.media.frames_per_second, "Frames of a film that are seen a second")
-      ->check(CLI::Range(0.01, 60.0))
-      ->capture_default_str();
+  AddMediaOptions(command, flags.media);
   command
       .add_option("--max-length", flags.max_length,
                   "Longest example in tokens; 0 = the model's context")

@@ -1,11 +1,6 @@
 #include "cli/tune_view.h"
 
-#include <unistd.h>
-
 #include <cstdio>
-#include <iostream>
-
-#include "cli/progress.h"
 
 namespace facet::cli {
 namespace {
@@ -21,21 +16,10 @@ std::string Format(const char* format, double value) {
 
 }  // namespace
 
-TuneView::TuneView(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
-
-TuneView::~TuneView() {
-  Clear();
-}
-
-void TuneView::Clear() {
-  if (drawn_) std::cerr << "\r\033[K" << std::flush;
-  drawn_ = false;
-}
+TuneView::TuneView(bool quiet) : quiet_(quiet) {}
 
 void TuneView::Note(const std::string& text) {
-  if (quiet_) return;
-  Clear();
-  std::cerr << text << std::endl;
+  if (!quiet_) line_.Note(text);
 }
 
 void TuneView::OnStart(int64_t step, int64_t steps) {
@@ -58,20 +42,18 @@ void TuneView::OnStep(const tune::StepReport& report) {
   seconds_ = first ? report.seconds : kPast * seconds_ + (1 - kPast) * report.seconds;
   if (quiet_) return;
   const std::string step = Cat("step ", report.step, "/", report.steps, " ");
-  if (terminal_) {
+  if (line_.terminal()) {
     const double share = static_cast<double>(report.step) / static_cast<double>(report.steps);
     const size_t room = TerminalWidth() - 1;
     std::string line = step + Bar(share) + Line(report);
     if (line.size() > room) line = step + " " + Line(report);
-    std::cerr << "\r" << line.substr(0, room) << "\033[K" << std::flush;
-    drawn_ = true;
-    return;
+    return line_.Draw(line.substr(0, room));
   }
   const auto now = Clock::now();
   const bool due = std::chrono::duration<double>(now - printed_).count() >= kSecondsBetween;
   if (!first && !due && report.step != report.steps) return;
   printed_ = now;
-  std::cerr << step << " " << Line(report) << std::endl;
+  line_.Note(step + " " + Line(report));
 }
 
 void TuneView::OnEval(int64_t step, double loss, bool best) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <string>
 
+#include "cli/progress.h"
 #include "tune/run.h"
 
 namespace facet::cli {
@@ -12,7 +13,6 @@ namespace facet::cli {
 class TuneView : public tune::RunView {
  public:
   explicit TuneView(bool quiet);
-  ~TuneView() override;
 
   void OnStart(int64_t step, int64_t steps) override;
   void OnStep(const tune::StepReport& report) override;
@@ -20,14 +20,15 @@ class TuneView : public tune::RunView {
   void OnSave(const std::filesystem::path& checkpoint) override;
   void OnWarning(const std::string& text) override;
   // Takes the bar away.
-  void Clear();
+  void Clear() { line_.Clear(); }
 
  private:
   using Clock = std::chrono::steady_clock;
   void Note(const std::string& text);
   std::string Line(const tune::StepReport& report) const;
 
-  bool quiet_, terminal_, drawn_ = false;
+  bool quiet_;
+  StatusLine line_;
   double loss_ = 0, weight_ = 0;                // smoothed
   double tokens_per_second_ = 0, seconds_ = 0;  // smoothed; seconds of a step
   Clock::time_point printed_{};

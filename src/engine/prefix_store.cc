@@ -1,25 +1,22 @@
 #include "engine/prefix_store.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <unordered_map>
 
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "engine/paged_state.h"
+#include "formats/hash.h"
 
 namespace facet {
 namespace {
 
 namespace fs = std::filesystem;
-
-using Digest = std::array<uint8_t, 32>;
 
 // Changes with the format, and with what kernels compute.
 constexpr char kMagic[16] = "facet prefix 1\n";
@@ -33,46 +30,23 @@ constexpr size_t kMostScopes = 4096;
 
 struct Header {
   char magic[16];
-  Digest name;    // of identity and scope
-  Digest digest;  // of all bytes behind the header
+  Sha256Digest name;    // of identity and scope
+  Sha256Digest digest;  // of all bytes behind the header
   uint64_t bytes;
 };
 
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
-    EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
-  }
-  void Add(const void* data, size_t bytes) { EVP_DigestUpdate(context_.get(), data, bytes); }
-  void Add(std::string_view text) {
-    const uint64_t bytes = text.size();  // in front, so that no two pairs of texts join alike
-    Add(&bytes, sizeof(bytes));
-    Add(text.data(), text.size());
-  }
-  Digest Finish() {
-    Digest digest{};
-    EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr);
-    return digest;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
-
-Digest NameOf(const std::string& identity, const std::string& scope) {
-  Sha256 hash;
-  hash.Add(identity);
-  hash.Add(scope);
-  return hash.Finish();
+// The length in front, so that no two pairs of texts join alike.
+void AddText(Hash& hash, std::string_view text) {
+  const uint64_t bytes = text.size();
+  hash.Add(&bytes, sizeof(bytes));
+  hash.Add(text.data(), text.size());
 }
 
-std::string Hex(const Digest& digest) {
-  std::string out;
-  for (const uint8_t byte : digest) {
-    out += "0123456789abcdef"[byte >> 4];
-    out += "0123456789abcdef"[byte & 15];
-  }
-  return out;
+Sha256Digest NameOf(const std::string& identity, const std::string& scope) {
+  Hash hash;
+  AddText(hash, identity);
+  AddText(hash, scope);
+  return hash.Finish();
 }
 
 // --- writing
@@ -101,7 +75,7 @@ class Output {
     Put(&value, sizeof(value));
   }
 
-  Result<void> Finish(const Digest& name) {
+  Result<void> Finish(const Sha256Digest& name) {
     Header header{};
     std::memcpy(header.magic, kMagic, sizeof(kMagic));
     header.name = name;
@@ -127,7 +101,7 @@ class Output {
   fs::path path_, part_;
   int fd_ = -1;
   bool failed_ = false, done_ = false;
-  Sha256 hash_;
+  Hash hash_;
   size_t bytes_ = 0;
 };
 
@@ -183,7 +157,7 @@ class Input {
 };
 
 // The bytes behind the header of a file that is whole, ours, and of this name.
-Result<std::span<const std::byte>> CheckFile(const MappedFile& file, const Digest& name) {
+Result<std::span<const std::byte>> CheckFile(const MappedFile& file, const Sha256Digest& name) {
   struct stat info {};
   if (lstat(file.path().c_str(), &info) != 0 || !S_ISREG(info.st_mode))
     return Error{"not a regular file"};
@@ -198,9 +172,7 @@ Result<std::span<const std::byte>> CheckFile(const MappedFile& file, const Diges
   if (header.name != name) return Error{"it belongs to another model or key"};
   const auto body = bytes.subspan(sizeof(header));
   if (body.size() != header.bytes) return Error{"it is cut off"};
-  Sha256 hash;
-  hash.Add(body.data(), body.size());
-  if (hash.Finish() != header.digest) return Error{"its checksum is wrong"};
+  if (Sha256(body) != header.digest) return Error{"its checksum is wrong"};
   return body;
 }
 

@@ -1,9 +1,11 @@
 #include "engine/prompt.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
+#include <bit>
 #include <memory>
+
+#include "base/picture_budget.h"
+#include "formats/hash.h"
 
 namespace facet {
 namespace {
@@ -17,14 +19,10 @@ constexpr std::string_view kImage = "<|image|>", kAudio = "<|audio|>", kVideo = 
 // SHA-256 over the kind of a medium, the shape of its rows, and its bytes. Whoever can make two
 // media share a digest could otherwise make one be answered as the other.
 std::array<uint64_t, 4> Digest(uint64_t shape, const void* data, size_t bytes) {
-  std::array<uint64_t, 4> digest{};
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
-                                                                        &EVP_MD_CTX_free);
-  EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
-  EVP_DigestUpdate(context.get(), &shape, sizeof(shape));
-  EVP_DigestUpdate(context.get(), data, bytes);
-  EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr);
-  return digest;
+  Hash hash;
+  hash.Add(&shape, sizeof(shape));
+  hash.Add(data, bytes);
+  return std::bit_cast<std::array<uint64_t, 4>>(hash.Finish());
 }
 
 std::string Repeat(std::string_view text, int count) {
@@ -89,8 +87,7 @@ class Expander {
   }
   Result<int> Budget(const json& part, const char* key, int fallback) {
     if (!part.contains(key)) return fallback;
-    if (!part[key].is_number_integer())
-      return Expected("70, 140, 280, 560 or 1120", part[key].dump(), key);
+    if (!part[key].is_number_integer()) return Expected(kPictureBudgetNames, part[key].dump(), key);
     return part[key].get<int>();
   }
 
@@ -111,7 +108,8 @@ class Expander {
 
   Result<void> AddImage(const json& part, std::span<const std::byte> data) {
     if (!config_.vision) return Error{"this model cannot see", ErrorKind::kUnsupported};
-    FACET_ASSIGN(const int budget, Budget(part, "image_budget", request_.media.image_budget));
+    FACET_ASSIGN(const int budget,
+                 Budget(part, "image_budget", ImageBudget(request_.media, config_)));
     FACET_ASSIGN(const media::Picture picture, media::DecodePicture(data, request_.media.limits));
     FACET_ASSIGN(media::Patches patches, media::ToPatches(picture, budget));
     const int n = patches.count();
@@ -133,7 +131,8 @@ class Expander {
 
   Result<bool> AddFilm(const json& part, std::span<const std::byte> data) {
     if (!config_.vision) return Error{"this model cannot see", ErrorKind::kUnsupported};
-    FACET_ASSIGN(const int budget, Budget(part, "video_budget", request_.media.video_budget));
+    FACET_ASSIGN(const int budget,
+                 Budget(part, "video_budget", VideoBudget(request_.media, config_)));
     media::Limits limits = request_.media.limits;
     limits.frames_per_second = request_.media.frames_per_second;
     if (part.contains("fps")) {
@@ -238,6 +237,14 @@ Result<void> PlaceItems(const ModelConfig& config, Prompt& prompt) {
 }
 
 }  // namespace
+
+int ImageBudget(const MediaOptions& options, const ModelConfig& config) {
+  return options.image_budget.value_or(config.vision ? config.vision->image_budget : kImageBudget);
+}
+
+int VideoBudget(const MediaOptions& options, const ModelConfig& config) {
+  return options.video_budget.value_or(config.vision ? config.vision->video_budget : kVideoBudget);
+}
 
 std::vector<SoftRun> Prompt::Runs() const {
   std::vector<SoftRun> runs;

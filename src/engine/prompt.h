@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,11 +39,16 @@ struct Prompt {
 };
 
 struct MediaOptions {
-  int image_budget = 280;  // soft tokens of a picture, one of media::kBudgets
-  int video_budget = 70;   // of a film's frame
+  // Soft tokens of a picture and of a film's frame at most, each one of kPictureBudgets; empty: the
+  // checkpoint's.
+  std::optional<int> image_budget, video_budget;
   double frames_per_second = 1.0;
   media::Limits limits;
 };
+
+// What holds for a part that names no budget.
+int ImageBudget(const MediaOptions& options, const ModelConfig& config);
+int VideoBudget(const MediaOptions& options, const ModelConfig& config);
 
 struct PromptRequest {
   nlohmann::json messages;

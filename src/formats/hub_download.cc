@@ -1,7 +1,6 @@
 // Hub::Download: several connections append to one file in order, so that a partial file is always
 // a prefix: it can be resumed after a kill at any moment, and is hashed while it grows.
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <mutex>
 #include <thread>
 
+#include "formats/hash.h"
 #include "formats/hub.h"
 #include "formats/hub_http.h"
 #include "formats/space.h"
@@ -31,32 +31,13 @@ Error SystemError(const fs::path& path, int code) {
 }
 
 // SHA-256 of the bytes, or SHA-1 as git names a blob of `bytes` bytes, whichever the digest is.
-class Hasher {
- public:
-  Hasher(const Digest& digest, int64_t bytes) : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
-    EVP_DigestInit_ex(context_.get(), digest.is_sha256() ? EVP_sha256() : EVP_sha1(), nullptr);
-    if (digest.is_sha256()) return;
-    const std::string head = Cat("blob ", bytes);
-    EVP_DigestUpdate(context_.get(), head.c_str(), head.size() + 1);
-  }
-  void Add(std::span<const std::byte> data) {
-    EVP_DigestUpdate(context_.get(), data.data(), data.size());
-  }
-  std::string Hex() {
-    unsigned char sum[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
-    EVP_DigestFinal_ex(context_.get(), sum, &size);
-    std::string out;
-    for (unsigned i = 0; i < size; ++i) {
-      out += "0123456789abcdef"[sum[i] >> 4];
-      out += "0123456789abcdef"[sum[i] & 15];
-    }
-    return out;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
+Hash HashFor(const Digest& digest, int64_t bytes) {
+  if (digest.is_sha256()) return Hash();
+  Hash hash(Hash::Kind::kSha1);
+  const std::string head = Cat("blob ", bytes);
+  hash.Add(head.c_str(), head.size() + 1);
+  return hash;
+}
 
 // Sums progress over files and passes it on, one call at a time, at most about thirty times a
 // second.
@@ -142,7 +123,7 @@ class FileDownload {
     if (fd_ >= 0) close(fd_);
     fd_ = open(part_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd_ < 0) return SystemError(part_, errno);
-    hasher_.emplace(*file_.digest, file_.bytes);
+    hash_ = HashFor(*file_.digest, file_.bytes);
     wrong_digest_ = false;
     ranges_.reset();
     pending_.clear();
@@ -151,7 +132,7 @@ class FileDownload {
     for (ssize_t n; written_ < file_.bytes && (n = read(fd_, buffer.data(), buffer.size())) > 0;) {
       if (meter_.cancelled()) return Error{"cancelled", ErrorKind::kCancelled};
       const int64_t take = std::min<int64_t>(n, file_.bytes - written_);
-      hasher_->Add({buffer.data(), static_cast<size_t>(take)});
+      hash_.Add({buffer.data(), static_cast<size_t>(take)});
       written_ += take;
     }
     if (ftruncate(fd_, written_) != 0) return SystemError(part_, errno);
@@ -324,7 +305,7 @@ class FileDownload {
       if (n < 0) return SystemError(part_, errno);
       done += n;
     }
-    hasher_->Add(data);
+    hash_.Add(data);
     written_ += data.size();
     return Ok();
   }
@@ -341,7 +322,7 @@ class FileDownload {
   }
 
   Result<void> Finish() {
-    const std::string hex = hasher_->Hex();
+    const std::string hex = hash_.Hex();
     if (hex != file_.digest->hex()) {
       wrong_digest_ = true;
       unlink(part_.c_str());
@@ -366,7 +347,7 @@ class FileDownload {
   Meter& meter_;
 
   int fd_ = -1;
-  std::optional<Hasher> hasher_;
+  Hash hash_;
   bool resumed_ = false, wrong_digest_ = false;
 
   std::mutex mutex_;

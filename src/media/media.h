@@ -91,9 +91,9 @@ struct Patches {
 constexpr int kPatchSide = 48;
 constexpr int kPatchValues = kPatchSide * kPatchSide * 3;
 constexpr int kFrameSamples = 640;
-constexpr int kBudgets[] = {70, 140, 280, 560, 1120};
 
-// The size in pixels that a picture is scaled to for a budget of soft tokens.
+// The size in pixels that a picture is scaled to for a budget of soft tokens, one of
+// kPictureBudgets.
 struct Size {
   int width = 0, height = 0;
 };

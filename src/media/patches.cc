@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/picture_budget.h"
 #include "media/media.h"
 
 namespace facet::media {
@@ -13,9 +14,7 @@ Result<Size> TargetSize(int width, int height, int budget) {
   if (width <= 0 || height <= 0) {
     return Expected("a picture of at least 1x1", Cat(width, "x", height), "size");
   }
-  if (std::find(std::begin(kBudgets), std::end(kBudgets), budget) == std::end(kBudgets)) {
-    return Expected("70, 140, 280, 560 or 1120", budget, "image budget");
-  }
+  if (!IsPictureBudget(budget)) return Expected(kPictureBudgetNames, budget, "image budget");
   const double h = height, w = width;
   const double factor = std::sqrt(budget * double{kPatchSide} * kPatchSide / (h * w));
   int64_t rows = static_cast<int64_t>(std::floor(factor * h / kPatchSide));

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/log.h"
 #include "formats/gguf.h"
 
 namespace facet {
@@ -289,6 +290,27 @@ Result<ModelConfig> ConfigFromJson(const json& config, const json& generation) {
   }
   FACET_TRY(read.Done());
   return out;
+}
+
+Result<void> AddProcessorConfig(const json& processor, ModelConfig& config) {
+  Reader read(processor, "processor_config.json");
+  FACET_TRY(read.Done());
+  if (!config.vision) return Ok();
+  for (const auto& [name, budget] : {std::pair("image_processor", &config.vision->image_budget),
+                                     std::pair("video_processor", &config.vision->video_budget)}) {
+    const json object = read.Object(name);
+    const std::string where = Cat("processor_config.json: ", name);
+    Reader part(object, where);
+    const int tokens = part.Int("max_soft_tokens", 1, kMaxContext, *budget);
+    FACET_TRY(part.Done());
+    if (IsPictureBudget(tokens)) {
+      *budget = tokens;
+    } else {
+      spdlog::warn("{}.max_soft_tokens: {} is none of {}; pictures get {}", where, tokens,
+                   kPictureBudgetNames, *budget);
+    }
+  }
+  return Ok();
 }
 
 }  // namespace facet

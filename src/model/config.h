@@ -1,7 +1,7 @@
 // What a checkpoint says about itself: shapes, rotary frequencies, special tokens, generation
-// defaults. Sources: config.json in both spellings (hub and re-saved), generation_config.json, GGUF
-// metadata (gemma4, gemma3, gemma4-assistant, clip). Every value is read; none is assumed for a
-// model by name. DESIGN section 4.
+// defaults. Sources: config.json in both spellings (hub and re-saved), generation_config.json,
+// processor_config.json, GGUF metadata (gemma4, gemma3, gemma4-assistant, clip). Every value is
+// read; none is assumed for a model by name. DESIGN section 4.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/picture_budget.h"
 #include "base/result.h"
 
 namespace facet {
@@ -51,6 +52,8 @@ struct VisionConfig {
   int embed_dim = 0;  // width of the patch embedding
   int positions = 0;  // rows of each position table
   float eps = 1e-6f;  // of the norm before the projection
+  // Soft tokens of a picture and of a film's frame at most, where nobody says otherwise.
+  int image_budget = kImageBudget, video_budget = kVideoBudget;
 };
 
 struct AudioConfig {
@@ -91,6 +94,9 @@ struct ModelConfig {
 
 // config.json and (may be null) generation_config.json. Errors name the key.
 Result<ModelConfig> ConfigFromJson(const nlohmann::json& config, const nlohmann::json& generation);
+// Adds what processor_config.json says: max_soft_tokens of pictures and films. A budget that facet
+// does not have is left out, with a warning. Errors name the key.
+Result<void> AddProcessorConfig(const nlohmann::json& processor, ModelConfig& config);
 // A text model's or a drafter's GGUF; `tensors` of the projector are described by
 // AddProjectorConfig.
 Result<ModelConfig> ConfigFromGguf(const Gguf& file);

@@ -252,6 +252,14 @@ Result<void> AddProjectorConfig(const Gguf& mmproj, ModelConfig& config) {
                       where + ": v.position_embd.weight");
     }
     vision.positions = static_cast<int>(std::min<int64_t>(table->shape[1], 1 << 20));
+    for (const auto& [key, budget] : {std::pair("facet.image_budget", &vision.image_budget),
+                                      std::pair("facet.video_budget", &vision.video_budget)}) {
+      if (!mmproj.Has(key)) continue;
+      FACET_ASSIGN(const int64_t tokens, mmproj.Int(key));
+      if (!IsPictureBudget(tokens))
+        return Expected(kPictureBudgetNames, tokens, Cat(where, ": ", key));
+      *budget = static_cast<int>(tokens);
+    }
     config.vision = vision;
   }
   if (flag("clip.has_audio_encoder")) {

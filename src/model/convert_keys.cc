@@ -84,6 +84,12 @@ void SetProjectorKeys(const ModelConfig& config, GgufWriter& writer) {
     writer.Set("clip.vision.patch_size", uint32_t{16});   // three of them side by side make a patch
     writer.Set("clip.vision.image_mean", std::vector<float>{0, 0, 0});
     writer.Set("clip.vision.image_std", std::vector<float>{1, 1, 1});
+    // Known to this program alone, and written where it is not what others take.
+    const auto set_budget = [&](const char* key, int budget, int usual) {
+      if (budget != usual) writer.Set(key, static_cast<uint32_t>(budget));
+    };
+    set_budget("facet.image_budget", config.vision->image_budget, kImageBudget);
+    set_budget("facet.video_budget", config.vision->video_budget, kVideoBudget);
   }
   if (config.audio) {
     set_encoder("audio", config.audio->frame, config.audio->eps);

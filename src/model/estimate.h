@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 
 #include "model/kv_cache.h"
 #include "model/weights.h"
@@ -24,5 +25,15 @@ struct EstimateOptions {
 };
 
 MemoryEstimate EstimateMemory(const Checkpoint& checkpoint, const EstimateOptions& options);
+
+// What a drafter takes beside its target, whose keys and values it reads.
+struct DrafterEstimate {
+  size_t weights = 0;
+  size_t state = 0;  // of the conversations that are drafted for in one step
+  size_t total() const { return weights + state; }
+};
+
+// Errors: no checkpoint, or not a drafter.
+Result<DrafterEstimate> EstimateDrafter(const std::filesystem::path& path, int conversations);
 
 }  // namespace facet

@@ -1,7 +1,6 @@
 #include "model/packed_store.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 
 #include "base/folders.h"
 #include "base/log.h"
+#include "formats/hash.h"
 
 namespace facet {
 namespace {
@@ -45,30 +45,10 @@ Plan MakePlan(const std::vector<Linear*>& linears) {
   return plan;
 }
 
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new()) { EVP_DigestInit_ex(context_, EVP_sha256(), nullptr); }
-  ~Sha256() { EVP_MD_CTX_free(context_); }
-  void Add(const void* data, size_t bytes) { EVP_DigestUpdate(context_, data, bytes); }
-  std::string Hex() {
-    unsigned char digest[32];
-    EVP_DigestFinal_ex(context_, digest, nullptr);
-    std::string out;
-    for (const unsigned char byte : digest) {
-      out += "0123456789abcdef"[byte >> 4];
-      out += "0123456789abcdef"[byte & 15];
-    }
-    return out;
-  }
-
- private:
-  EVP_MD_CTX* context_;
-};
-
 // Reading seven gigabytes to name a file would cost more than packing them: the identity is every
 // tensor's name, type, shape and first and last bytes, and the time at which the file was changed.
 std::string Identity(const Checkpoint& checkpoint, const std::vector<Linear*>& linears) {
-  Sha256 hash;
+  Hash hash;
   for (const TensorFile* file : {checkpoint.text.get(), checkpoint.projector.get()}) {
     struct stat info {};
     if (file == nullptr || stat(file->path().c_str(), &info) != 0) continue;

@@ -265,6 +265,11 @@ Result<Checkpoint> LoadFolder(const std::filesystem::path& folder) {
   auto parsed = ConfigFromJson(config, generation);
   if (!parsed.ok()) return parsed.error().In(folder.string());
   out.config = std::move(*parsed);
+  if (std::filesystem::exists(folder / "processor_config.json")) {
+    FACET_ASSIGN(const nlohmann::json processor, ReadJson(folder / "processor_config.json"));
+    if (auto added = AddProcessorConfig(processor, out.config); !added.ok())
+      return added.error().In(folder.string());
+  }
   FACET_ASSIGN(std::unique_ptr<Safetensors> file, Safetensors::Open(folder));
   out.text = std::move(file);
   Taker take(*out.text, false, out.config.drafter ? "model." : "model.language_model.");

@@ -1,10 +1,13 @@
 #include "ops/cpu.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cassert>
 #include <cstdlib>
 
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
 
@@ -13,21 +16,22 @@ namespace {
 
 constexpr Isa kAll[] = {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512, Isa::kNeon};
 
-Isa Choose() {
-  Isa best = Isa::kGeneric;
-  for (Isa isa : kAll) {
-    if (IsaSupported(isa)) best = isa;
-  }
-  const char* wanted = std::getenv("FACET_ISA");
-  if (wanted == nullptr) return best;
-  for (Isa isa : kAll) {
-    if (IsaName(isa) == wanted && IsaSupported(isa)) return isa;
-  }
-  return best;
-}
+constexpr CpuFeature kAvx2{"avx2", 1 << 0}, kFma{"fma", 1 << 1}, kF16c{"f16c", 1 << 2},
+    kAvx512F{"avx512f", 1 << 3}, kAvx512Bw{"avx512bw", 1 << 4}, kAvx512Vl{"avx512vl", 1 << 5},
+    kAvx512Dq{"avx512dq", 1 << 6}, kAvx512Vnni{"avx512vnni", 1 << 7};
+// armv8.2-a is crc, atomics (lse) and rdm.
+constexpr CpuFeature kArmV82{"armv8.2-a", 1 << 8}, kDotProduct{"dotprod", 1 << 9};
+
+constexpr CpuFeature kAvx2Set[] = {kAvx2, kFma, kF16c};
+constexpr CpuFeature kAvx512Set[] = {kAvx2,     kFma,      kF16c,     kAvx512F,
+                                     kAvx512Bw, kAvx512Vl, kAvx512Dq, kAvx512Vnni};
+constexpr CpuFeature kNeonSet[] = {kArmV82, kDotProduct};
 
 std::atomic<Isa>& Active() {
-  static std::atomic<Isa> active{Choose()};
+  static std::atomic<Isa> active{[] {
+    const char* wanted = std::getenv("FACET_ISA");
+    return ChooseIsa(FeaturesHere(), wanted == nullptr ? "" : wanted);
+  }()};
   return active;
 }
 
@@ -47,22 +51,67 @@ std::string_view IsaName(Isa isa) {
   return "?";
 }
 
-bool IsaSupported(Isa isa) {
-  if (isa == Isa::kGeneric) return true;
-#if defined(__x86_64__)
-  // Every processor with AVX2 has F16C too; clang 14 cannot ask for it.
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (isa == Isa::kAvx2) return avx2;
-  if (isa == Isa::kAvx512) {
-    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni");
+std::span<const CpuFeature> FeaturesOf(Isa isa) {
+  switch (isa) {
+    case Isa::kGeneric:
+      break;
+    case Isa::kAvx2:
+      return kAvx2Set;
+    case Isa::kAvx512:
+      return kAvx512Set;
+    case Isa::kNeon:
+      return kNeonSet;
   }
+  return {};
+}
+
+bool Runs(Isa isa, CpuFeatures features) {
+  const auto wanted = FeaturesOf(isa);
+  return std::all_of(wanted.begin(), wanted.end(),
+                     [&](const CpuFeature& f) { return (features & f.bit) != 0; });
+}
+
+CpuFeatures FeaturesHere() {
+  CpuFeatures found = 0;
+  const auto add = [&](const CpuFeature& feature, bool there) { found |= there ? feature.bit : 0; };
+#if defined(__x86_64__)
+  // These ask the operating system too, whether it keeps the wide registers.
+  add(kAvx2, __builtin_cpu_supports("avx2"));
+  add(kFma, __builtin_cpu_supports("fma"));
+  add(kAvx512F, __builtin_cpu_supports("avx512f"));
+  add(kAvx512Bw, __builtin_cpu_supports("avx512bw"));
+  add(kAvx512Vl, __builtin_cpu_supports("avx512vl"));
+  add(kAvx512Dq, __builtin_cpu_supports("avx512dq"));
+  add(kAvx512Vnni, __builtin_cpu_supports("avx512vnni"));
+  // Clang 14 cannot be asked for F16C by name. It uses the registers of AVX.
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+  add(kF16c, f16c && __builtin_cpu_supports("avx"));
 #elif defined(__aarch64__)
-  constexpr unsigned long kAsimdDotProduct = 1ul << 20;  // HWCAP_ASIMDDP
-  if (isa == Isa::kNeon) return (getauxval(AT_HWCAP) & kAsimdDotProduct) != 0;
+  constexpr unsigned long kCrc32 = 1ul << 7, kAtomics = 1ul << 8, kAsimdRdm = 1ul << 12,
+                          kAsimdDotProduct = 1ul << 20;  // HWCAP_* of Linux
+  constexpr unsigned long kBase = kCrc32 | kAtomics | kAsimdRdm;
+  const unsigned long here = getauxval(AT_HWCAP);
+  add(kArmV82, (here & kBase) == kBase);
+  add(kDotProduct, (here & kAsimdDotProduct) != 0);
+#else
+  (void)add;
 #endif
-  return false;
+  return found;
+}
+
+bool IsaSupported(Isa isa) {
+  return Runs(isa, FeaturesHere());
+}
+
+Isa ChooseIsa(CpuFeatures features, std::string_view wanted) {
+  Isa best = Isa::kGeneric;
+  for (const Isa isa : kAll) {
+    if (!Runs(isa, features)) continue;
+    if (IsaName(isa) == wanted) return isa;
+    best = isa;
+  }
+  return best;
 }
 
 Isa ActiveIsa() {

@@ -1,7 +1,6 @@
 #include "serve/access.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
 #include <cctype>
@@ -12,22 +11,8 @@
 namespace facet::serve {
 namespace {
 
-std::array<uint8_t, 32> Sha256(std::string_view text) {
-  std::array<uint8_t, 32> digest{};
-  unsigned size = 0;
-  EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  return digest;
-}
-
-std::string Hex(std::span<const uint8_t> bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (const uint8_t b : bytes) out.append({kDigits[b >> 4], kDigits[b & 15]});
-  return out;
-}
-
-std::optional<std::array<uint8_t, 32>> ParseHex(std::string_view hex) {
-  std::array<uint8_t, 32> digest{};
+std::optional<Sha256Digest> ParseHex(std::string_view hex) {
+  Sha256Digest digest{};
   if (hex.size() != 64) return std::nullopt;
   for (size_t i = 0; i < 64; ++i) {
     const int c = std::tolower(static_cast<unsigned char>(hex[i]));
@@ -177,9 +162,9 @@ Result<void> KeyRing::AddFile(const std::string& path) {
 }
 
 std::optional<std::string> KeyRing::Tenant(std::string_view key) const {
-  const Digest shown = Sha256(key);
+  const Sha256Digest shown = Sha256(key);
   bool found = false;
-  for (const Digest& digest : digests_) {
+  for (const Sha256Digest& digest : digests_) {
     found |= CRYPTO_memcmp(digest.data(), shown.data(), digest.size()) == 0;
   }
   if (!found) return std::nullopt;

@@ -2,14 +2,13 @@
 // headers alone, before a body is read.
 #pragma once
 
-#include <array>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "formats/hash.h"
 #include "serve/http.h"
 
 namespace facet::serve {
@@ -27,8 +26,7 @@ class KeyRing {
   std::optional<std::string> Tenant(std::string_view key) const;
 
  private:
-  using Digest = std::array<uint8_t, 32>;
-  std::vector<Digest> digests_;
+  std::vector<Sha256Digest> digests_;
 };
 
 struct AccessRules {

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "base/base64.h"
 #include "serve/api.h"
 
 namespace facet::serve {

@@ -1,7 +1,6 @@
 #include "serve/fields.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "base/result.h"
@@ -28,9 +27,6 @@ bool TooDeep(std::string_view text) {
   }
   return false;
 }
-
-constexpr std::string_view kAlphabet =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 }  // namespace
 
@@ -204,54 +200,6 @@ void Fields::Done() {
          "unknown_parameter");
     return;
   }
-}
-
-std::optional<std::string> DecodeBase64(std::string_view text) {
-  static const auto kValues = [] {
-    std::array<int8_t, 256> values;
-    values.fill(-1);
-    for (size_t i = 0; i < kAlphabet.size(); ++i)
-      values[static_cast<unsigned char>(kAlphabet[i])] = static_cast<int8_t>(i);
-    values['-'] = 62;  // the URL alphabet
-    values['_'] = 63;
-    return values;
-  }();
-  std::string out;
-  out.reserve(text.size() / 4 * 3 + 3);
-  uint32_t bits = 0;
-  int count = 0;
-  bool padded = false;
-  for (const char c : text) {
-    if (c == '\n' || c == '\r' || c == ' ' || c == '\t') continue;
-    if (c == '=') {
-      padded = true;
-      continue;
-    }
-    const int value = kValues[static_cast<unsigned char>(c)];
-    if (value < 0 || padded) return std::nullopt;
-    bits = bits << 6 | static_cast<uint32_t>(value);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out.push_back(static_cast<char>(bits >> count & 0xFF));
-    }
-  }
-  if (count == 6) return std::nullopt;  // a lone character carries no byte
-  return out;
-}
-
-std::string EncodeBase64(std::string_view bytes) {
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t bits = 0;
-    const size_t n = std::min<size_t>(3, bytes.size() - i);
-    for (size_t k = 0; k < 3; ++k)
-      bits = bits << 8 | (k < n ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (size_t k = 0; k < 4; ++k)
-      out.push_back(k <= n ? kAlphabet[bits >> (18 - 6 * k) & 63] : '=');
-  }
-  return out;
 }
 
 }  // namespace facet::serve

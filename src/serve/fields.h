@@ -67,10 +67,6 @@ class Fields {
 // A value as an error text shows it: short, and without line breaks.
 std::string Show(const Json& value);
 
-// Standard alphabet, padding optional, white space ignored.
-std::optional<std::string> DecodeBase64(std::string_view text);
-std::string EncodeBase64(std::string_view bytes);
-
 // Compact, and safe for any bytes in strings.
 template <typename J>
 std::string Dump(const J& json) {

@@ -1,6 +1,5 @@
 #include "serve/loaded_model.h"
 
-#include <openssl/evp.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "chat/load_template.h"
 #include "engine/model_executor.h"
 #include "engine/scripted_executor.h"
+#include "formats/hash.h"
 #include "model/estimate.h"
 
 namespace facet::serve {
@@ -113,11 +113,14 @@ Result<LoadedAdapter> LoadAdapter(const Model& model, const AdapterSpec& spec) {
   out.identity = spec.name;
   for (const char* name : kAdapterFiles) {
     FACET_ASSIGN(const MappedFile file, MappedFile::Open(spec.folder / name));
-    unsigned char digest[32];
-    EVP_Digest(file.bytes().data(), file.bytes().size(), digest, nullptr, EVP_sha256(), nullptr);
-    out.identity.append(reinterpret_cast<const char*>(digest), sizeof(digest));
+    const Sha256Digest digest = Sha256(file.bytes());
+    out.identity.append(digest.begin(), digest.end());
   }
   return out;
+}
+
+bool UsesDrafter(const ModelSpec& spec, const ModelOptions& options) {
+  return spec.files.drafter && options.engine.draft.mode != DraftOptions::Mode::kOff;
 }
 
 Result<void> LoadWeights(const ModelSpec& spec, const ModelOptions& options, LoadedModel& model) {
@@ -141,7 +144,7 @@ Result<void> LoadWeights(const ModelSpec& spec, const ModelOptions& options, Loa
   AddTemplate(model, path);
   AddTokens(model);
   std::unique_ptr<Drafter> drafter;
-  if (spec.files.drafter && options.engine.draft.mode != DraftOptions::Mode::kOff) {
+  if (UsesDrafter(spec, options)) {
     FACET_ASSIGN(drafter, Drafter::Load(*spec.files.drafter, *model.model));
   }
   model.engine = std::make_shared<Engine>(
@@ -198,6 +201,11 @@ Result<ModelFacts> MeasureModel(const ModelSpec& spec, const ModelOptions& optio
   const MemoryEstimate memory = EstimateMemory(
       checkpoint, {.context = std::min(facts.context, kLeastContext), .cache = options.cache_type});
   facts.fixed = memory.total() - memory.cache;
+  if (UsesDrafter(spec, options)) {
+    FACET_ASSIGN(const DrafterEstimate drafter,
+                 EstimateDrafter(*spec.files.drafter, options.engine.max_sequences));
+    facts.fixed += drafter.total();
+  }
   for (const AdapterSpec& adapter : spec.adapters) {
     // Computed in float32, kept in 16 bits as a rule.
     std::error_code code;

@@ -1,6 +1,8 @@
 // Messages and content parts of requests.
 #include <algorithm>
 
+#include "base/base64.h"
+#include "base/picture_budget.h"
 #include "serve/requests.h"
 
 namespace facet::serve {
@@ -53,14 +55,12 @@ class PartReader {
   // {"KEY": {"url": ...}} or {"KEY": url} or {"KEY": {"data": base64, "format": ...}}.
   void Media(Fields& fields, const char* kind, const char* key, Json& to) {
     to = {{"type", kind}};
-    static constexpr std::initializer_list<int64_t> kBudgets = {70, 140, 280, 560, 1120};
     for (const char* name : {"image_budget", "video_budget"}) {
       if (std::string_view(kind) == "audio") break;
       const auto budget = fields.Int(name, 1, 1120);
       if (!budget) continue;
-      if (std::find(kBudgets.begin(), kBudgets.end(), *budget) == kBudgets.end()) {
-        return fields.Fail(name, Cat("expected 70, 140, 280, 560 or 1120 but got ", *budget));
-      }
+      if (!IsPictureBudget(*budget))
+        return fields.Fail(name, Cat("expected ", kPictureBudgetNames, " but got ", *budget));
       to[std::string_view(kind) == "video" ? "video_budget" : "image_budget"] = *budget;
     }
     if (std::string_view(kind) == "video") {

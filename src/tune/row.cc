@@ -5,6 +5,7 @@
 
 #include "base/base64.h"
 #include "base/mapped_file.h"
+#include "base/picture_budget.h"
 #include "formats/json.h"
 
 namespace facet::tune {
@@ -447,7 +448,7 @@ Result<void> ReadRendering(Fields& fields, Row& row) {
                                      std::pair("video_budget", &row.media.video_budget)}) {
     const json* value = fields.Take(name);
     if (value == nullptr) continue;
-    if (!value->is_number_integer()) return fields.Wrong(name, "70, 140, 280, 560 or 1120", *value);
+    if (!value->is_number_integer()) return fields.Wrong(name, kPictureBudgetNames, *value);
     *budget = value->get<int>();
   }
   if (const json* fps = fields.Take("fps")) {

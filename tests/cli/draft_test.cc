@@ -1,47 +1,24 @@
 // `facet run --draft`, run as a person would.
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "base/mapped_file.h"
-#include "formats/temp_folder.h"
-#include "formats/vocabularies.h"
+#include "cli/command.h"
 
 namespace facet {
 namespace {
 
 using nlohmann::json;
 
-class DraftCommand : public testing::Test {
+class DraftCommand : public CommandTest {
  protected:
-  DraftCommand() { UseTestCache(); }
-
-  // Standard output; the exit code in `code_`.
-  std::string Run(const std::string& arguments) {
-    const std::string command = std::string(FACET_BINARY) + " " + arguments + " < /dev/null 2> " +
-                                (folder_.path() / "err").string();
-    std::string out;
-    FILE* pipe = popen(command.c_str(), "r");
-    char buffer[4096];
-    for (size_t n; (n = fread(buffer, 1, sizeof(buffer), pipe)) > 0;) out.append(buffer, n);
-    code_ = WEXITSTATUS(pclose(pipe));
-    return out;
-  }
-  std::string Stderr() const { return *ReadFile(folder_.path() / "err"); }
   json Ask(const std::string& model, const std::string& options) {
-    const std::string out =
+    const Finished finished =
         Run("run " + model +
             " 'one two three one two three one two' --threads 1 --max-tokens 60 "
             "--seed 3 --json " +
             options);
-    EXPECT_EQ(code_, 0) << Stderr();
-    return json::parse(out, nullptr, false);
+    EXPECT_EQ(finished.code, 0) << finished.err;
+    return json::parse(finished.out, nullptr, false);
   }
-
-  TempFolder folder_;
-  int code_ = -1;
 };
 
 TEST_F(DraftCommand, TextStaysAndDraftsAreCounted) {
@@ -61,15 +38,14 @@ TEST_F(DraftCommand, TextStaysAndDraftsAreCounted) {
 TEST_F(DraftCommand, RefusesWhatItCannotDo) {
   const std::string model = Reference("tiny/checkpoint").string();
   for (const char* draft : {"0", "17", "-1", "fast", "4x"}) {
-    Run("run " + model + " Hi --draft " + draft);
-    EXPECT_NE(code_, 0) << draft;
-    EXPECT_NE(Stderr().find("off, auto or 1 to 16"), std::string::npos) << Stderr();
+    const Finished refused = Run("run " + model + " Hi --draft " + draft);
+    EXPECT_NE(refused.code, 0) << draft;
+    EXPECT_NE(refused.err.find("off, auto or 1 to 16"), std::string::npos) << refused.err;
   }
-  Run("run " + model + " Hi --drafter " + model);
-  EXPECT_NE(code_, 0);
-  EXPECT_NE(Stderr().find("is not a drafter"), std::string::npos) << Stderr();
-  Run("run " + model + " Hi --draft off --drafter " + model);
-  EXPECT_NE(code_, 0);
+  const Finished refused = Run("run " + model + " Hi --drafter " + model);
+  EXPECT_NE(refused.code, 0);
+  EXPECT_NE(refused.err.find("is not a drafter"), std::string::npos) << refused.err;
+  EXPECT_NE(Run("run " + model + " Hi --draft off --drafter " + model).code, 0);
 }
 
 }  // namespace

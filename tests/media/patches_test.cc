@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "base/picture_budget.h"
 #include "support.h"
 
 namespace facet::media {
@@ -78,7 +79,7 @@ TEST(Patches, AreCutRowByRow) {
 }
 
 TEST(Patches, OfOddShapesStayWithinTheBudget) {
-  for (const int budget : kBudgets) {
+  for (const int budget : kPictureBudgets) {
     for (const Size size :
          {Size{1, 1}, Size{1, 4000}, Size{4000, 1}, Size{1400, 1400}, Size{3, 7}, Size{700, 40}}) {
       const Picture picture{size.width, size.height,

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/base64.h"
 #include "serve/client.h"
 
 namespace facet::serve {

@@ -1,4 +1,7 @@
 // Several models under one memory budget, and adapters by name.
+#include "base/base64.h"
+#include "base/mapped_file.h"
+#include "model/estimate.h"
 #include "serve/client.h"
 
 namespace facet::serve {
@@ -190,6 +193,69 @@ TEST_F(ModelsTest, AnAdapterIsAppliedToItsOwnRequestsAlone) {
         .Json()["data"][0]["embedding"];
   };
   EXPECT_NE(embed("tiny"), embed("tiny:tuned"));
+}
+
+// The drafter is loaded with its model: what it takes counts in the model's memory.
+TEST_F(ModelsTest, ADrafterCountsInTheBudget) {
+  const auto tiny = std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny";
+  const ModelSpec plain{.id = "tiny", .files = {"tiny", tiny / "checkpoint", {}, {}}};
+  ModelSpec drafted = plain;
+  drafted.files.drafter = tiny / "checkpoint-assistant";
+  options_.model.engine.max_sequences = 3;
+  const auto fixed = [&](const ModelSpec& spec) {
+    const auto facts = MeasureModel(spec, options_.model);
+    EXPECT_TRUE(facts.ok()) << facts.error().message;
+    return facts.ok() ? facts->fixed : 0;
+  };
+  const auto drafter = EstimateDrafter(*drafted.files.drafter, 3);
+  ASSERT_TRUE(drafter.ok()) << drafter.error().message;
+  const size_t without = fixed(plain);
+  EXPECT_EQ(fixed(drafted), without + drafter->total());
+  options_.model.engine.draft.mode = DraftOptions::Mode::kOff;
+  EXPECT_EQ(fixed(drafted), without);
+
+  // What fits without its drafter and not with it is refused.
+  options_.model.engine.draft.mode = DraftOptions::Mode::kAuto;
+  options_.model.cache_budget = 4 * kMiB;
+  const size_t least = MeasureModel(plain, options_.model)->least;
+  options_.memory.bytes = without + std::min(least, 4 * kMiB) + drafter->total() / 2;
+  for (const ModelSpec& spec : {plain, drafted}) {
+    Models models({spec}, options_.model, options_.memory);
+    std::shared_ptr<LoadedModel> model;
+    const auto error = models.Get("tiny", model);
+    EXPECT_EQ(error.has_value(), spec.files.drafter.has_value());
+    if (error) {
+      EXPECT_EQ(error->code, "insufficient_memory") << error->message;
+    }
+  }
+}
+
+// The processor's budget holds for pictures whose request names none.
+TEST_F(ModelsTest, PicturesGetTheBudgetOfTheirCheckpoint) {
+  const auto tiny = std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny";
+  std::filesystem::copy(tiny / "checkpoint", folder_ / "own");
+  std::ofstream(folder_ / "own/processor_config.json")
+      << json({{"image_processor", {{"max_soft_tokens", 70}}}});
+  options_.models = {{.id = "usual", .files = {"usual", tiny / "checkpoint", {}, {}}},
+                     {.id = "own", .files = {"own", folder_ / "own", {}, {}}}};
+  StartServer({{{"emit", "unused"}}});
+  ASSERT_TRUE(run_.ok()) << run_.error().message;
+  const auto picture = ReadFile(tiny / "media/photo.png");
+  ASSERT_TRUE(picture.ok());
+  const auto tokens = [&](const std::string& model, json part = json::object()) {
+    part.update({{"type", "image_url"},
+                 {"image_url", {{"url", "data:image/png;base64," + EncodeBase64(*picture)}}}});
+    const HttpAnswer answer =
+        Post("/v1/chat/completions",
+             {{"model", model},
+              {"max_tokens", 1},
+              {"messages", {{{"role", "user"}, {"content", json::array({part})}}}}});
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    return answer.status == 200 ? answer.Json()["usage"]["prompt_tokens"].get<int>() : 0;
+  };
+  const int usual = tokens("usual"), own = tokens("own");
+  EXPECT_LT(own + 70, usual);
+  EXPECT_EQ(tokens("own", {{"image_budget", 280}}), usual);
 }
 
 }  // namespace
