@@ -3,7 +3,8 @@
     python3 examples/pebble/train.py plan                 what each stage reads, and how long that takes
     python3 examples/pebble/train.py data WORK            makes the training files (half an hour on two cores; 5 GB)
     python3 examples/pebble/train.py stage N WORK         trains stage N (1 is the first); run again, it goes on
-    python3 examples/pebble/train.py export WORK NAME     the last stage as Q8_0, under a name of the store
+    python3 examples/pebble/train.py drafter WORK         trains the last stage's drafter
+    python3 examples/pebble/train.py export WORK NAME     the last stage and its drafter as Q8_0, under a name of the store
 
 A stage stops after its minutes (Ctrl-C that saves); the same command goes on with it. `--facet` names the program,
 `--minutes` another limit, `--speed` the tokens a second that your machine trains (as `facet tune` shows), so that the
@@ -107,9 +108,37 @@ def stage(recipe, args):
     return run(stage_words(recipe, args), args.minutes)
 
 
+def heldout(recipe, args) -> pathlib.Path:
+    """Some held-out items of every skill in one file."""
+    folder = args.work / "heldout"
+    path = folder / "all.jsonl"
+    if not path.exists():
+        words = [HERE / "python", HERE / "make_data.py", "--split", "heldout", "--count", recipe["drafter"]["heldout"], "--seed",
+                 recipe["seed"] + 1000, "--out", folder]
+        subprocess.run([str(w) for w in words], check=True)
+        rows = "".join(file.read_text() for file in sorted(folder.glob("*-heldout.jsonl")))
+        path.write_text(rows)
+    return path
+
+
+def drafter(recipe, args):
+    """Learns from what the last stage answers to prompts of the training files."""
+    plan = recipe["drafter"]
+    words = [args.facet, "tune", "--drafter", args.work / recipe["stages"][-1]["name"], "--init", HERE / "drafter"]
+    for skill in recipe["examples"]:
+        words += ["--data", training_file(args.work, skill, recipe)]
+    words += ["--validation", heldout(recipe, args), "--out", args.work / "drafter", "--seed", recipe["seed"], "--save-every", 200,
+              "--log-every", 10, "--resume"]
+    for name, value in plan["options"].items():
+        words += [f"--{name}", value]
+    return run(words, args.minutes)
+
+
 def export(recipe, args):
-    return subprocess.run([args.facet, "import", str(args.work / recipe["stages"][-1]["name"]), args.name, "--quantize",
-                           "q8_0"]).returncode
+    words = [args.facet, "import", args.work / recipe["stages"][-1]["name"], args.name, "--quantize", "q8_0"]
+    if (args.work / "drafter/model.safetensors").exists():
+        words += ["--drafter", args.work / "drafter"]
+    return subprocess.run([str(w) for w in words]).returncode
 
 
 def main():
@@ -127,6 +156,9 @@ def main():
     command.add_argument("number", type=int)
     command.add_argument("work", type=pathlib.Path)
     command.set_defaults(run=stage)
+    command = commands.add_parser("drafter")
+    command.add_argument("work", type=pathlib.Path)
+    command.set_defaults(run=drafter)
     command = commands.add_parser("export")
     command.add_argument("work", type=pathlib.Path)
     command.add_argument("name")

@@ -1,4 +1,4 @@
-// `facet tune`: trains an adapter or all weights on a person's own examples.
+// `facet tune`: trains an adapter, all weights or a drafter on a person's own examples.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -18,10 +18,12 @@
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/resolve.h"
+#include "cli/tune_drafter.h"
 #include "cli/tune_view.h"
 #include "formats/json.h"
 #include "formats/space.h"
 #include "tune/data.h"
+#include "tune/drafter_trainer.h"
 #include "tune/estimate.h"
 #include "tune/init.h"
 #include "tune/output.h"
@@ -50,6 +52,7 @@ struct TuneFlags {
   int keep_activations = 512;  // MB
   uint64_t seed = 0;
   MediaOptions media;
+  DrafterFlags drafter;
 };
 
 // Everything that is known of a run before its first step.
@@ -63,6 +66,7 @@ struct Session {
   std::unique_ptr<tune::DataSet> train, validation;  // validation null: a part of train
   tune::Split split;
   fs::path adapter;  // to go on from
+  fs::path drafter;  // to train, as it is at the start
   int64_t parameters = 0;
 };
 
@@ -124,9 +128,13 @@ Result<void> Initialise(const TuneFlags& flags, tune::Processes& processes, Tune
 
 Result<void> LoadModel(const TuneFlags& given, tune::Processes& processes, Session& session) {
   TuneFlags flags = given;
-  if (!given.init.empty()) FACET_TRY(Initialise(given, processes, flags));
-  if (!given.from.empty()) FACET_TRY(TakeFrom(given, flags, session));
-  if (flags.model.empty()) return Error{"name a MODEL, or make one with --init"};
+  if (!given.drafter.on) {
+    if (!given.init.empty()) FACET_TRY(Initialise(given, processes, flags));
+    if (!given.from.empty()) FACET_TRY(TakeFrom(given, flags, session));
+  }
+  if (flags.model.empty())
+    return Error{given.drafter.on ? "name the MODEL that the drafter is for"
+                                  : "name a MODEL, or make one with --init"};
   FACET_ASSIGN(session.files, ResolveModel(flags.model));
   if (flags.full) {  // refuses a GGUF before anything is read
     std::error_code code;
@@ -137,6 +145,13 @@ Result<void> LoadModel(const TuneFlags& given, tune::Processes& processes, Sessi
   }
   FACET_ASSIGN(session.checkpoint, LoadCheckpoint(session.files.model, session.files.mmproj));
   session.config = session.checkpoint.config;
+  if (given.drafter.on) {
+    FACET_ASSIGN(session.drafter,
+                 PrepareDrafter(
+                     given.drafter,
+                     {.from = given.from, .init = given.init, .out = given.out, .seed = given.seed},
+                     session.config));
+  }
   session.parameters = tune::ParameterCount(session.checkpoint);
   FACET_ASSIGN(session.tokenizer, Tokenizer::Load(session.files.model));
   FACET_ASSIGN(session.chat_template, LoadChatTemplate(session.files.model, *session.tokenizer));
@@ -155,6 +170,11 @@ tune::DataOptions MakeDataOptions(const TuneFlags& flags, const std::atomic<bool
   options.max_tokens = flags.max_length;
   options.threads = flags.threads > 0 ? flags.threads : AvailableCores();
   options.cancelled = stop;
+  if (flags.drafter.on) {
+    options.count = [drafts = flags.drafter.drafts](const tune::Example& example) {
+      return tune::CountDrafts(example, drafts);
+    };
+  }
   if (!flags.quiet) {
     options.progress = [line = std::make_shared<StatusLine>()](int64_t done, int64_t all) {
       if (done % 50 == 0) line->Draw(Cat("reading ", done, " of ", all, " examples"));
@@ -171,6 +191,46 @@ std::optional<double> Share(const std::string& text) {
   std::error_code code;
   if (text.empty() || *end != '\0' || fs::exists(text, code)) return std::nullopt;
   return value;
+}
+
+// In place of the data's answers, the model's own.
+Result<void> TakeOwnText(const TuneFlags& flags, const std::atomic<bool>* stop, Session& session) {
+  int longest = std::max(flags.max_length, flags.batch_tokens);
+  if (flags.max_length > 0 && flags.batch_tokens > 0)
+    longest = std::min(flags.max_length, flags.batch_tokens);
+  const auto answer = [&](const char* file, tune::DataSet& data) {
+    return AnswerPrompts(flags.drafter,
+                         {.files = session.files,
+                          .renderer = *session.renderer,
+                          .file = fs::path(flags.out) / file,
+                          .example_tokens = longest,
+                          .seed = flags.seed,
+                          .threads = flags.threads,
+                          .quiet = flags.quiet,
+                          .stop = stop},
+                         data);
+  };
+  Result<void> done = answer("own-text.jsonl", *session.train);
+  if (done.ok() && session.validation)
+    done = answer("own-text-validation.jsonl", *session.validation);
+  if (!done.ok() && done.error().kind == ErrorKind::kCancelled)
+    return Error{
+        Cat("stopped while the model answered; go on with: facet tune --resume ", flags.out),
+        ErrorKind::kCancelled};
+  return done;
+}
+
+// Examples without a draft (answers of a single token) teach nothing.
+Result<void> LeaveOutEmpty(Session& session) {
+  const auto leave_out = [](const tune::DataSet& data, std::vector<uint32_t>& examples) {
+    std::erase_if(examples, [&](uint32_t i) { return data.entries()[i].labelled == 0; });
+  };
+  const bool apart = session.validation != nullptr;
+  leave_out(*session.train, session.split.train);
+  leave_out(apart ? *session.validation : *session.train, session.split.validation);
+  if (session.split.train.empty())
+    return Error{"all answers have a single token: there is nothing to draft in them"};
+  return Ok();
 }
 
 Result<void> LoadData(const TuneFlags& flags, const std::atomic<bool>* stop, Session& session) {
@@ -190,13 +250,17 @@ Result<void> LoadData(const TuneFlags& flags, const std::atomic<bool>* stop, Ses
   } else if (!flags.validation.empty()) {
     FACET_ASSIGN(session.validation,
                  tune::DataSet::Open({{flags.validation, 1}}, *session.renderer, options));
+  }
+  if (flags.drafter.on && !flags.drafter.given_text && !flags.dry_run)
+    FACET_TRY(TakeOwnText(flags, stop, session));
+  if (session.validation) {
     for (uint32_t i = 0; i < session.validation->entries().size(); ++i)
       session.split.validation.push_back(i);
   }
   FACET_ASSIGN(tune::Split split, tune::SplitByRow(*session.train, fraction, flags.seed));
   session.split.train = std::move(split.train);
   if (fraction > 0) session.split.validation = std::move(split.validation);
-  return Ok();
+  return flags.drafter.on ? LeaveOutEmpty(session) : Ok();
 }
 
 // Batches hold the longest example; a number that the user gave is not changed.
@@ -229,7 +293,19 @@ tune::TrainerOptions MakeTrainerOptions(const TuneFlags& flags, const Session& s
   return options;
 }
 
+// Takes the session's checkpoint.
+Result<std::unique_ptr<tune::Trainer>> MakeTrainer(const TuneFlags& flags, Session& session,
+                                                   ThreadPool& pool) {
+  const tune::TrainerOptions options = MakeTrainerOptions(flags, session);
+  if (!flags.drafter.on) return tune::Trainer::Create(std::move(session.checkpoint), options, pool);
+  FACET_ASSIGN(auto trainer,
+               tune::DrafterTrainer::Create(std::move(session.checkpoint), session.drafter,
+                                            {options, flags.drafter.drafts}, pool));
+  return std::unique_ptr<tune::Trainer>(std::move(trainer));
+}
+
 double DefaultRate(const TuneFlags& flags) {
+  if (flags.drafter.on) return flags.from.empty() ? 1e-3 : 2e-4;
   if (!flags.full) return 2e-4;
   return flags.init.empty() ? 2e-5 : 1e-3;
 }
@@ -257,7 +333,9 @@ Result<tune::RunOptions> MakeRunOptions(const TuneFlags& flags, const Session& s
                 {"train_audio", flags.train_audio},
                 {"weight_decay", flags.weight_decay},
                 {"optimizer", flags.optimizer}};
-  if (!flags.full) {
+  if (flags.drafter.on) {
+    run.method["drafter"] = DescribeMethod(flags.drafter);
+  } else if (!flags.full) {
     run.method["rank"] = flags.lora.rank;
     run.method["alpha"] = flags.lora.alpha;
     run.method["dropout"] = flags.lora.dropout;
@@ -297,8 +375,12 @@ std::string Describe(const TuneFlags& flags, const Session& session, const tune:
     text += padded + value + "\n";
   };
   line("model", Cat(session.files.name, ", ", Count(session.parameters), " parameters"));
-  line("trained", Cat(Count(trained), " (", Percent(trained, session.parameters), "), ",
-                      flags.full ? "all weights" : "an adapter", flags.bf16 ? ", bf16" : ""));
+  const char* what = flags.drafter.on ? "a drafter" : flags.full ? "all weights" : "an adapter";
+  line("trained", Cat(Count(trained), " (", Percent(trained, session.parameters), "), ", what,
+                      flags.bf16 ? ", bf16" : ""));
+  if (flags.drafter.on && !flags.drafter.given_text && flags.dry_run)
+    line("own text",
+         "the model answers the prompts first; the figures below are of the data's own");
   line("data", DataLine(*session.train, session.split.train));
   if (!session.split.validation.empty()) {
     const tune::DataSet& data = session.validation ? *session.validation : *session.train;
@@ -339,19 +421,37 @@ Result<void> SaveOptions(const TuneFlags& flags, nlohmann::ordered_json options)
   return WriteFile(fs::path(flags.out) / kOptionsFile, options.dump(2) + "\n");
 }
 
+// On what was held back, or on the first of what was learnt.
+Result<tune::DraftScore> ScoreDrafter(const Session& session, const tune::RunOptions& run,
+                                      tune::DrafterTrainer& trainer) {
+  constexpr size_t kMost = 500;  // examples
+  const bool held_back = !session.split.validation.empty();
+  std::vector<uint32_t> examples = held_back ? session.split.validation : session.split.train;
+  if (examples.size() > kMost) examples.resize(kMost);
+  const bool apart = held_back && session.validation;
+  return tune::ScoreDrafts(trainer, apart ? *session.validation : *session.train, examples,
+                           run.plan.batch_tokens);
+}
+
 Result<void> Finish(const TuneFlags& flags, const Session& session, const tune::RunOptions& run,
-                    const tune::RunOutcome& outcome, const tune::Trainer& trainer) {
+                    const tune::RunOutcome& outcome, tune::Trainer& trainer) {
   if (!outcome.finished) {
     return Error{Cat("stopped after step ", outcome.step, " of ", outcome.steps,
                      "; go on with: facet tune --resume ", flags.out),
                  ErrorKind::kCancelled};
   }
   FACET_TRY(trainer.Export(flags.out));
+  std::optional<tune::DraftScore> score;
+  if (flags.drafter.on) {
+    FACET_ASSIGN(score, ScoreDrafter(session, run, static_cast<tune::DrafterTrainer&>(trainer)));
+  }
   if (flags.full) FACET_TRY(tune::CopyModelFiles(session.files.model, flags.out));
   tune::ModelCard card;
   card.base = flags.model.empty() ? session.files.model.string() : flags.model;
   card.full = flags.full;
   card.lora = flags.lora;
+  card.drafter = score;
+  card.drafts = flags.drafter.drafts;
   card.run = run;
   card.outcome = outcome;
   card.examples = static_cast<int64_t>(session.split.train.size());
@@ -361,15 +461,22 @@ Result<void> Finish(const TuneFlags& flags, const Session& session, const tune::
   }
   FACET_TRY(tune::WriteModelCard(card));
   if (flags.quiet) return Ok();
+  const bool held_back = !session.split.validation.empty();
   if (outcome.best_loss) {
     std::fprintf(stderr, "lowest validation loss %.4f after step %ld: these weights are in %s\n",
                  *outcome.best_loss, outcome.best_step, flags.out.c_str());
   }
-  std::fprintf(stderr, "%s: %s; the loss is drawn in %s/loss.png\n", flags.out.c_str(),
-               flags.full ? "the tuned model" : "the adapter", flags.out.c_str());
-  std::fprintf(stderr, "try it: facet run %s%s\n",
-               flags.full ? flags.out.c_str() : card.base.c_str(),
-               flags.full ? "" : Cat(" --adapter ", flags.out).c_str());
+  if (score) {
+    std::fprintf(stderr, "%s: %.0f %% of %d drafts a step are accepted, %.2f tokens a step\n",
+                 held_back ? "on what was held back" : "on its own text", 100 * score->acceptance(),
+                 flags.drafter.drafts, score->tokens_per_step());
+  }
+  const char* what = flags.drafter.on ? "the drafter"
+                     : flags.full     ? "the tuned model"
+                                      : "the adapter";
+  std::fprintf(stderr, "%s: %s; the loss is drawn in %s/loss.png\n", flags.out.c_str(), what,
+               flags.out.c_str());
+  std::fprintf(stderr, "try it: %s\n", tune::TryCommand(card).c_str());
   return Ok();
 }
 
@@ -379,8 +486,12 @@ Result<void> TuneAmong(tune::Processes& processes, TuneFlags flags,
   const bool first = processes.rank() == 0;
   flags.accumulate = std::max(flags.accumulate, processes.count());
   if (!first) flags.quiet = true;
+  if (flags.drafter.on && !processes.alone())
+    return Error{"--drafter: a drafter is trained by one process", ErrorKind::kUnsupported};
   auto session = std::make_unique<Session>();
   FACET_TRY(LoadModel(flags, processes, *session));
+  const bool new_run = !flags.resume && !flags.dry_run && first;
+  if (new_run && flags.drafter.on) FACET_TRY(SaveOptions(flags, options));  // answers take long
   FACET_TRY(LoadData(flags, interrupt.flag(), *session));
   FACET_ASSIGN(const tune::RunOptions run, MakeRunOptions(flags, *session));
   tune::TuneShape shape{
@@ -396,9 +507,7 @@ Result<void> TuneAmong(tune::Processes& processes, TuneFlags flags,
   // The trainer takes the checkpoint along; the estimate needs the number that it trains.
   FACET_ASSIGN(const Checkpoint measured,
                LoadCheckpoint(session->files.model, session->files.mmproj));
-  FACET_ASSIGN(const auto trainer,
-               tune::Trainer::Create(std::move(session->checkpoint),
-                                     MakeTrainerOptions(flags, *session), pool));
+  FACET_ASSIGN(const auto trainer, MakeTrainer(flags, *session, pool));
   shape.trained = TrainedParameters(*trainer);
   const auto memory = tune::EstimateTuning(measured, shape);
   const std::string summary = Describe(flags, *session, run, shape.trained, memory);
@@ -407,7 +516,7 @@ Result<void> TuneAmong(tune::Processes& processes, TuneFlags flags,
     return Ok();
   }
   if (!flags.quiet) std::fputs(summary.c_str(), stderr);
-  if (!flags.resume && first) FACET_TRY(SaveOptions(flags, options));
+  if (new_run) FACET_TRY(SaveOptions(flags, options));
   tune::RunInputs inputs;
   inputs.trainer = trainer.get();
   inputs.train = session->train.get();
@@ -491,7 +600,7 @@ void AddModelOptions(CLI::App& command, TuneFlags& flags) {
                      "File to measure the loss on, or a share of the data such as 0.1");
   command.add_option("--out,-o", flags.out, "Folder to write")->capture_default_str();
   command.add_option("--from", flags.from,
-                     "Adapter or tuned model to begin with, with a new optimiser");
+                     "Adapter, tuned model or drafter to begin with, with a new optimiser");
   command.add_option("--init", flags.init,
                      "config.json of a new model with random weights; needs --tokenizer, --full");
   command.add_option("--tokenizer", flags.tokenizer,
@@ -535,7 +644,7 @@ void AddScheduleOptions(CLI::App& command, TuneFlags& flags) {
     return command.add_option(names, value, help)->group(group);
   };
   add("--lr", flags.learning_rate,
-      "Highest learning rate [2e-4; with --full 2e-5; with --init 1e-3]")
+      "Highest learning rate [2e-4; with --full 2e-5; new models and drafters 1e-3]")
       ->check(CLI::PositiveNumber);
   add("--epochs", flags.epochs, "How often all examples are seen")
       ->check(CLI::PositiveNumber)
@@ -634,6 +743,7 @@ Result<void> Start(CLI::App& command, const std::string& config, const std::stri
       return Error{Cat(option, ": the adapter of --from keeps its shape")};
     }
   }
+  FACET_TRY(CheckDrafterOptions(command, flags.drafter));
   if (!flags.show_mask.empty()) return ShowMasks(flags);
   if (flags.optimizer == "muon" && !flags.full)
     return Error{"--optimizer muon: is for --full; an adapter's thin matrices learn with adamw"};
@@ -650,6 +760,7 @@ void AddTune(CLI::App& app, int& exit_code) {
       "tune", "Teach a model from your own examples: text, pictures, sound and film");
   AddModelOptions(*command, *flags);
   AddMethodOptions(*command, *flags);
+  AddDrafterOptions(*command, flags->drafter);
   AddScheduleOptions(*command, *flags);
   AddRunOptions(*command, *flags);
   command
@@ -669,7 +780,9 @@ void AddTune(CLI::App& app, int& exit_code) {
       "  facet tune gemma4-12b --data chat.jsonl --validation 0.1 --out my-adapter --dry-run\n"
       "  facet tune gemma4-12b --data chat.jsonl --validation 0.1 --out my-adapter\n"
       "  facet tune --resume my-adapter\n"
-      "  facet run gemma4-12b --adapter my-adapter");
+      "  facet run gemma4-12b --adapter my-adapter\n"
+      "  facet tune --drafter my-model --data chat.jsonl --validation 0.1 --out my-drafter\n"
+      "  facet run my-model --drafter my-drafter");
   command->callback([flags, config, resume, command, &exit_code] {
     exit_code = Report(Start(*command, *config, *resume, *flags));
   });

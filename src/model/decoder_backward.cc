@@ -81,11 +81,13 @@ void DecoderTraining::AttentionBackward(const Layer& layer, Tape& tape, Mat d) {
                   pool_);
   Mat dattended = dattended_.Resize(tape.attended.rows(), tape.attended.cols());
   projector_.Backward(w.o, tape.attended, dy, Into::kStore, dattended);
+  Mat dq = dq_.Resize(q_.rows(), q_.cols()), dk, dv;
+  if (layer.foreign == nullptr) dk = dk_.Resize(k_.rows(), k_.cols());
+  if (layer.foreign == nullptr) dv = dv_.Resize(v_.rows(), v_.cols());
   DenseAttentionBackward(
       AttentionOf(layer),
-      {std::as_const(tape.attended).view(), std::as_const(tape.log_sums).view(), dattended},
-      dq_.Resize(q_.rows(), q_.cols()), dk_.Resize(k_.rows(), k_.cols()),
-      dv_.Resize(v_.rows(), v_.cols()), pool_);
+      {std::as_const(tape.attended).view(), std::as_const(tape.log_sums).view(), dattended}, dq, dk,
+      dv, pool_);
 }
 
 // Back through rope and the norms of heads: gradients of Wq h, Wk h and Wv h. Where keys are
@@ -93,6 +95,11 @@ void DecoderTraining::AttentionBackward(const Layer& layer, Tape& tape, Mat d) {
 void DecoderTraining::HeadsBackward(const Layer& layer, const Tape& tape) {
   const LayerConfig& c = layer.c;
   Mat dq = dq_, dk = dk_, dv = dv_;
+  Scale(dq, config_.attention_scale, pool_);
+  RopeBackward(layer.asks_at, c.head_dim, dq, pool_);
+  RmsNormBackward(Norm(layer.w.q_norm), tape.q, dq, Into::kStore, dq, layer.w.q_norm.gradient,
+                  pool_);
+  if (layer.foreign != nullptr) return;
   RopeBackward(layer.keys_at, c.head_dim, dk, pool_);
   RmsNormBackward(Norm(layer.w.k_norm), tape.k, dk, Into::kStore, dk, layer.w.k_norm.gradient,
                   pool_);
@@ -101,10 +108,6 @@ void DecoderTraining::HeadsBackward(const Layer& layer, const Tape& tape) {
                     Into::kStore, dv, nullptr, pool_);
   }
   if (c.keys_are_values) AddScaled(dk, dv, 1.0f, pool_);
-  Scale(dq, config_.attention_scale, pool_);
-  RopeBackward(layer.asks_at, c.head_dim, dq, pool_);
-  RmsNormBackward(Norm(layer.w.q_norm), tape.q, dq, Into::kStore, dq, layer.w.q_norm.gradient,
-                  pool_);
 }
 
 // h = rms(x): d_ becomes the gradient of x, by way of h and past the attention.
@@ -115,9 +118,10 @@ void DecoderTraining::InputBackward(const Layer& layer, Mat d, bool input_wanted
   Mat dh, dasking;
   if (wanted) dh = dh_.Resize(h_.rows(), h_.cols());
   if (wanted) dasking = some ? dasking_h_.Resize(layer.asking(), h_.cols()) : dh;
-  projector_.Backward(w.k, h_, dk_, Into::kStore, dh);
-  if (!layer.c.keys_are_values) projector_.Backward(w.v, h_, dv_, Into::kAdd, dh);
-  projector_.Backward(w.q, asking_, dq_, some ? Into::kStore : Into::kAdd, dasking);
+  const bool own = layer.foreign == nullptr;
+  if (own) projector_.Backward(w.k, h_, dk_, Into::kStore, dh);
+  if (own && !layer.c.keys_are_values) projector_.Backward(w.v, h_, dv_, Into::kAdd, dh);
+  projector_.Backward(w.q, asking_, dq_, some || !own ? Into::kStore : Into::kAdd, dasking);
   if (!wanted) return;
   if (some) ScatterAdd(dasking, layer.queries, dh);
   if (!some) {

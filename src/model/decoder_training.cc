@@ -77,7 +77,8 @@ DecoderTraining::Layer DecoderTraining::MakeLayer(int index) {
           .ranges = some ? std::span<const KeyRange>(last_ranges_) : ranges,
           .queries = some ? std::span<const int32_t>(rows_->outputs) : std::span<const int32_t>{},
           .keys_at = angles,
-          .asks_at = some ? last_ : angles};
+          .asks_at = some ? last_ : angles,
+          .foreign = c.sliding ? foreign_sliding_ : foreign_full_};
 }
 
 // The rows of `all` that ask.
@@ -109,6 +110,10 @@ void DecoderTraining::LayerForward(const Layer& layer, Tape& tape) {
   NormInput(layer);
   ProjectHeads(layer, tape);
   NormHeads(layer, tape);
+  if (const auto kept = kept_keys_.find(layer.index); kept != kept_keys_.end()) {
+    Copy(k_, kept->second->k.Resize(k_.rows(), k_.cols()));
+    Copy(v_, kept->second->v.Resize(v_.rows(), v_.cols()));
+  }
   DenseAttentionForward(AttentionOf(layer), tape.attended.Resize(asking, w.q.rows()),
                         tape.log_sums.Resize(asking, layer.c.heads), pool_);
   projector_.Forward(w.o, tape.attended, tape.y.Resize(asking, config_.width));
@@ -128,6 +133,7 @@ void DecoderTraining::NormInput(const Layer& layer) {
 void DecoderTraining::ProjectHeads(const Layer& layer, Tape& tape) {
   const TrainLayer& w = layer.w;
   projector_.Forward(w.q, asking_, tape.q.Resize(layer.asking(), w.q.rows()));
+  if (layer.foreign != nullptr) return;
   projector_.Forward(w.k, h_, tape.k.Resize(h_.rows(), w.k.rows()));
   if (!layer.c.keys_are_values) projector_.Forward(w.v, h_, tape.v.Resize(h_.rows(), w.v.rows()));
 }
@@ -135,11 +141,12 @@ void DecoderTraining::ProjectHeads(const Layer& layer, Tape& tape) {
 // q = scale rope(rms(Wq h)), k = rope(rms(Wk h)), v = rms(Wv h)
 void DecoderTraining::NormHeads(const Layer& layer, const Tape& tape) {
   const LayerConfig& c = layer.c;
-  Mat q = q_.Resize(tape.q.rows(), tape.q.cols()), k = k_.Resize(tape.k.rows(), tape.k.cols());
-  Mat v = v_.Resize(k.rows(), k.cols());
+  Mat q = q_.Resize(tape.q.rows(), tape.q.cols());
   RmsNorm(Norm(layer.w.q_norm), tape.q, q, pool_);
   Rope(layer.asks_at, c.head_dim, q, pool_);
   Scale(q, config_.attention_scale);
+  if (layer.foreign != nullptr) return;
+  Mat k = k_.Resize(tape.k.rows(), tape.k.cols()), v = v_.Resize(k.rows(), k.cols());
   const ConstMat values = c.keys_are_values ? tape.k : tape.v;
   if (config_.value_norm) {
     RmsNorm({c.head_dim, nullptr, config_.eps}, values, v, pool_);
@@ -152,6 +159,12 @@ void DecoderTraining::NormHeads(const Layer& layer, const Tape& tape) {
 
 DenseAttention DecoderTraining::AttentionOf(const Layer& layer) const {
   const LayerConfig& c = layer.c;
+  if (layer.foreign != nullptr) {
+    const ConstMat k = layer.foreign->k, v = layer.foreign->v;
+    return {
+        c.heads, static_cast<int>(k.cols() / c.head_dim), c.head_dim, layer.ranges, q_.view(), k,
+        v};
+  }
   return {c.heads, c.kv_heads, c.head_dim, layer.ranges, q_.view(), k_.view(), v_.view()};
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -24,6 +25,12 @@ struct TrainRows {
   std::vector<int32_t> outputs;         // rows whose last states are wanted, ascending
 };
 
+// Keys and values of a layer as its attention reads them, normed and turned: (rows, kv_heads *
+// head_dim).
+struct LayerKeys {
+  Buffer k, v;
+};
+
 class DecoderTraining {
  public:
   DecoderTraining(const TextConfig& config, const TrainWeights& weights, TrainProjector& projector,
@@ -32,6 +39,14 @@ class DecoderTraining {
 
   // Bytes that insides of layers may take.
   void set_keep_bytes(size_t bytes) { keep_bytes_ = bytes; }
+
+  // Forward copies this layer's keys and values to `to`; a layer at a time has one such place.
+  void KeepKeys(int layer, LayerKeys* to) { kept_keys_[layer] = to; }
+  // A drafter's layers have queries alone: they read these, by layer type, and the ranges of
+  // TrainRows are rows of them. No gradient goes there. Both must live until Backward.
+  void ReadKeys(const LayerKeys* sliding, const LayerKeys* full) {
+    foreign_sliding_ = sliding, foreign_full_ = full;
+  }
 
   // The matrix (rows, width) that the caller fills with embeddings. `rows` must live until
   // Backward. Without `gradients` nothing is kept.
@@ -60,6 +75,7 @@ class DecoderTraining {
     std::span<const KeyRange> ranges;    // by asking row
     std::span<const int32_t> queries;    // rows that ask; empty: all
     const RopeTable &keys_at, &asks_at;  // angles of all rows, and of those that ask
+    const LayerKeys* foreign;            // read in place of its own keys; null: its own
     int64_t asking() const { return static_cast<int64_t>(ranges.size()); }
   };
 
@@ -89,6 +105,8 @@ class DecoderTraining {
   TrainProjector& projector_;
   ThreadPool& pool_;
   size_t keep_bytes_ = 0;
+  std::map<int, LayerKeys*> kept_keys_;  // by layer
+  const LayerKeys *foreign_sliding_ = nullptr, *foreign_full_ = nullptr;
 
   const TrainRows* rows_ = nullptr;
   bool gradients_ = false;

@@ -13,7 +13,8 @@ Result<std::unique_ptr<Drafter>> Drafter::Load(const std::filesystem::path& path
     FACET_ASSIGN(packed, PackedStore::Create(checkpoint, true, target.pool()));
   }
   std::unique_ptr<Drafter> drafter(new Drafter(std::move(checkpoint), std::move(packed), target));
-  if (auto fits = drafter->CheckFits(); !fits.ok()) return fits.error().In(path.string());
+  const auto fits = CheckDrafterFits(drafter->config(), target.config());
+  if (!fits.ok()) return fits.error().In(path.string());
   return drafter;
 }
 
@@ -21,24 +22,29 @@ Drafter::Drafter(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, Mod
     : checkpoint_(std::move(checkpoint)),
       packed_(std::move(packed)),
       target_(target),
-      projector_(target.projector_.precision(), target.pool()) {
-  const std::vector<LayerConfig>& layers = target.config().text.layers;
-  for (size_t i = 0; i < layers.size(); ++i)
-    (layers[i].sliding ? last_sliding_ : last_full_) = static_cast<int>(i);
+      projector_(target.projector_.precision(), target.pool()),
+      sources_(KeyLayersOf(target.config().text)) {}
+
+KeyLayers KeyLayersOf(const TextConfig& target) {
+  KeyLayers last;
+  for (size_t i = 0; i < target.layers.size(); ++i)
+    (target.layers[i].sliding ? last.sliding : last.full) = static_cast<int>(i);
+  return last;
 }
 
-Result<void> Drafter::CheckFits() const {
-  const TextConfig& own = config().text;
-  const TextConfig& target = target_.config().text;
-  if (config().drafter->target_width != target.width) {
-    return Expected(Cat("a drafter for width ", target.width), config().drafter->target_width,
+Result<void> CheckDrafterFits(const ModelConfig& drafter, const ModelConfig& model) {
+  const TextConfig& own = drafter.text;
+  const TextConfig& target = model.text;
+  const KeyLayers sources = KeyLayersOf(target);
+  if (drafter.drafter->target_width != target.width) {
+    return Expected(Cat("a drafter for width ", target.width), drafter.drafter->target_width,
                     "backbone_hidden_size");
   }
   if (own.vocab != target.vocab)
     return Expected(Cat("a vocabulary of ", target.vocab), own.vocab, "vocab_size");
   for (size_t i = 0; i < own.layers.size(); ++i) {
     const LayerConfig& c = own.layers[i];
-    const int source = c.sliding ? last_sliding_ : last_full_;
+    const int source = c.sliding ? sources.sliding : sources.full;
     const std::string where = Cat("layer ", i);
     if (source < 0) return Error{Cat(where, ": the target has no layer of this type")};
     const LayerConfig& keys = target.layers[source];
@@ -90,7 +96,7 @@ void Drafter::Layer(int layer, std::span<const DraftRow> rows) {
   const BlockContext context{config().text, projector_, target_.pool()};
   const LayerWeights& w = checkpoint_.weights.layers[layer];
   const bool sliding = config().text.layers[layer].sliding;
-  const int source = sliding ? last_sliding_ : last_full_;
+  const int source = sliding ? sources_.sliding : sources_.full;
   const int window = target_.config().text.window;
   ranges_.resize(rows.size());
   for (size_t r = 0; r < rows.size(); ++r) {

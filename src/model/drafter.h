@@ -12,6 +12,15 @@
 
 namespace facet {
 
+// The target's layers whose keys a drafter's layers read: the last one of each type; -1: none.
+struct KeyLayers {
+  int sliding = -1, full = -1;
+};
+KeyLayers KeyLayersOf(const TextConfig& target);
+
+// Errors name the field: a drafter whose shapes do not fit the target.
+Result<void> CheckDrafterFits(const ModelConfig& drafter, const ModelConfig& target);
+
 // One draft to make: what the target sampled last and where it stands.
 struct DraftRow {
   const KvSequence* sequence =
@@ -36,7 +45,6 @@ class Drafter {
 
  private:
   Drafter(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, Model& target);
-  Result<void> CheckFits() const;
   void Layer(int layer, std::span<const DraftRow> rows);
   // Logits of the tokens of the best centroids alone.
   void OrderedLogits(ConstMat h, Mat logits);
@@ -45,7 +53,7 @@ class Drafter {
   std::unique_ptr<PackedStore> packed_;
   Model& target_;
   Projector projector_;
-  int last_sliding_ = -1, last_full_ = -1;  // the target's layers whose keys are read
+  KeyLayers sources_;
   Buffer x_, input_, embedded_, final_, scores_;
   BlockBuffers block_;
   RopeTable sliding_, full_;

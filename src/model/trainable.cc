@@ -52,6 +52,10 @@ TrainWeights FrozenWeights(const Weights& weights, const ModelConfig& config) {
   for (const LayerWeights& layer : weights.layers) out.layers.push_back(Frozen(layer));
   if (weights.vision) out.vision = Frozen(*weights.vision, config.vision->embed_dim);
   if (weights.audio) out.audio = Frozen(weights.audio->projection);
+  if (weights.drafter) {
+    out.drafter = {Frozen(weights.drafter->pre_projection),
+                   Frozen(weights.drafter->post_projection)};
+  }
   return out;
 }
 

@@ -58,12 +58,17 @@ struct TrainVision {
   bool trained() const { return patch.trained() || projection.trained(); }
 };
 
+struct TrainDrafter {
+  TrainLinear pre_projection, post_projection;
+};
+
 struct TrainWeights {
   TrainLinear embedding;
   TrainVector final_norm;
   std::vector<TrainLayer> layers;
   std::optional<TrainVision> vision;
   std::optional<TrainLinear> audio;
+  std::optional<TrainDrafter> drafter;
 };
 
 // Everything frozen, where it lies.

@@ -116,13 +116,18 @@ Result<std::vector<DataSet::Entry>> DataSet::Measure(uint32_t file, uint32_t row
     entry.row = row;
     entry.part = static_cast<uint16_t>(i);
     entry.tokens = static_cast<int32_t>(example.tokens.size());
-    entry.labelled =
-        static_cast<int32_t>(std::count(example.labelled.begin(), example.labelled.end(), 1));
+    if (std::count(example.labelled.begin(), example.labelled.end(), 1) == 0)
+      return Error{Cat(Where(file, row), ": nothing to learn")};
+    entry.labelled = Count(example);
     entry.media = !example.items.empty();
-    if (entry.labelled == 0) return Error{Cat(Where(file, row), ": nothing to learn")};
     entries.push_back(entry);
   }
   return entries;
+}
+
+int32_t DataSet::Count(const Example& example) const {
+  if (options_.count) return options_.count(example);
+  return static_cast<int32_t>(std::count(example.labelled.begin(), example.labelled.end(), 1));
 }
 
 // Rows are measured by several threads; entries and the error are those of the rows' order.
@@ -207,11 +212,48 @@ uint64_t DataSet::Fingerprint() const {
       add(value);
     }
   }
+  for (const OwnAnswer& answer : answers_) {
+    for (const TokenId token : answer.tokens) add(static_cast<uint64_t>(token));
+  }
   return hash;
 }
 
 Result<Example> DataSet::Build(size_t index) const {
   const Entry& entry = entries_[index];
+  if (entry.answer < 0) return BuildRead(entry);
+  const OwnAnswer& answer = answers_[entry.answer];
+  FACET_ASSIGN(Example example, BuildRead(read_[answer.entry]));
+  example.tokens.resize(answer.begin);
+  example.tokens.insert(example.tokens.end(), answer.tokens.begin(), answer.tokens.end());
+  example.labelled.assign(example.tokens.size(), 0);
+  std::fill(example.labelled.begin() + answer.begin, example.labelled.end(), uint8_t{1});
+  std::erase_if(example.items, [&](const auto& item) { return item->begin >= answer.begin; });
+  return example;
+}
+
+Result<void> DataSet::SetAnswers(std::vector<OwnAnswer> answers) {
+  read_ = std::move(entries_);
+  answers_ = std::move(answers);
+  entries_.clear();
+  for (size_t i = 0; i < answers_.size(); ++i) {
+    const OwnAnswer& answer = answers_[i];
+    Entry entry = read_[answer.entry];
+    const bool same_row =
+        i > 0 && entries_.back().file == entry.file && entries_.back().row == entry.row;
+    entry.part = static_cast<uint16_t>(same_row ? entries_.back().part + 1 : 0);
+    entry.tokens = answer.begin + static_cast<int32_t>(answer.tokens.size());
+    entry.answer = static_cast<int32_t>(i);
+    Example labels;
+    labels.labelled.assign(entry.tokens, 0);
+    std::fill(labels.labelled.begin() + answer.begin, labels.labelled.end(), uint8_t{1});
+    entry.labelled = Count(labels);
+    entries_.push_back(entry);
+  }
+  if (entries_.empty()) return Error{"the model has no answer to learn from"};
+  return Ok();
+}
+
+Result<Example> DataSet::BuildRead(const Entry& entry) const {
   FACET_ASSIGN(std::vector<Example> examples, Read(entry.file, entry.row));
   const bool same = entry.part < examples.size() &&
                     static_cast<int32_t>(examples[entry.part].tokens.size()) == entry.tokens;

@@ -29,8 +29,18 @@ struct DataOptions {
   RowOptions row;
   int max_tokens = 0;  // longest example; 0: the model's context
   int threads = 1;     // that index
+  // What an example's loss is summed over; null: its labelled tokens.
+  std::function<int32_t(const Example&)> count = {};
   std::function<void(int64_t done, int64_t all)> progress;  // rows
   const std::atomic<bool>* cancelled = nullptr;
+};
+
+// An answer of a model's own, in place of the one that stands in the data behind the first `begin`
+// tokens of an example.
+struct OwnAnswer {
+  uint32_t entry = 0;  // of DataSet::entries, as they were read
+  int32_t begin = 0;
+  std::vector<TokenId> tokens;
 };
 
 class DataSet {
@@ -41,6 +51,7 @@ class DataSet {
     uint16_t part = 0;
     int32_t tokens = 0, labelled = 0;
     bool media = false;
+    int32_t answer = -1;  // of SetAnswers; -1: as the data have it
   };
 
   // Renders every row once, so that whatever is wrong with one shows before training starts.
@@ -64,6 +75,10 @@ class DataSet {
   // Renders and decodes an example. Safe from several threads.
   Result<Example> Build(size_t index) const;
 
+  // From now on the examples are these alone, each with the own answer behind what came before it,
+  // and that answer labelled; ascending by entry and begin.
+  Result<void> SetAnswers(std::vector<OwnAnswer> answers);
+
  private:
   struct Lines {
     MappedFile file;
@@ -77,12 +92,15 @@ class DataSet {
   Result<std::vector<Entry>> Measure(uint32_t file, uint32_t row) const;
   Result<void> MeasureAll();
   std::string Where(uint32_t file, uint32_t row) const;
+  Result<Example> BuildRead(const Entry& entry) const;
+  int32_t Count(const Example& example) const;
 
   const Renderer& renderer_;
   DataOptions options_;
   std::vector<DataFile> files_;
   std::vector<Lines> lines_;
-  std::vector<Entry> entries_;
+  std::vector<Entry> entries_, read_;  // read_: the data's own, once answers are set
+  std::vector<OwnAnswer> answers_;
 };
 
 // Indices of examples to train on and to validate with: `fraction` of the rows, chosen by `seed`.

@@ -30,6 +30,11 @@ class Everything {
       FACET_TRY(Layer(from.layers[i], weights_.layers[i]));
     if (from.vision) FACET_TRY(Vision(*from.vision, *weights_.vision));
     if (from.audio) FACET_TRY(Matrix(from.audio->projection, Part::kAudio, *weights_.audio));
+    if (from.drafter) {
+      TrainDrafter& to = *weights_.drafter;
+      FACET_TRY(Matrix(from.drafter->pre_projection, Part::kText, to.pre_projection));
+      FACET_TRY(Matrix(from.drafter->post_projection, Part::kText, to.post_projection));
+    }
     return Ok();
   }
 
@@ -68,7 +73,10 @@ class Everything {
         {&kAttnNorm, &to.attn_norm}, {&kQNorm, &to.q_norm},
         {&kKNorm, &to.k_norm},       {&kPostAttnNorm, &to.post_attn_norm},
         {&kFfnNorm, &to.ffn_norm},   {&kPostFfnNorm, &to.post_ffn_norm}};
-    for (const auto& [part, vector] : vectors) FACET_TRY(Values(name(*part), Part::kText, *vector));
+    for (const auto& [part, vector] : vectors) {
+      const bool here = !vector->value.empty();  // a drafter's layers have no keys
+      if (here) FACET_TRY(Values(name(*part), Part::kText, *vector));
+    }
     const std::pair<const Linear*, TrainLinear*> matrices[] = {
         {&from.q, &to.q},       {&from.k, &to.k},   {&from.v, &to.v},      {&from.o, &to.o},
         {&from.gate, &to.gate}, {&from.up, &to.up}, {&from.down, &to.down}};

@@ -1,5 +1,6 @@
 #include "tune/init.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numbers>
@@ -10,7 +11,7 @@
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "formats/tokenizer.h"
-#include "model/config.h"
+#include "model/drafter.h"
 #include "model/tensor_names.h"
 #include "tune/order.h"
 #include "tune/output.h"
@@ -30,9 +31,12 @@ struct Planned {
   Start start = Start::kNormal;
 };
 
+// A drafter's layers have queries alone.
 std::vector<Planned> LayerPlan(const TextConfig& text, size_t index) {
   const LayerConfig& layer = text.layers[index];
-  const std::string prefix = Cat("model.language_model.layers.", index, ".");
+  const bool drafter = text.family == Family::kGemma4Assistant;
+  const std::string prefix =
+      Cat(drafter ? "model." : "model.language_model.", "layers.", index, ".");
   const int64_t width = text.width, ffn = text.ffn, head = layer.head_dim;
   const int64_t heads = layer.heads * head, kv = layer.kv_heads * head;
   std::vector<Planned> plan;
@@ -41,11 +45,12 @@ std::vector<Planned> LayerPlan(const TextConfig& text, size_t index) {
   };
   for (const PartName& norm : {kAttnNorm, kPostAttnNorm, kFfnNorm, kPostFfnNorm})
     add(norm, {width}, Start::kOne);
-  for (const PartName& norm : {kQNorm, kKNorm}) add(norm, {head}, Start::kOne);
+  add(kQNorm, {head}, Start::kOne);
+  if (!drafter) add(kKNorm, {head}, Start::kOne);
   add(kLayerScalar, {1}, Start::kOne);
   add(kQ, {heads, width}, Start::kNormal);
-  add(kK, {kv, width}, Start::kNormal);
-  if (!layer.keys_are_values) add(kV, {kv, width}, Start::kNormal);
+  if (!drafter) add(kK, {kv, width}, Start::kNormal);
+  if (!drafter && !layer.keys_are_values) add(kV, {kv, width}, Start::kNormal);
   add(kO, {width, heads}, Start::kNormal);
   add(kGate, {ffn, width}, Start::kNormal);
   add(kUp, {ffn, width}, Start::kNormal);
@@ -69,9 +74,9 @@ std::vector<Planned> VisionPlan(const VisionConfig& vision, int64_t width) {
 
 std::vector<Planned> ModelPlan(const ModelConfig& config) {
   const TextConfig& text = config.text;
-  std::vector<Planned> plan = {
-      {"model.language_model.embed_tokens.weight", {text.vocab, text.width}},
-      {"model.language_model.norm.weight", {text.width}, Start::kOne}};
+  const std::string top = config.drafter ? "model." : "model.language_model.";
+  std::vector<Planned> plan = {{top + "embed_tokens.weight", {text.vocab, text.width}},
+                               {top + "norm.weight", {text.width}, Start::kOne}};
   const auto append = [&](const std::vector<Planned>& more) {
     plan.insert(plan.end(), more.begin(), more.end());
   };
@@ -80,6 +85,11 @@ std::vector<Planned> ModelPlan(const ModelConfig& config) {
   if (config.audio) {
     plan.push_back(
         {"model.embed_audio.embedding_projection.weight", {text.width, config.audio->frame}});
+  }
+  if (config.drafter) {
+    const int64_t target = config.drafter->target_width;
+    plan.push_back({"pre_projection.weight", {text.width, 2 * target}});
+    plan.push_back({"post_projection.weight", {target, text.width}});
   }
   return plan;
 }
@@ -123,7 +133,8 @@ std::vector<float> Values(const Planned& tensor, double deviation, uint64_t seed
   return values;
 }
 
-Result<void> SaveModel(const ModelConfig& config, const json& source, const InitOptions& options) {
+Result<void> SaveModel(const ModelConfig& config, const json& source, const fs::path& out,
+                       uint64_t seed) {
   const std::vector<Planned> plan = ModelPlan(config);
   std::vector<std::vector<float>> values;
   std::vector<TensorOut> tensors;
@@ -131,8 +142,7 @@ Result<void> SaveModel(const ModelConfig& config, const json& source, const Init
     const std::string& name = plan[i].name;
     const bool vision = name.find("vision") != name.npos, audio = name.find("audio") != name.npos;
     const char* part = vision ? "vision_config" : audio ? "audio_config" : "text_config";
-    values.push_back(
-        Values(plan[i], Range(source, part), MixSeed(options.seed, 0x1417 + (i << 16))));
+    values.push_back(Values(plan[i], Range(source, part), MixSeed(seed, 0x1417 + (i << 16))));
   }
   const int64_t padding =
       source.contains("text_config") ? source["text_config"].value("pad_token_id", int64_t{0}) : 0;
@@ -141,7 +151,7 @@ Result<void> SaveModel(const ModelConfig& config, const json& source, const Init
   for (size_t i = 0; i < plan.size(); ++i)
     tensors.push_back(
         {plan[i].name, DType::kF32, plan[i].shape, std::as_bytes(std::span(values[i]))});
-  return SaveSafetensors(options.out / "model.safetensors", tensors, {{"format", "pt"}});
+  return SaveSafetensors(out / "model.safetensors", tensors, {{"format", "pt"}});
 }
 
 }  // namespace
@@ -172,7 +182,89 @@ Result<void> WriteInitialModel(const InitOptions& options) {
   FACET_TRY(CopyModelFiles(tokenizer.empty() ? fs::path(".") : tokenizer, options.out));
   FACET_ASSIGN(const std::string text, ReadFile(config_file));
   FACET_TRY(WriteFile(options.out / "config.json", text));
-  return SaveModel(*config, source, options);
+  return SaveModel(*config, source, options.out, options.seed);
+}
+
+nlohmann::ordered_json DeriveDrafterConfig(const ModelConfig& target, const DrafterShape& shape) {
+  using Json = nlohmann::ordered_json;
+  constexpr int kLeast = 256, kBlock = 32;  // widths of whole blocks of the quantised types
+  const TextConfig& model = target.text;
+  const KeyLayers sources = KeyLayersOf(model);
+  const auto round_up = [](int value) { return (value + kBlock - 1) / kBlock * kBlock; };
+  const int width = shape.width > 0
+                        ? shape.width
+                        : std::max(round_up(model.width / 4), std::min(model.width, kLeast));
+  const auto source = [&](bool sliding) -> const LayerConfig& {
+    const bool here = (sliding ? sources.sliding : sources.full) >= 0;
+    return model.layers[here == sliding ? sources.sliding : sources.full];
+  };
+  const auto rope = [&](bool sliding) {
+    const RopeConfig& r = model.rope(sliding);
+    Json out = {{"rope_theta", r.theta}, {"rope_type", "default"}};
+    const int pairs = source(sliding).head_dim / 2;
+    if (r.rotated_pairs == pairs) return out;
+    out["partial_rotary_factor"] = static_cast<double>(r.rotated_pairs) / pairs;
+    out["rope_type"] = "proportional";
+    return out;
+  };
+  Json types = Json::array(), per_layer = Json::object();
+  for (int i = 0; i < shape.layers; ++i) {
+    const bool wanted = i + 1 < shape.layers;  // sliding, where the model has both
+    const bool sliding = sources.full < 0 || (wanted && sources.sliding >= 0);
+    types.push_back(sliding ? "sliding_attention" : "full_attention");
+    const LayerConfig &first = source(true), &c = source(sliding);
+    if (c.head_dim != first.head_dim || c.kv_heads != first.kv_heads) {
+      per_layer[std::to_string(i)] = {{"head_dim", c.head_dim},
+                                      {"num_key_value_heads", c.kv_heads}};
+    }
+  }
+  const LayerConfig& c = source(true);
+  Json text = {
+      {"attention_bias", false},
+      {"attention_k_eq_v", source(false).keys_are_values},
+      {"final_logit_softcapping", nullptr},
+      {"head_dim", c.head_dim},
+      {"hidden_activation", "gelu_pytorch_tanh"},
+      {"hidden_size", width},
+      {"initializer_range", 0.02},
+      {"intermediate_size", shape.ffn > 0 ? shape.ffn : 2 * width},
+      {"layer_types", types},
+      {"max_position_embeddings", model.context},
+      {"model_type", "gemma4_unified_text"},
+      {"num_attention_heads", c.heads},
+      {"num_hidden_layers", shape.layers},
+      {"num_key_value_heads", c.kv_heads},
+      {"num_kv_shared_layers", shape.layers},
+      {"rms_norm_eps", std::stod(Cat(model.eps))},  // 1e-06, not what float makes of it
+      {"rope_parameters", {{"full_attention", rope(false)}, {"sliding_attention", rope(true)}}},
+      {"sliding_window", model.window},
+      {"tie_word_embeddings", true},
+      {"vocab_size", model.vocab}};
+  if (!per_layer.empty()) text["per_layer_config"] = per_layer;
+  return {{"architectures", {"Gemma4UnifiedAssistantForCausalLM"}},
+          {"backbone_hidden_size", model.width},
+          {"dtype", "float32"},
+          {"model_type", "gemma4_unified_assistant"},
+          {"text_config", text},
+          {"tie_word_embeddings", true},
+          {"use_ordered_embeddings", false}};
+}
+
+Result<void> WriteInitialDrafter(const nlohmann::ordered_json& config, const fs::path& out,
+                                 uint64_t seed) {
+  const std::string text = config.dump(2) + "\n";
+  FACET_ASSIGN(const json source, ParseJson(text, "config.json"));
+  FACET_ASSIGN(const ModelConfig parsed, ConfigFromJson(source, json()));
+  if (!parsed.drafter)
+    return Error{"config.json: expected a gemma4_unified_assistant", ErrorKind::kUnsupported};
+  if (parsed.drafter->ordered_embeddings)
+    return Error{"config.json: use_ordered_embeddings is not trained here",
+                 ErrorKind::kUnsupported};
+  std::error_code code;
+  fs::create_directories(out, code);
+  if (code) return Error{Cat(out.string(), ": ", code.message()), ErrorKind::kIo};
+  FACET_TRY(WriteFile(out / "config.json", text));
+  return SaveModel(parsed, source, out, seed);
 }
 
 }  // namespace facet::tune

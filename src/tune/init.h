@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 
 #include "base/result.h"
+#include "model/config.h"
 
 namespace facet::tune {
 
@@ -21,5 +23,21 @@ struct InitOptions {
 // defaults) come along. The same seed gives the same file on every machine. Errors: a configuration
 // that is not of a Gemma 4 Unified model, a vocabulary that the table does not hold.
 Result<void> WriteInitialModel(const InitOptions& options);
+
+struct DrafterShape {
+  int layers = 4;
+  int width = 0, ffn = 0;  // 0: derived from the target
+};
+
+// config.json of a drafter for this model: heads as the model's keys ask for, its last layer full
+// where the model has full layers, the others sliding. Width: a quarter of the model's, but at
+// least 256 or the model's own where that is less; FFN: twice that.
+nlohmann::ordered_json DeriveDrafterConfig(const ModelConfig& target, const DrafterShape& shape);
+
+// Writes a drafter that has learnt nothing into the folder `out`: this configuration, and weights
+// as those of WriteInitialModel. Errors: a configuration that is not of a drafter, or of one with
+// ordered embeddings.
+Result<void> WriteInitialDrafter(const nlohmann::ordered_json& config,
+                                 const std::filesystem::path& out, uint64_t seed);
 
 }  // namespace facet::tune

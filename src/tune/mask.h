@@ -31,6 +31,8 @@ class Renderer {
   bool chats() const { return chat_template_ != nullptr; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
   int context() const { return config_.text.context; }
+  // Any of these ends an answer.
+  const std::vector<TokenId>& ends() const { return ends_; }
 
  private:
   // An answer and the prompt in front of it, each medium one token.

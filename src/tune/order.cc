@@ -70,6 +70,25 @@ std::vector<Batch> MakeBatches(const DataSet& data, const std::vector<uint32_t>&
   return batches;
 }
 
+Result<void> ForEachBatch(const DataSet& data, const std::vector<uint32_t>& examples,
+                          int max_tokens, const std::atomic<bool>* stop,
+                          const std::function<Result<void>(std::span<const Example* const>)>& f) {
+  Prefetcher prefetch(data);
+  prefetch.Start(examples);
+  for (const Batch& batch : MakeBatches(data, examples, std::max(max_tokens, data.longest()))) {
+    if (stop != nullptr && stop->load()) return Error{"interrupted", ErrorKind::kCancelled};
+    std::vector<std::shared_ptr<const Example>> held;
+    std::vector<const Example*> pointers;
+    for (size_t i = 0; i < batch.size(); ++i) {
+      FACET_ASSIGN(auto example, prefetch.Next());
+      pointers.push_back(example.get());
+      held.push_back(std::move(example));
+    }
+    FACET_TRY(f(pointers));
+  }
+  return Ok();
+}
+
 Plan::Plan(const DataSet& data, std::vector<uint32_t> examples, const PlanOptions& options)
     : data_(data), examples_(std::move(examples)), options_(options) {
   double left = options.max_steps > 0 ? std::numeric_limits<double>::infinity() : options.epochs;

@@ -2,7 +2,10 @@
 // epoch alone, so that a run can go on anywhere.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <vector>
 
 #include "tune/data.h"
@@ -24,6 +27,12 @@ using Batch = std::vector<uint32_t>;  // examples that are computed together
 // Neighbours of `order` together, as many as `max_tokens` holds; no example is longer than that.
 std::vector<Batch> MakeBatches(const DataSet& data, const std::vector<uint32_t>& order,
                                int max_tokens);
+
+// Builds the examples and calls `f` with batch after batch of them. Errors: those of examples and
+// of `f`; kCancelled once `stop` is set.
+Result<void> ForEachBatch(const DataSet& data, const std::vector<uint32_t>& examples,
+                          int max_tokens, const std::atomic<bool>* stop,
+                          const std::function<Result<void>(std::span<const Example* const>)>& f);
 
 struct PlanOptions {
   int batch_tokens = 2048, accumulate = 1;

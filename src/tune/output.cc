@@ -39,17 +39,28 @@ Result<void> CopyModelFiles(const fs::path& model, const fs::path& out) {
   return Ok();
 }
 
+std::string TryCommand(const ModelCard& card) {
+  const std::string out = card.run.out.string();
+  if (card.drafter) return Cat("facet run ", card.base, " --drafter ", out);
+  return card.full ? Cat("facet run ", out) : Cat("facet run ", card.base, " --adapter ", out);
+}
+
 Result<void> WriteModelCard(const ModelCard& card) {
   const RunOptions& run = card.run;
   const char* curves[] = {"constant", "linear", "cosine"};
   std::string text = "---\n";
   // A hub takes base_model for the name of a repository; a path is none of its business.
   if (!fs::path(card.base).is_absolute()) text += Cat("base_model: ", card.base, "\n");
-  if (!card.full) text += "library_name: peft\n";
-  text += Cat("tags:\n- facet\n- ", card.full ? "full-tuning" : "lora", "\n---\n\n# ",
-              run.out.filename().string(), "\n\n");
-  text += card.full ? Cat("All weights of `", card.base, "`, tuned with `facet tune`.\n\n")
-                    : Cat("A LoRA adapter for `", card.base, "`, trained with `facet tune`.\n\n");
+  const bool lora = !card.full && !card.drafter;
+  if (lora) text += "library_name: peft\n";
+  text += Cat("tags:\n- facet\n- ",
+              card.drafter ? "drafter"
+              : card.full  ? "full-tuning"
+                           : "lora",
+              "\n---\n\n# ", run.out.filename().string(), "\n\n");
+  text += card.drafter ? Cat("A drafter for `", card.base, "`, trained with `facet tune`.\n\n")
+          : card.full  ? Cat("All weights of `", card.base, "`, tuned with `facet tune`.\n\n")
+                      : Cat("A LoRA adapter for `", card.base, "`, trained with `facet tune`.\n\n");
   text += "| | |\n|---|---|\n";
   const auto line = [&](const char* name, const std::string& value) {
     text += Cat("| ", name, " | ", value, " |\n");
@@ -59,7 +70,12 @@ Result<void> WriteModelCard(const ModelCard& card) {
                     run.plan.accumulate, " tokens"));
   line("learning rate", Cat(Short(run.learning_rate), ", ", curves[static_cast<int>(run.curve)],
                             ", warm-up ", Short(run.warmup)));
-  if (!card.full) {
+  if (card.drafter) {
+    line(Cat("accepted of ", card.drafts, " drafts a step").c_str(),
+         Cat(Short(100 * card.drafter->acceptance()), " %"));
+    line("tokens a step", Short(card.drafter->tokens_per_step()));
+  }
+  if (lora) {
     line("rank, alpha, dropout",
          Cat(card.lora.rank, ", ", Short(card.lora.alpha), ", ", Short(card.lora.dropout),
              card.lora.rank_stabilised ? ", rank-stabilised" : ""));
@@ -71,8 +87,7 @@ Result<void> WriteModelCard(const ModelCard& card) {
                                 card.outcome.best_step, ", whose weights these are)"));
   }
   text += "\n![loss](loss.png)\n\n```\n";
-  text += card.full ? Cat("facet run ", run.out.string(), "\n")
-                    : Cat("facet run ", card.base, " --adapter ", run.out.string(), "\n");
+  text += TryCommand(card) + "\n";
   return WriteFile(run.out / "README.md", text + "```\n");
 }
 

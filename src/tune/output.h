@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "tune/drafter_trainer.h"
 #include "tune/run.h"
 
 namespace facet::tune {
@@ -20,7 +21,12 @@ struct ModelCard {
   RunOptions run;
   RunOutcome outcome;
   int64_t examples = 0, tokens = 0, labelled = 0;  // of the training data
+  std::optional<DraftScore> drafter;               // it is a drafter, and guesses so well
+  int drafts = 0;                                  // in a step, for `drafter`
 };
+
+// How to ask what was trained.
+std::string TryCommand(const ModelCard& card);
 
 // README.md with the fields that hubs read.
 Result<void> WriteModelCard(const ModelCard& card);

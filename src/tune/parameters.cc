@@ -145,7 +145,11 @@ void Parameters::Step(const OptimizerStep& o, ThreadPool& pool) {
     if (!p.touched) continue;
     p.touched = false;
     ++p.steps;
-    o.muon&& p.hidden ? MuonStep(p, o, pool) : AdamWStep(p, o, pool);
+    if (o.muon && p.hidden) {
+      MuonStep(p, o, pool);
+    } else {
+      AdamWStep(p, o, pool);
+    }
   }
 }
 

@@ -442,22 +442,14 @@ class Runner {
 Result<double> Validate(Trainer& trainer, const DataSet& data,
                         const std::vector<uint32_t>& examples, int batch_tokens,
                         const std::atomic<bool>* stop) {
-  Prefetcher prefetch(data);
-  prefetch.Start(examples);
   LossSum all;
-  for (const Batch& batch : MakeBatches(data, examples, std::max(batch_tokens, data.longest()))) {
-    if (IsSet(stop)) return Error{"interrupted", ErrorKind::kCancelled};
-    std::vector<std::shared_ptr<const Example>> held;
-    std::vector<const Example*> pointers;
-    for (size_t i = 0; i < batch.size(); ++i) {
-      FACET_ASSIGN(auto example, prefetch.Next());
-      pointers.push_back(example.get());
-      held.push_back(std::move(example));
-    }
-    FACET_ASSIGN(const LossSum sum, trainer.Evaluate(pointers));
-    all.loss += sum.loss;
-    all.tokens += sum.tokens;
-  }
+  FACET_TRY(ForEachBatch(data, examples, batch_tokens, stop,
+                         [&](std::span<const Example* const> batch) -> Result<void> {
+                           FACET_ASSIGN(const LossSum sum, trainer.Evaluate(batch));
+                           all.loss += sum.loss;
+                           all.tokens += sum.tokens;
+                           return Ok();
+                         }));
   return all.loss / static_cast<double>(std::max<int64_t>(all.tokens, 1));
 }
 

@@ -3,17 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
-#include "media/media.h"
 #include "model/decoder_training.h"
 #include "model/embedder_training.h"
 #include "ops/elementwise/backward.h"
 #include "ops/elementwise/dropout.h"
+#include "tune/embed.h"
 #include "tune/export.h"
 #include "tune/full.h"
 #include "tune/lora.h"
 #include "tune/packing.h"
-#include "tune/parameters.h"
-#include "tune/state.h"
+#include "tune/parameter_trainer.h"
 
 namespace facet::tune {
 namespace {
@@ -21,12 +20,11 @@ namespace {
 // Logits that are held at a time: 128 rows of the largest vocabulary.
 constexpr int64_t kLogits = int64_t{128} << 18;
 
-class ModelTrainer : public Trainer {
+class ModelTrainer : public ParameterTrainer {
  public:
   ModelTrainer(Checkpoint checkpoint, const TrainerOptions& options, ThreadPool& pool)
-      : checkpoint_(std::move(checkpoint)),
-        options_(options),
-        pool_(pool),
+      : ParameterTrainer(options, pool),
+        checkpoint_(std::move(checkpoint)),
         weights_(FrozenWeights(checkpoint_.weights, checkpoint_.config)),
         projector_(options.compute, pool),
         embedders_(checkpoint_.config, weights_, projector_, pool),
@@ -63,50 +61,6 @@ class ModelTrainer : public Trainer {
     return Loss(packed, decoder_.Forward(), 0, {});
   }
 
-  void ForEachGradient(const std::function<void(const GradientView&)>& f) override {
-    for (Parameter& p : parameters_.all()) f({p.name, p.shape, p.gradient});
-  }
-
-  Result<void> SumGradients(Processes& processes) override {
-    if (processes.alone()) return Ok();
-    // A tensor that one process touched is touched in all.
-    std::vector<double> touched;
-    for (const Parameter& p : parameters_.all()) touched.push_back(p.touched ? 1 : 0);
-    FACET_TRY(processes.Sum(std::span(touched)));
-    size_t i = 0;
-    for (Parameter& p : parameters_.all()) {
-      p.touched = touched[i++] > 0;
-      if (p.touched) FACET_TRY(processes.Sum(std::span(p.gradient)));
-    }
-    return Ok();
-  }
-
-  double GradientNorm() override { return parameters_.GradientNorm(pool_); }
-
-  Result<void> Step(double learning_rate, double max_norm) override {
-    if (max_norm > 0) {
-      const double norm = GradientNorm();
-      if (!std::isfinite(norm)) return Error{"the gradient is not finite: lower the learning rate"};
-      // As torch.nn.utils.clip_grad_norm_ does.
-      if (norm + 1e-6 > max_norm)
-        parameters_.ScaleGradients(static_cast<float>(max_norm / (norm + 1e-6)), pool_);
-    }
-    parameters_.Step({.learning_rate = learning_rate,
-                      .beta1 = options_.beta1,
-                      .beta2 = options_.beta2,
-                      .epsilon = options_.epsilon,
-                      .weight_decay = options_.weight_decay,
-                      .muon = options_.muon},
-                     pool_);
-    return Ok();
-  }
-
-  Result<void> SaveState(const std::filesystem::path& file) const override {
-    return tune::SaveState(file, parameters_, passes_);
-  }
-  Result<void> LoadState(const std::filesystem::path& file) override {
-    return tune::LoadState(file, parameters_, passes_);
-  }
   Result<void> Export(const std::filesystem::path& folder) const override {
     return options_.full ? ExportWeights(folder, checkpoint_, parameters_)
                          : ExportAdapter(folder, lora_);
@@ -115,27 +69,8 @@ class ModelTrainer : public Trainer {
  private:
   const TextConfig& text() const { return checkpoint_.config.text; }
 
-  // Token embeddings times the model's scale, and soft tokens in their places.
   Result<void> Embed(const PackedBatch& batch, Mat x) {
-    pool_.ParallelFor(x.rows(), [&](int64_t r) {
-      projector_.Row(weights_.embedding, batch.tokens[r], x.row_span(r));
-      for (float& value : x.row_span(r)) value *= text().embedding_scale;
-    });
-    for (const PlacedItem& placed : batch.items) {
-      const Mat rows = x.rows_at(placed.row, placed.item->count);
-      FACET_TRY(placed.item->kind == SoftItem::Kind::kAudio
-                    ? embedders_.Sound(Frames(*placed.item), rows)
-                    : embedders_.Picture(Grid(*placed.item), rows));
-    }
-    return Ok();
-  }
-
-  static ConstMat Frames(const SoftItem& item) {
-    return {item.frames.data(), item.count, media::kFrameSamples};
-  }
-  static PatchGrid Grid(const SoftItem& item) {
-    return {{item.patches.pixels.data(), item.patches.count(), media::kPatchValues},
-            item.patches.columns};
+    return EmbedBatch({text(), weights_.embedding, projector_, embedders_, pool_}, batch, x);
   }
 
   bool VisionTrained() const { return weights_.vision && weights_.vision->trained(); }
@@ -149,9 +84,9 @@ class ModelTrainer : public Trainer {
     for (const PlacedItem& placed : batch.items) {
       const Mat rows = dx.rows_at(placed.row, placed.item->count);
       if (placed.item->kind == SoftItem::Kind::kAudio) {
-        if (AudioTrained()) embedders_.SoundBackward(Frames(*placed.item), rows);
+        if (AudioTrained()) embedders_.SoundBackward(FramesOf(*placed.item), rows);
       } else if (VisionTrained()) {
-        embedders_.PictureBackward(Grid(*placed.item), rows);
+        embedders_.PictureBackward(GridOf(*placed.item), rows);
       }
       for (int64_t r = 0; r < rows.rows(); ++r) std::fill_n(rows.row(r), rows.cols(), 0.0f);
     }
@@ -194,15 +129,11 @@ class ModelTrainer : public Trainer {
   }
 
   Checkpoint checkpoint_;
-  TrainerOptions options_;
-  ThreadPool& pool_;
-  Parameters parameters_;
   TrainWeights weights_;
   LoraSet lora_;
   TrainProjector projector_;
   EmbedderTraining embedders_;
   DecoderTraining decoder_;
-  uint64_t passes_ = 0;  // calls of Accumulate so far: what dropout follows from
   Buffer dstates_, normed_, dnormed_, logits_;
   std::vector<double> losses_;
 };
@@ -212,7 +143,8 @@ class ModelTrainer : public Trainer {
 Result<std::unique_ptr<Trainer>> Trainer::Create(Checkpoint checkpoint,
                                                  const TrainerOptions& options, ThreadPool& pool) {
   if (checkpoint.config.drafter)
-    return Error{"a drafter is not trained: name the model it goes with", ErrorKind::kUnsupported};
+    return Error{"a drafter is trained with --drafter: name the model that it goes with",
+                 ErrorKind::kUnsupported};
   auto trainer = std::make_unique<ModelTrainer>(std::move(checkpoint), options, pool);
   FACET_TRY(trainer->Init());
   return std::unique_ptr<Trainer>(std::move(trainer));

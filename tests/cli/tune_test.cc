@@ -224,6 +224,93 @@ TEST_F(TuneCommand, MakesAModelFromNothing) {
             std::string::npos);
 }
 
+// Acceptance of the drafter in a folder, as `facet run` reports it.
+TEST_F(TuneCommand, MakesADrafterFromTheModelsOwnText) {
+  std::ofstream few(folder_.path() / "few.jsonl");
+  for (const char* word : {"one", "two", "three"})
+    few << R"({"messages": [{"role": "user", "content": ")" << word
+        << R"("}, {"role": "assistant", "content": "-"}]})"
+        << "\n";
+  few.close();
+  const std::string command =
+      "tune --drafter " + tiny_ +
+      " --data few.jsonl --temperature 0 --answer-tokens 20 --lr 2e-3 --warmup 5 --threads 1";
+  const Finished dry = Run(command + " --out dry --dry-run");
+  ASSERT_EQ(dry.code, 0) << dry.err;
+  EXPECT_NE(dry.out.find("a drafter"), std::string::npos) << dry.out;
+  EXPECT_NE(dry.out.find("the model answers the prompts first"), std::string::npos) << dry.out;
+
+  const Finished run = Run(command + " --out dr --steps 150");
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_NE(run.err.find("of 4 drafts a step are accepted"), std::string::npos) << run.err;
+  for (const char* name :
+       {"config.json", "model.safetensors", "README.md", "own-text.jsonl", "loss.png", "tune.json",
+        "initial/config.json", "checkpoint-150/model.safetensors", "checkpoint-150/config.json"})
+    EXPECT_TRUE(fs::exists(folder_.path() / "dr" / name)) << name;
+  EXPECT_NE(File("dr/README.md").find("--drafter"), std::string::npos);
+  const auto ask = [&](const std::string& drafter) {
+    const Finished asked = Run("run " + tiny_ +
+                               " one --temperature 0 --max-tokens 20 --json "
+                               "--threads 1 --draft 4 --drafter " +
+                               drafter);
+    EXPECT_EQ(asked.code, 0) << asked.err;
+    const Json timings = Json::parse(asked.out, nullptr, false)["timings"];
+    return timings["draft_n_accepted"].get<double>() / timings["draft_n"].get<double>();
+  };
+  EXPECT_LT(ask("dr/initial"), 0.3);
+  EXPECT_GT(ask("dr"), 0.7);
+
+  // On with it on given text, with a new optimiser.
+  const Finished more = Run("tune --drafter " + tiny_ +
+                            " --from dr --given-text --data chat.jsonl --steps 2 --out more");
+  EXPECT_EQ(more.code, 0) << more.err;
+  EXPECT_FALSE(fs::exists(folder_.path() / "more/own-text.jsonl"));
+  EXPECT_EQ(File("more/config.json"), File("dr/config.json"));
+  EXPECT_NE(File("more/model.safetensors"), File("dr/model.safetensors"));
+}
+
+TEST_F(TuneCommand, ADrafterStoppedAtAnyPlaceEndsTheSame) {
+  const std::string command = "tune --drafter " + tiny_ +
+                              " --data chat.jsonl --prompts 9 --answer-tokens 40 --steps 40 "
+                              "--save-every 10 --batch-tokens 512 --threads 1 --out ";
+  ASSERT_EQ(Run(command + "whole").code, 0);
+  std::mt19937 random(4);
+  Finished run;
+  for (int part = 0; part < 60; ++part) {
+    const pid_t child = Start(part == 0 ? command + "parts" : "tune --resume parts");
+    std::this_thread::sleep_for(std::chrono::milliseconds(150 + random() % 300 + 40 * part));
+    kill(child, part % 2 == 0 ? SIGINT : SIGKILL);
+    run = Wait(child);
+    if (run.code == 0) break;
+    if (part == 0 && !fs::exists(folder_.path() / "parts/tune.json")) --part;
+  }
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(File("parts/own-text.jsonl"), File("whole/own-text.jsonl"));
+  EXPECT_EQ(File("parts/model.safetensors"), File("whole/model.safetensors"));
+}
+
+TEST_F(TuneCommand, RefusesWhatDraftersAreNot) {
+  const std::string drafter = "tune --drafter " + tiny_ + " --data chat.jsonl ";
+  const std::pair<std::string, std::string> cases[] = {
+      {"tune --drafter", "name the MODEL that the drafter is for"},
+      {drafter + "--rank 4", "--rank: does not go with --drafter"},
+      {drafter + "--full", "--full: does not go with --drafter"},
+      {drafter + "--from media", "is no folder of a drafter"},
+      {drafter + "--from " + tiny_, "is not a drafter"},
+      {drafter + "--init " + tiny_, "expected a gemma4_unified_assistant"},
+      {drafter + "--init media", "media"},
+      {drafter + "--layers 2 --init " + tiny_ + "-assistant", "shape is that of --from or --init"},
+      {drafter + "--given-text --prompts 3", "--given-text has none"},
+      {"tune " + tiny_ + " --data chat.jsonl --layers 2", "needs --drafter"},
+      {"tune --drafter " + tiny_ + "-assistant --data chat.jsonl", "drafter"},
+  };
+  for (const auto& [arguments, message] : cases) {
+    const Finished run = Run(arguments);
+    EXPECT_EQ(run.code, 1) << arguments;
+    EXPECT_NE(run.err.find(message), std::string::npos) << arguments << "\n" << run.err;
+  }
+}
+
 TEST_F(TuneCommand, CtrlCSavesAndSaysHowToGoOn) {
   const std::string arguments =
       tiny_ + " --data chat.jsonl --steps 300 --batch-tokens 128 --rank 4 --threads 1";

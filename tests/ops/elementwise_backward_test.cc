@@ -116,6 +116,65 @@ TEST(CrossEntropy, IsTheFormulaAndItsGradient) {
   }
 }
 
+TEST(Softmax, SumsToOneAndKnowsItsEntropy) {
+  ThreadPool pool(2);
+  for (const float cap : {0.0f, 5.0f}) {
+    const Buffer x = RandomMatrix(3, 77, 6, 1);
+    Buffer p = x;
+    std::vector<double> entropies(3);
+    Softmax(cap, p, entropies, pool);
+    for (int r = 0; r < 3; ++r) {
+      const auto z = [&](int c) {
+        return cap > 0 ? cap * std::tanh(x.view()(r, c) / cap) : double{x.view()(r, c)};
+      };
+      double sum = 0, entropy = 0;
+      for (int c = 0; c < 77; ++c) sum += std::exp(z(c));
+      for (int c = 0; c < 77; ++c) {
+        const double want = std::exp(z(c)) / sum;
+        EXPECT_NEAR(p.view()(r, c), want, 1e-6);
+        entropy -= want * std::log(want);
+      }
+      EXPECT_NEAR(entropies[r], entropy, 1e-5);
+    }
+  }
+}
+
+TEST(SoftCrossEntropy, IsTheFormulaAndItsGradient) {
+  ThreadPool pool(2);
+  Buffer x = RandomMatrix(3, 77, 3, 1), p = RandomMatrix(5, 77, 4, 2), y(3, 77);
+  const int32_t rows[] = {4, 0, 4};
+  std::vector<double> losses(3), entropies(5);
+  Softmax(0, p, entropies, pool);
+  const auto loss = [&] {
+    y = x;
+    SoftCrossEntropy({p.view(), rows, 1, false}, y, losses, pool);
+    return std::accumulate(losses.begin(), losses.end(), 0.0);
+  };
+  double want = 0;
+  for (int r = 0; r < 3; ++r) {
+    double sum = 0;
+    for (int c = 0; c < 77; ++c) sum += std::exp(double{x.view()(r, c)});
+    for (int c = 0; c < 77; ++c) want += p.view()(rows[r], c) * (std::log(sum) - x.view()(r, c));
+  }
+  EXPECT_NEAR(loss(), want, 1e-5);
+  EXPECT_TRUE(SameBits(x, y));
+  Buffer dx = x;
+  SoftCrossEntropy({p.view(), rows, 1, true}, dx, losses, pool);
+  ExpectGradient(loss, x, dx);
+  Buffer half = x;
+  SoftCrossEntropy({p.view(), rows, 0.5f, true}, half, losses, pool);
+  for (int c = 0; c < 77; ++c) EXPECT_NEAR(half.view()(1, c), dx.view()(1, c) / 2, 1e-6);
+  // Against itself it is the entropy, and nothing pulls.
+  Buffer q = RandomMatrix(5, 77, 4, 2);
+  const int32_t own[] = {0, 1, 2, 3, 4};
+  losses.resize(5);
+  SoftCrossEntropy({p.view(), own, 1, true}, q, losses, pool);
+  for (int r = 0; r < 5; ++r) {
+    EXPECT_NEAR(losses[r], entropies[r], 1e-5);
+    for (int c = 0; c < 77; ++c) EXPECT_NEAR(q.view()(r, c), 0, 1e-6);
+  }
+}
+
 TEST(AddColumnSums, Adds) {
   ThreadPool pool(2);
   Buffer x = RandomMatrix(7, 130, 1, 1), sums(1, 130);

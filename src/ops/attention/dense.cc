@@ -175,6 +175,7 @@ void DenseAttentionBackward(const DenseAttention& x, const DenseAttentionOut& y,
   pool.ParallelFor(static_cast<int64_t>(blocks.size()) * x.heads, [&](int64_t i) {
     QueryGradient(x, y, blocks[i / x.heads], i % x.heads, delta, dq);
   });
+  if (dk.data() == nullptr) return;
   const int64_t keys = x.k.rows(), key_blocks = (keys + kKeys - 1) / kKeys;
   pool.ParallelFor(key_blocks * x.kv_heads, [&](int64_t i) {
     const int64_t begin = i / x.kv_heads * kKeys;

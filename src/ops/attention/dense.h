@@ -31,7 +31,7 @@ void DenseAttentionForward(const DenseAttention& x, Mat out, Mat log_sums, Threa
 struct DenseAttentionOut {
   ConstMat out, log_sums, dout;
 };
-// Stores dq, dk and dv.
+// Stores dq, dk and dv; dk and dv without data: not wanted.
 void DenseAttentionBackward(const DenseAttention& x, const DenseAttentionOut& y, Mat dq, Mat dk,
                             Mat dv, ThreadPool& pool);
 

@@ -178,6 +178,43 @@ void CrossEntropy(const CrossEntropyArgs& args, Mat logits, std::span<double> lo
   });
 }
 
+void Softmax(float softcap, Mat logits, std::span<double> entropies, ThreadPool& pool) {
+  assert(entropies.size() == static_cast<size_t>(logits.rows()));
+  if (softcap > 0) Softcap(softcap, logits, pool);
+  ForRows(logits, pool, [&](int64_t r) {
+    float* row = logits.row(r);
+    float max = 0;
+    const double sum = Kernels().exp_sum(row, logits.cols(), &max);
+    const double log_sum = max + std::log(sum);
+    double expected = 0;  // -log p of a token drawn from p, less log_sum
+    thread_local std::vector<float> z;
+    z.assign(row, row + logits.cols());
+    Kernels().exp_scaled(row, logits.cols(), static_cast<float>(log_sum), 1.0f);
+    for (int64_t i = 0; i < logits.cols(); ++i) expected -= double{row[i]} * z[i];
+    entropies[r] = log_sum + expected;
+  });
+}
+
+void SoftCrossEntropy(const SoftCrossEntropyArgs& args, Mat logits, std::span<double> losses,
+                      ThreadPool& pool) {
+  assert(args.probabilities.cols() == logits.cols());
+  assert(args.rows.size() == static_cast<size_t>(logits.rows()));
+  assert(losses.size() == args.rows.size());
+  ForRows(logits, pool, [&](int64_t r) {
+    float* row = logits.row(r);
+    const float* p = args.probabilities.row(args.rows[r]);
+    float max = 0;
+    const double sum = Kernels().exp_sum(row, logits.cols(), &max);
+    const double log_sum = max + std::log(sum);
+    double expected = 0;
+    for (int64_t i = 0; i < logits.cols(); ++i) expected += double{p[i]} * row[i];
+    losses[r] = log_sum - expected;
+    if (!args.gradient) return;
+    Kernels().exp_scaled(row, logits.cols(), static_cast<float>(log_sum), args.scale);
+    Kernels().add_scaled(p, -args.scale, row, logits.cols());
+  });
+}
+
 void AddColumnSums(ConstMat x, float* out, ThreadPool& pool) {
   ForColumns(x.cols(), pool, [&](int64_t begin, int64_t count) {
     float sums[kColumns] = {};

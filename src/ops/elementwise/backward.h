@@ -41,6 +41,20 @@ struct CrossEntropyArgs {
 void CrossEntropy(const CrossEntropyArgs& args, Mat logits, std::span<double> losses,
                   ThreadPool& pool);
 
+// logits become softmax(softcap(logits)); entropies[r] is that distribution's, in nats.
+void Softmax(float softcap, Mat logits, std::span<double> entropies, ThreadPool& pool);
+
+// Cross-entropy against a distribution for each row: row r's logits become scale * d(losses[r]),
+// losses[r] being -sum p log softmax(logits). No softcap.
+struct SoftCrossEntropyArgs {
+  ConstMat probabilities;         // (any, logits.cols())
+  std::span<const int32_t> rows;  // by row of logits: the row of `probabilities` that it should be
+  float scale = 1;
+  bool gradient = true;  // else the logits stay as they are
+};
+void SoftCrossEntropy(const SoftCrossEntropyArgs& args, Mat logits, std::span<double> losses,
+                      ThreadPool& pool);
+
 // out[c] += sum over rows of x: a bias's gradient.
 void AddColumnSums(ConstMat x, float* out, ThreadPool& pool);
 
