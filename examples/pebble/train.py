@@ -124,7 +124,7 @@ def heldout(recipe, args) -> pathlib.Path:
 def drafter(recipe, args):
     """Learns from what the last stage answers to prompts of the training files."""
     plan = recipe["drafter"]
-    words = [args.facet, "tune", "--drafter", args.work / recipe["stages"][-1]["name"], "--init", HERE / "drafter"]
+    words = [args.facet, "tune", "--drafter", args.work / recipe["stages"][-1]["name"]]
     for skill in recipe["examples"]:
         words += ["--data", training_file(args.work, skill, recipe)]
     words += ["--validation", heldout(recipe, args), "--out", args.work / "drafter", "--seed", recipe["seed"], "--save-every", 200,

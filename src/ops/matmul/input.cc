@@ -36,21 +36,19 @@ const std::byte* MatMulInput::Build(std::vector<std::byte>& storage, bool& ready
   }
   // All tiles but the last few are full, so the tile of a full one is known from its number.
   const int64_t full = tokens() / kTileTokens;
-  const auto fill_tile = [&](int64_t i) {
+  const auto fill_tiles = [&](int64_t i) {
     const int64_t end = i < full ? (i + 1) * kTileTokens : tokens();
     for (int64_t t = i * kTileTokens; t < end;) {
       const int tile = TileOf(end - t);
-      for (int j = 0; j < tile; ++j) {
-        fill(t + j, tile, j, storage.data() + t * token_bytes);
-      }
+      fill(t, tile, storage.data() + t * token_bytes);
       t += tile;
     }
   };
   const int64_t parts = full + (tokens() % kTileTokens != 0);
   if (tokens() * cols() <= kSerialElements) {
-    for (int64_t i = 0; i < parts; ++i) fill_tile(i);
+    for (int64_t i = 0; i < parts; ++i) fill_tiles(i);
   } else {
-    pool.ParallelFor(parts, fill_tile);
+    pool.ParallelFor(parts, fill_tiles);
   }
   ready = true;
   return storage.data();
@@ -58,30 +56,48 @@ const std::byte* MatMulInput::Build(std::vector<std::byte>& storage, bool& ready
 
 const std::byte* MatMulInput::Codes(ThreadPool& pool) {
   assert(cols() % 32 == 0);
-  const int64_t second_bytes = TokenBytes(cols());
-  if (second_.size() < static_cast<size_t>(tokens() * second_bytes)) {
-    second_.resize(tokens() * second_bytes);
-  }
+  blocks_ = PaddedCols(cols()) / 32;
+  if (second_.size() < static_cast<size_t>(tokens() * blocks_)) second_.resize(tokens() * blocks_);
   second_count_.resize(std::max<size_t>(second_count_.size(), tokens()));
+  return Build(
+      codes_, codes_ready_, TokenBytes(cols()), pool,
+      [&](int64_t token, int tokens, std::byte* tile) { Quantize(token, tokens, tile); });
+}
+
+void MatMulInput::Quantize(int64_t token, int tokens, std::byte* tile) {
   const auto quantize = FACET_DISPATCH(kPacked).quantize;
-  return Build(codes_, codes_ready_, TokenBytes(cols()), pool,
-               [&](int64_t token, int tokens, int t, std::byte* tile) {
-                 auto* second =
-                     reinterpret_cast<SecondCodes*>(second_.data() + token * second_bytes);
-                 second_count_[token] =
-                     quantize({x_.row(token), cols(), tokens, t, tile, second_above_, second});
-               });
+  SecondCodes* out = second_.data() + token * blocks_;
+  if (tokens == 1) {
+    second_count_[token] = quantize({x_.row(token), cols(), 1, 0, tile, second_above_, out});
+    return;
+  }
+  // Lists of tokens, which become one by block.
+  thread_local std::vector<SecondCodes> lists;
+  lists.resize(std::max(lists.size(), static_cast<size_t>(tokens * blocks_)));
+  const SecondCodes *at[kTileTokens], *end[kTileTokens];
+  for (int t = 0; t < tokens; ++t) {
+    SecondCodes* list = lists.data() + t * blocks_;
+    at[t] = list;
+    end[t] = list + quantize({x_.row(token + t), cols(), tokens, t, tile, second_above_, list});
+  }
+  int64_t count = 0;
+  for (int64_t b = 0; b < blocks_; ++b) {
+    for (int t = 0; t < tokens; ++t) {
+      if (at[t] < end[t] && at[t]->block == b) out[count++] = *at[t]++;
+    }
+  }
+  second_count_[token] = count;
 }
 
 std::span<const SecondCodes> MatMulInput::Second(int64_t token) const {
-  return {reinterpret_cast<const SecondCodes*>(second_.data() + token * TokenBytes(cols())),
-          static_cast<size_t>(second_count_[token])};
+  return {second_.data() + token * blocks_, static_cast<size_t>(second_count_[token])};
 }
 
 const std::byte* MatMulInput::Floats(ThreadPool& pool) {
   return Build(floats_, floats_ready_, cols() * sizeof(float), pool,
-               [&](int64_t token, int tokens, int t, std::byte* tile) {
-                 InterleaveFloats(x_.row(token), cols(), tokens, t, tile);
+               [&](int64_t token, int tokens, std::byte* tile) {
+                 for (int t = 0; t < tokens; ++t)
+                   InterleaveFloats(x_.row(token + t), cols(), tokens, t, tile);
                });
 }
 

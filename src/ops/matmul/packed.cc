@@ -79,42 +79,28 @@ PackedTile TileAt(const Plan& plan, int64_t group, int64_t token, int tokens, in
   return tile;
 }
 
-// Adds the products with a tile's second codes to its sums.
-void AddSecond(const Plan& plan, const PackedTile& tile, const std::byte* weights, int64_t token) {
-  const auto kernel = FACET_DISPATCH(kPacked).second[static_cast<int>(plan.product.w.type)];
-  if (kernel == nullptr) return;
-  for (int t = 0; t < tile.tokens; ++t) {
-    kernel({weights, plan.source->Second(token + t), tile.y + t * tile.y_stride});
-  }
-}
-
-// One group times a stretch of columns of one tile.
+// One group times a stretch of columns of one tile. The sums are made in one place: rows of y may
+// lie so far apart that they push each other out of the cache.
 void RunTile(const Plan& plan, int64_t group, int64_t token, int tokens, int64_t col) {
   const PackedMatrix& w = plan.product.w;
   const Mat& y = plan.product.y;
-  const auto kernel = FACET_DISPATCH(kPacked).product[static_cast<int>(w.type)];
-  const int64_t row = group * kPackedGroup, rows = std::min<int64_t>(kPackedGroup, w.rows - row);
+  const int type = static_cast<int>(w.type);
+  const PackedKernels& kernels = FACET_DISPATCH(kPacked);
+  const int64_t row = group * kPackedGroup;
+  const size_t row_bytes = std::min<int64_t>(kPackedGroup, w.rows - row) * sizeof(float);
+  alignas(64) float sums[kTileTokens * kPackedGroup];
   PackedTile tile = TileAt(plan, group, token, tokens, col);
-  const std::byte* weights = w.data + group * plan.group_bytes;
-  if (rows == kPackedGroup) {
-    tile.cols = std::min(tile.cols, plan.cols_each);
-    tile.resume = col > 0;
-    tile.y = y.row(token) + row;
-    tile.y_stride = y.stride();
-    kernel(tile);
-    if (col + plan.cols_each >= w.cols) AddSecond(plan, tile, weights, token);
-    return;
-  }
-  // The last group has fewer outputs than lanes: all columns at once, through a full-width copy.
-  if (col > 0) return;
-  float lanes[kTileTokens * kPackedGroup];
-  tile.y = lanes;
-  tile.y_stride = kPackedGroup;
-  kernel(tile);
-  AddSecond(plan, tile, weights, token);
-  for (int t = 0; t < tokens; ++t) {
-    std::memcpy(y.row(token + t) + row, lanes + t * kPackedGroup, rows * sizeof(float));
-  }
+  tile.cols = std::min(tile.cols, plan.cols_each);
+  tile.resume = col > 0;
+  tile.y = sums;
+  for (int t = 0; tile.resume && t < tokens; ++t)
+    std::memcpy(sums + t * kPackedGroup, y.row(token + t) + row, row_bytes);
+  kernels.product[type](tile);
+  const bool last = col + plan.cols_each >= w.cols;
+  if (last && kernels.second[type] != nullptr)
+    kernels.second[type]({w.data + group * plan.group_bytes, plan.source->Second(token), sums});
+  for (int t = 0; t < tokens; ++t)
+    std::memcpy(y.row(token + t) + row, sums + t * kPackedGroup, row_bytes);
 }
 
 void RunPiece(const Plan& plan, int64_t piece) {

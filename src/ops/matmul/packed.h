@@ -18,14 +18,13 @@
 #include "base/matrix.h"
 #include "base/thread_pool.h"
 #include "ops/matmul/matmul.h"
+#include "ops/matmul/packed_layout.h"
 
 namespace facet {
 
 constexpr int kPackedGroup = 16;  // outputs of a group
 // A few large inputs make most of the rounding error of a row; see MatMulInput::Assign.
 constexpr float kSecondAbove = 1.1f;
-
-struct SecondCodes;  // packed_layout.h
 
 // Bytes of one group, a multiple of 64, and of a whole matrix. `cols` must be a multiple of the
 // type's block. No type takes 3 % more than in the file where cols is a multiple of 64.
@@ -67,18 +66,22 @@ class MatMulInput {
   // thread or the pool.
   const std::byte* Codes(ThreadPool& pool);
   const std::byte* Floats(ThreadPool& pool);
-  // Of a token, after Codes.
+  // Of the tile that begins at a token, after Codes.
   std::span<const SecondCodes> Second(int64_t token) const;
 
  private:
   template <typename Fill>
   const std::byte* Build(std::vector<std::byte>& storage, bool& ready, int64_t token_bytes,
                          ThreadPool& pool, const Fill& fill);
+  // The codes of one tile, and its second codes.
+  void Quantize(int64_t token, int tokens, std::byte* tile);
+
   ConstMat x_;
+  int64_t blocks_ = 0;  // of 32 inputs, of a token
   float second_above_ = kSecondAbove;
   std::vector<std::byte> codes_, floats_;
-  std::vector<std::byte> second_;      // (tokens, blocks) SecondCodes
-  std::vector<int32_t> second_count_;  // by token
+  std::vector<SecondCodes> second_;    // (tokens, blocks); a tile's begin at its first token
+  std::vector<int64_t> second_count_;  // of tiles, by their first tokens
   bool codes_ready_ = false, floats_ready_ = false;
 };
 

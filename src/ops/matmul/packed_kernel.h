@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/dtype.h"
+#include "ops/matmul/packed.h"
 #include "ops/matmul/packed_layout.h"
 #include "ops/matmul/quantize_kernel.h"
 
@@ -19,11 +20,10 @@ struct PackedTile {
   int64_t cols;              // columns to go through
   bool resume;               // y holds the sums over the columns before
   int tokens;                // of the tile: 1, 2, 4, 8 or 16
-  float* y;                  // (tokens, 16), rows y_stride apart
-  int64_t y_stride;
+  float* y;                  // (tokens, 16)
 };
 
-// One group times one token's second codes, added to y (16).
+// One group times a tile's second codes, added to y (tokens, 16).
 struct SecondProduct {
   const std::byte* weights;
   std::span<const SecondCodes> input;
@@ -105,13 +105,17 @@ template <typename V, PackedLayout L>
   }
 }
 
-// Adds the products of vectors [begin, end) with a token's codes.
-template <typename V, PackedLayout L, int begin, int end>
-[[gnu::always_inline]] inline typename V::I Dots(typename V::I sum, const typename V::B (&w)[8],
-                                                 const int8_t* x) {
+// Adds the products of vectors [begin, end) with the codes of tokens [first, first + G), in turns: a
+// token's own products wait for each other.
+template <typename V, PackedLayout L, int begin, int end, int G, typename Input>
+[[gnu::always_inline]] inline void Dots(const typename V::B (&w)[8], const Input& x, int first,
+                                        typename V::I (&sum)[G]) {
 #pragma GCC unroll 8
-  for (int i = begin; i < end; ++i) sum = V::template Dot<L.bits>(sum, w[i], x + 4 * i);
-  return sum;
+  for (int i = begin; i < end; ++i) {
+#pragma GCC unroll 4
+    for (int t = 0; t < G; ++t)
+      sum[t] = V::template Dot<L.bits>(sum[t], w[i], x.codes(first + t) + 4 * i);
+  }
 }
 
 // What a sum over unsigned codes starts from so that it ends as one over weights.
@@ -167,22 +171,36 @@ struct BlockScales {
   }
 };
 
-// Adds the product of one block with one token's codes.
-template <typename V, PackedLayout L, typename Input>
-[[gnu::always_inline]] inline typename V::F AddBlock(typename V::F sum, const typename V::B (&w)[8],
-                                                     const BlockScales<V, L>& scales,
-                                                     const Input& x, int t) {
-  const auto scale = V::Set(x.scale(t));
+// Adds the products of one block with the codes of tokens [first, first + G) to sum[0..G).
+template <typename V, PackedLayout L, int G, typename Input>
+[[gnu::always_inline]] inline void AddBlock(typename V::F* sum, const typename V::B (&w)[8],
+                                            const BlockScales<V, L>& scales, const Input& x,
+                                            int first) {
+  typename V::I i[G];
   if constexpr (L.halves) {
-    const auto half = V::SetInt(x.minus_first_half(t));
-    const auto other = V::SubInt(V::SetInt(x.minus_sum(t)), half);
-    const auto i = Dots<V, L, 0, 4>(Start<V, L>(half), w, x.codes(t));
-    const auto j = Dots<V, L, 4, 8>(Start<V, L>(other), w, x.codes(t));
-    sum = V::Fma(V::ToFloat(i), V::Mul(scales.low, scale), sum);
-    return V::Fma(V::ToFloat(j), V::Mul(scales.high, scale), sum);
+    typename V::I j[G];
+#pragma GCC unroll 4
+    for (int t = 0; t < G; ++t) {
+      const auto half = V::SetInt(x.minus_first_half(first + t));
+      i[t] = Start<V, L>(half);
+      j[t] = Start<V, L>(V::SubInt(V::SetInt(x.minus_sum(first + t)), half));
+    }
+    Dots<V, L, 0, 4>(w, x, first, i);
+    Dots<V, L, 4, 8>(w, x, first, j);
+#pragma GCC unroll 4
+    for (int t = 0; t < G; ++t) {
+      const auto scale = V::Set(x.scale(first + t));
+      sum[t] = V::Fma(V::ToFloat(i[t]), V::Mul(scales.low, scale), sum[t]);
+      sum[t] = V::Fma(V::ToFloat(j[t]), V::Mul(scales.high, scale), sum[t]);
+    }
+    return;
   }
-  const auto i = Dots<V, L, 0, 8>(Start<V, L>(V::SetInt(x.minus_sum(t))), w, x.codes(t));
-  return V::Fma(V::ToFloat(i), V::Mul(scales.low, scale), sum);
+#pragma GCC unroll 4
+  for (int t = 0; t < G; ++t) i[t] = Start<V, L>(V::SetInt(x.minus_sum(first + t)));
+  Dots<V, L, 0, 8>(w, x, first, i);
+#pragma GCC unroll 4
+  for (int t = 0; t < G; ++t)
+    sum[t] = V::Fma(V::ToFloat(i[t]), V::Mul(scales.low, V::Set(x.scale(first + t))), sum[t]);
 }
 
 // The blocks of one unit.
@@ -195,10 +213,14 @@ template <typename V, PackedLayout L, int M, int T>
     Unpack<V, L>(unit, b, w);
     PrefetchShare<L>(unit, b);
     const BlockScales<V, L> scales(unit, b, of_unit);
+    constexpr int G = T < V::kTogether ? T : V::kTogether;
 #pragma GCC unroll 16
-    for (int t = 0; t < T; ++t) {
-      sum[t] = AddBlock<V, L>(sum[t], w, scales, x, t);
-      if constexpr (L.has_min) sum[t] = V::NegFma(scales.min, V::Set(x.scaled_sum(t)), sum[t]);
+    for (int t = 0; t < T; t += G) {
+      AddBlock<V, L, G>(sum + t, w, scales, x, t);
+      if constexpr (!L.has_min) continue;
+#pragma GCC unroll 4
+      for (int i = t; i < t + G; ++i)
+        sum[i] = V::NegFma(scales.min, V::Set(x.scaled_sum(i)), sum[i]);
     }
   }
 }
@@ -216,16 +238,20 @@ struct SecondBlock {
 template <typename V, DType type>
 void AddSecond(const SecondProduct& product) {
   constexpr PackedLayout L = LayoutOf(type);
-  auto sum = V::Load(product.y);
-  for (const SecondCodes& codes : product.input) {
-    const int in_unit = codes.block % L.blocks();
-    const std::byte* unit = product.weights + int64_t{codes.block / L.blocks()} * L.unit_bytes();
+  for (size_t i = 0; i < product.input.size();) {
+    const int block = product.input[i].block, in_unit = block % L.blocks();
+    const std::byte* unit = product.weights + int64_t{block / L.blocks()} * L.unit_bytes();
     typename V::B w[8];
     Unpack<V, L>(unit, in_unit, w);
     const BlockScales<V, L> scales(unit, in_unit, UnitScales<V, L>(unit));
-    sum = AddBlock<V, L>(sum, w, scales, SecondBlock{codes}, 0);
+    for (; i < product.input.size() && product.input[i].block == block; ++i) {
+      const SecondCodes& codes = product.input[i];
+      float* y = product.y + kPackedGroup * codes.token;
+      auto sum = V::Load(y);
+      AddBlock<V, L, 1>(&sum, w, scales, SecondBlock{codes}, 0);
+      V::Store(y, sum);
+    }
   }
-  V::Store(product.y, sum);
 }
 
 template <typename V, int T>
@@ -233,7 +259,7 @@ template <typename V, int T>
                                              typename V::F (&sum)[T]) {
 #pragma GCC unroll 16
   for (int t = 0; t < T; ++t) {
-    sum[t] = tile.resume ? V::Load(tile.y + (first + t) * tile.y_stride) : V::Set(0.0f);
+    sum[t] = tile.resume ? V::Load(tile.y + (first + t) * kPackedGroup) : V::Set(0.0f);
   }
 }
 
@@ -249,7 +275,7 @@ void Tokens(const PackedTile& tile, int first) {
     w += L.unit_bytes();
   }
 #pragma GCC unroll 16
-  for (int t = 0; t < T; ++t) V::Store(tile.y + (first + t) * tile.y_stride, sum[t]);
+  for (int t = 0; t < T; ++t) V::Store(tile.y + (first + t) * kPackedGroup, sum[t]);
 }
 
 template <typename V, DType type, int M, int T>
@@ -277,7 +303,7 @@ void FloatTokens(const PackedTile& tile, int first) {
     }
   }
 #pragma GCC unroll 16
-  for (int t = 0; t < T; ++t) V::Store(tile.y + (first + t) * tile.y_stride, sum[t]);
+  for (int t = 0; t < T; ++t) V::Store(tile.y + (first + t) * kPackedGroup, sum[t]);
 }
 
 template <typename V, DType type, int M>

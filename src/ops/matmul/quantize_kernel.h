@@ -56,10 +56,9 @@ float BlockScale(const float* x) {
 
 // Half a step of the first codes becomes 127. Returns the codes' scale times their sum.
 template <typename V>
-float WriteSecond(const float* rest, float first_scale, int32_t block, SecondCodes& out) {
+float WriteSecond(const float* rest, float first_scale, SecondCodes& out) {
   const float scale = first_scale / 254.0f;
   const BlockNumbers n = WriteCodes<V>(rest, scale, 1.0f / scale, out.codes, nullptr);
-  out.block = block;
   out.scale = n.scale;
   out.minus_sum = n.minus_sum;
   out.minus_first_half = n.minus_first_half;
@@ -83,7 +82,10 @@ int Quantize(const QuantizeArgs& args) {
     BlockNumbers n =
         WriteCodes<V>(block(b), scale, scale == 0 ? 0.0f : 1.0f / scale, place + 32 * args.t, rest);
     if (scale > limit) {
-      n.scaled_sum += WriteSecond<V>(rest, scale, static_cast<int32_t>(b), args.second[seconds++]);
+      SecondCodes& second = args.second[seconds++];
+      second.block = static_cast<int32_t>(b);
+      second.token = args.t;
+      n.scaled_sum += WriteSecond<V>(rest, scale, second);
     }
     const std::byte* numbers = reinterpret_cast<const std::byte*>(&n);
     for (int i = 0; i < 4; ++i) {

@@ -89,6 +89,7 @@ struct Neon {
     uint8x16_t v[4];
   };
   static constexpr int kTileTokens = 4;
+  static constexpr int kTogether = 2;  // of those, whose products take turns
   static constexpr bool kSignedBytes = true;  // Dot<8> takes 128 off its codes
 
   static F LoadHalfs(const void* p) {
