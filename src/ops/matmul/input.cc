@@ -2,7 +2,6 @@
 #include <cassert>
 #include <cstring>
 
-#include "ops/dispatch.h"
 #include "ops/matmul/packed.h"
 #include "ops/matmul/packed_kernel.h"
 #include "ops/matmul/packed_layout.h"
@@ -63,7 +62,7 @@ const std::byte* MatMulInput::Codes(ThreadPool& pool) {
     second_.resize(tokens() * second_bytes);
   }
   second_count_.resize(std::max<size_t>(second_count_.size(), tokens()));
-  const auto quantize = FACET_DISPATCH(kPacked).quantize;
+  const auto quantize = ActivePackedKernels().quantize;
   return Build(codes_, codes_ready_, TokenBytes(cols()), pool,
                [&](int64_t token, int tokens, int t, std::byte* tile) {
                  auto* second =

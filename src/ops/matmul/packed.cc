@@ -81,7 +81,7 @@ PackedTile TileAt(const Plan& plan, int64_t group, int64_t token, int tokens, in
 
 // Adds the products with a tile's second codes to its sums.
 void AddSecond(const Plan& plan, const PackedTile& tile, const std::byte* weights, int64_t token) {
-  const auto kernel = FACET_DISPATCH(kPacked).second[static_cast<int>(plan.product.w.type)];
+  const auto kernel = ActivePackedKernels().second[static_cast<int>(plan.product.w.type)];
   if (kernel == nullptr) return;
   for (int t = 0; t < tile.tokens; ++t) {
     kernel({weights, plan.source->Second(token + t), tile.y + t * tile.y_stride});
@@ -92,7 +92,7 @@ void AddSecond(const Plan& plan, const PackedTile& tile, const std::byte* weight
 void RunTile(const Plan& plan, int64_t group, int64_t token, int tokens, int64_t col) {
   const PackedMatrix& w = plan.product.w;
   const Mat& y = plan.product.y;
-  const auto kernel = FACET_DISPATCH(kPacked).product[static_cast<int>(w.type)];
+  const auto kernel = ActivePackedKernels().product[static_cast<int>(w.type)];
   const int64_t row = group * kPackedGroup, rows = std::min<int64_t>(kPackedGroup, w.rows - row);
   PackedTile tile = TileAt(plan, group, token, tokens, col);
   const std::byte* weights = w.data + group * plan.group_bytes;
@@ -132,6 +132,13 @@ void RunPiece(const Plan& plan, int64_t piece) {
 }
 
 }  // namespace
+
+const PackedKernels& ActivePackedKernels() {
+#if defined(__aarch64__)
+  if (ActiveIsa() == Isa::kI8mm) return kPackedI8mm;
+#endif
+  return FACET_DISPATCH(kPacked);
+}
 
 void MatMulPacked(std::span<const PackedProduct> products, MatMulInput& x, ThreadPool& pool) {
   if (x.tokens() == 0) return;

@@ -38,7 +38,10 @@ struct PackedKernels {
   int (*quantize)(const packed::QuantizeArgs& args);
 };
 
-extern const PackedKernels kPackedGeneric, kPackedAvx2, kPackedAvx512, kPackedNeon;
+extern const PackedKernels kPackedGeneric, kPackedAvx2, kPackedAvx512, kPackedNeon, kPackedI8mm;
+
+// The table of the active instruction set.
+const PackedKernels& ActivePackedKernels();
 
 namespace packed {
 
@@ -105,13 +108,18 @@ template <typename V, PackedLayout L>
   }
 }
 
-// Adds the products of vectors [begin, end) with a token's codes.
-template <typename V, PackedLayout L, int begin, int end>
-[[gnu::always_inline]] inline typename V::I Dots(typename V::I sum, const typename V::B (&w)[8],
-                                                 const int8_t* x) {
+// Adds the products of vectors [begin, end) with the codes of tokens t .. t + N - 1 to their sums.
+template <typename V, PackedLayout L, int begin, int end, int N, typename Input>
+[[gnu::always_inline]] inline void Dots(typename V::I (&sum)[N], const typename V::B (&w)[8],
+                                        const Input& x, int t) {
+  if constexpr (N == 2) {
+    V::template DotPair<begin, end>(sum, w, x.codes(t), x.codes(t + 1));
+  } else {
 #pragma GCC unroll 8
-  for (int i = begin; i < end; ++i) sum = V::template Dot<L.bits>(sum, w[i], x + 4 * i);
-  return sum;
+    for (int i = begin; i < end; ++i) {
+      sum[0] = V::template Dot<L.bits>(sum[0], w[i], x.codes(t) + 4 * i);
+    }
+  }
 }
 
 // What a sum over unsigned codes starts from so that it ends as one over weights.
@@ -167,38 +175,49 @@ struct BlockScales {
   }
 };
 
-// Adds the product of one block with one token's codes.
-template <typename V, PackedLayout L, typename Input>
-[[gnu::always_inline]] inline typename V::F AddBlock(typename V::F sum, const typename V::B (&w)[8],
-                                                     const BlockScales<V, L>& scales,
-                                                     const Input& x, int t) {
-  const auto scale = V::Set(x.scale(t));
-  if constexpr (L.halves) {
-    const auto half = V::SetInt(x.minus_first_half(t));
-    const auto other = V::SubInt(V::SetInt(x.minus_sum(t)), half);
-    const auto i = Dots<V, L, 0, 4>(Start<V, L>(half), w, x.codes(t));
-    const auto j = Dots<V, L, 4, 8>(Start<V, L>(other), w, x.codes(t));
-    sum = V::Fma(V::ToFloat(i), V::Mul(scales.low, scale), sum);
-    return V::Fma(V::ToFloat(j), V::Mul(scales.high, scale), sum);
+// Adds the products of one block with the codes of tokens t .. t + N - 1 to their sums, which begin
+// at `sum`.
+template <typename V, PackedLayout L, int N, typename Input>
+[[gnu::always_inline]] inline void AddBlock(typename V::F* sum, const typename V::B (&w)[8],
+                                            const BlockScales<V, L>& scales, const Input& x,
+                                            int t) {
+  typename V::I first[N], second[N];  // second: of the second 16 inputs, where L.halves
+  for (int n = 0; n < N; ++n) {
+    first[n] = V::SetInt(L.halves ? x.minus_first_half(t + n) : x.minus_sum(t + n));
+    if constexpr (L.halves) {
+      second[n] = Start<V, L>(V::SubInt(V::SetInt(x.minus_sum(t + n)), first[n]));
+    }
+    first[n] = Start<V, L>(first[n]);
   }
-  const auto i = Dots<V, L, 0, 8>(Start<V, L>(V::SetInt(x.minus_sum(t))), w, x.codes(t));
-  return V::Fma(V::ToFloat(i), V::Mul(scales.low, scale), sum);
+  Dots<V, L, 0, L.halves ? 4 : 8>(first, w, x, t);
+  if constexpr (L.halves) Dots<V, L, 4, 8>(second, w, x, t);
+  for (int n = 0; n < N; ++n) {
+    const auto scale = V::Set(x.scale(t + n));
+    sum[n] = V::Fma(V::ToFloat(first[n]), V::Mul(scales.low, scale), sum[n]);
+    if constexpr (L.halves) {
+      sum[n] = V::Fma(V::ToFloat(second[n]), V::Mul(scales.high, scale), sum[n]);
+    }
+  }
 }
 
 // The blocks of one unit.
 template <typename V, PackedLayout L, int M, int T>
 [[gnu::always_inline]] inline void Unit(const std::byte* unit, TileBlock<M>& x,
                                         typename V::F (&sum)[T]) {
+  constexpr int N = T < V::kDotTokens ? 1 : V::kDotTokens;
   const UnitScales<V, L> of_unit(unit);
   for (int b = 0; b < L.blocks(); ++b, x.Next()) {
     typename V::B w[8];
     Unpack<V, L>(unit, b, w);
+    if constexpr (N == 2) V::template JoinInputs<L.bits>(w);
     PrefetchShare<L>(unit, b);
     const BlockScales<V, L> scales(unit, b, of_unit);
 #pragma GCC unroll 16
-    for (int t = 0; t < T; ++t) {
-      sum[t] = AddBlock<V, L>(sum[t], w, scales, x, t);
-      if constexpr (L.has_min) sum[t] = V::NegFma(scales.min, V::Set(x.scaled_sum(t)), sum[t]);
+    for (int t = 0; t < T; t += N) {
+      AddBlock<V, L, N>(sum + t, w, scales, x, t);
+      for (int n = t; L.has_min && n < t + N; ++n) {
+        sum[n] = V::NegFma(scales.min, V::Set(x.scaled_sum(n)), sum[n]);
+      }
     }
   }
 }
@@ -223,7 +242,7 @@ void AddSecond(const SecondProduct& product) {
     typename V::B w[8];
     Unpack<V, L>(unit, in_unit, w);
     const BlockScales<V, L> scales(unit, in_unit, UnitScales<V, L>(unit));
-    sum = AddBlock<V, L>(sum, w, scales, SecondBlock{codes}, 0);
+    AddBlock<V, L, 1>(&sum, w, scales, SecondBlock{codes}, 0);
   }
   V::Store(product.y, sum);
 }
@@ -252,6 +271,8 @@ void Tokens(const PackedTile& tile, int first) {
   for (int t = 0; t < T; ++t) V::Store(tile.y + (first + t) * tile.y_stride, sum[t]);
 }
 
+// BF16 weights too meet float32 inputs. VDPBF16PS would round those to 8 bits; it multiplies twice
+// as fast (Zen 4), which an input in two parts of 8 bits, still not float32, uses up.
 template <typename V, DType type, int M, int T>
 void FloatTokens(const PackedTile& tile, int first) {
   constexpr int kBytes = Traits(type).bytes * 16;
@@ -282,9 +303,11 @@ void FloatTokens(const PackedTile& tile, int first) {
 
 template <typename V, DType type, int M>
 void Tile(const PackedTile& tile) {
-  constexpr int T = M < V::kTileTokens ? M : V::kTileTokens;
+  constexpr bool kFloats = LayoutOf(type).bits == 0;
+  constexpr int kMost = V::kTileTokens * (kFloats ? 1 : V::kDotTokens);
+  constexpr int T = M < kMost ? M : kMost;
   for (int first = 0; first < M; first += T) {
-    if constexpr (LayoutOf(type).bits == 0) {
+    if constexpr (kFloats) {
       FloatTokens<V, type, M, T>(tile, first);
     } else {
       Tokens<V, type, M, T>(tile, first);

@@ -53,6 +53,7 @@ struct Avx512 {
   using I = __m512i;
   using B = __m512i;
   static constexpr int kTileTokens = 16;       // tokens of a packed product that stay in registers
+  static constexpr int kDotTokens = 1;         // tokens whose products are added at once, 1 or 2
   static constexpr bool kSignedBytes = false;  // Dot<8> takes codes plus 128 as they are
 
   static F LoadHalfs(const void* p) {

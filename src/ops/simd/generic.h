@@ -102,6 +102,7 @@ struct Generic {
     uint8_t v[64];
   };
   static constexpr int kTileTokens = 2;        // tokens of a packed product that stay in registers
+  static constexpr int kDotTokens = 1;         // tokens whose products are added at once, 1 or 2
   static constexpr bool kSignedBytes = false;  // true where Dot<8> takes 128 off its codes
 
   static F LoadHalfs(const void* p) {

@@ -1,4 +1,4 @@
-// Sixteen lanes in four NEON registers. For translation units named *_neon.cc only.
+// Sixteen lanes in four NEON registers. For translation units named *_neon.cc and *_i8mm.cc only.
 #pragma once
 
 #include <arm_neon.h>
@@ -89,6 +89,7 @@ struct Neon {
     uint8x16_t v[4];
   };
   static constexpr int kTileTokens = 4;
+  static constexpr int kDotTokens = 1;
   static constexpr bool kSignedBytes = true;  // Dot<8> takes 128 off its codes
 
   static F LoadHalfs(const void* p) {
