@@ -1,10 +1,11 @@
-# Kernels of one instruction set live in translation units named *_avx2.cc, *_avx512.cc or *_neon.cc.
+# Kernels of one instruction set live in translation units named *_avx2.cc, *_avx512.cc, *_neon.cc or
+# *_i8mm.cc.
 # Only those units are compiled with that set's flags; which one runs is chosen at run time (ops/cpu.h).
 get_target_property(sources facet_ops SOURCES)
 set(kept "")
 foreach(source ${sources})
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-    if(source MATCHES "_neon\\.cc$")
+    if(source MATCHES "_(neon|i8mm)\\.cc$")
       continue()
     elseif(source MATCHES "_avx2\\.cc$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
@@ -18,6 +19,8 @@ foreach(source ${sources})
       continue()
     elseif(source MATCHES "_neon\\.cc$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod")
+    elseif(source MATCHES "_i8mm\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod+i8mm")
     endif()
   endif()
   if(FACET_OPS_ONLY AND source MATCHES "/(gemm/gemm|attention/dense)\\.cc$")

@@ -14,18 +14,18 @@
 namespace facet {
 namespace {
 
-constexpr Isa kAll[] = {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512, Isa::kNeon};
-
 constexpr CpuFeature kAvx2{"avx2", 1 << 0}, kFma{"fma", 1 << 1}, kF16c{"f16c", 1 << 2},
     kAvx512F{"avx512f", 1 << 3}, kAvx512Bw{"avx512bw", 1 << 4}, kAvx512Vl{"avx512vl", 1 << 5},
     kAvx512Dq{"avx512dq", 1 << 6}, kAvx512Vnni{"avx512vnni", 1 << 7};
 // armv8.2-a is crc, atomics (lse) and rdm.
-constexpr CpuFeature kArmV82{"armv8.2-a", 1 << 8}, kDotProduct{"dotprod", 1 << 9};
+constexpr CpuFeature kArmV82{"armv8.2-a", 1 << 8}, kDotProduct{"dotprod", 1 << 9},
+    kI8mm{"i8mm", 1 << 10};
 
 constexpr CpuFeature kAvx2Set[] = {kAvx2, kFma, kF16c};
 constexpr CpuFeature kAvx512Set[] = {kAvx2,     kFma,      kF16c,     kAvx512F,
                                      kAvx512Bw, kAvx512Vl, kAvx512Dq, kAvx512Vnni};
 constexpr CpuFeature kNeonSet[] = {kArmV82, kDotProduct};
+constexpr CpuFeature kI8mmSet[] = {kArmV82, kDotProduct, kI8mm};
 
 std::atomic<Isa>& Active() {
   static std::atomic<Isa> active{[] {
@@ -47,6 +47,8 @@ std::string_view IsaName(Isa isa) {
       return "avx512";
     case Isa::kNeon:
       return "neon";
+    case Isa::kI8mm:
+      return "i8mm";
   }
   return "?";
 }
@@ -61,6 +63,8 @@ std::span<const CpuFeature> FeaturesOf(Isa isa) {
       return kAvx512Set;
     case Isa::kNeon:
       return kNeonSet;
+    case Isa::kI8mm:
+      return kI8mmSet;
   }
   return {};
 }
@@ -89,11 +93,13 @@ CpuFeatures FeaturesHere() {
   add(kF16c, f16c && __builtin_cpu_supports("avx"));
 #elif defined(__aarch64__)
   constexpr unsigned long kCrc32 = 1ul << 7, kAtomics = 1ul << 8, kAsimdRdm = 1ul << 12,
-                          kAsimdDotProduct = 1ul << 20;  // HWCAP_* of Linux
+                          kAsimdDotProduct = 1ul << 20;    // HWCAP_* of Linux
+  constexpr unsigned long kInt8MatrixProduct = 1ul << 13;  // HWCAP2_I8MM
   constexpr unsigned long kBase = kCrc32 | kAtomics | kAsimdRdm;
   const unsigned long here = getauxval(AT_HWCAP);
   add(kArmV82, (here & kBase) == kBase);
   add(kDotProduct, (here & kAsimdDotProduct) != 0);
+  add(kI8mm, (getauxval(AT_HWCAP2) & kInt8MatrixProduct) != 0);
 #else
   (void)add;
 #endif
@@ -106,7 +112,7 @@ bool IsaSupported(Isa isa) {
 
 Isa ChooseIsa(CpuFeatures features, std::string_view wanted) {
   Isa best = Isa::kGeneric;
-  for (const Isa isa : kAll) {
+  for (const Isa isa : kAllIsas) {
     if (!Runs(isa, features)) continue;
     if (IsaName(isa) == wanted) return isa;
     best = isa;

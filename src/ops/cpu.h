@@ -7,7 +7,10 @@
 
 namespace facet {
 
-enum class Isa { kGeneric, kAvx2, kAvx512, kNeon };
+enum class Isa { kGeneric, kAvx2, kAvx512, kNeon, kI8mm };
+
+// All sets, better ones of an architecture later.
+constexpr Isa kAllIsas[] = {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512, Isa::kNeon, Isa::kI8mm};
 
 std::string_view IsaName(Isa isa);
 
@@ -37,7 +40,7 @@ bool IsaSupported(Isa isa);
 Isa ChooseIsa(CpuFeatures features, std::string_view wanted);
 
 // The best supported set, or the one that the environment variable FACET_ISA names (generic, avx2,
-// avx512, neon), where it is supported. Read once.
+// avx512, neon, i8mm), where it is supported. Read once.
 Isa ActiveIsa();
 
 // For tests and benchmarks: kernels called from now on use `isa`, which must be supported. Not for

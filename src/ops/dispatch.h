@@ -11,7 +11,8 @@ namespace facet {
    : ActiveIsa() == Isa::kAvx2 ? name##Avx2   \
                                : name##Generic)
 #elif defined(__aarch64__)
-#define FACET_DISPATCH(name) (ActiveIsa() == Isa::kNeon ? name##Neon : name##Generic)
+// All but the packed products, which choose for themselves, are the same for i8mm.
+#define FACET_DISPATCH(name) (ActiveIsa() == Isa::kGeneric ? name##Generic : name##Neon)
 #else
 #define FACET_DISPATCH(name) (name##Generic)
 #endif

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -17,7 +18,7 @@ CpuFeatures All(Isa isa) {
 
 TEST(Cpu, ASetNeedsEachOfItsFeatures) {
   EXPECT_TRUE(Runs(Isa::kGeneric, 0));
-  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kNeon}) {
+  for (const Isa isa : kAllIsas) {
     EXPECT_TRUE(Runs(isa, All(isa))) << IsaName(isa);
     for (const CpuFeature& missing : FeaturesOf(isa))
       EXPECT_FALSE(Runs(isa, ~missing.bit)) << IsaName(isa) << " without " << missing.name;
@@ -29,6 +30,7 @@ TEST(Cpu, TakesTheBestThatRuns) {
   EXPECT_EQ(ChooseIsa(All(Isa::kAvx2), ""), Isa::kAvx2);
   EXPECT_EQ(ChooseIsa(All(Isa::kAvx512), ""), Isa::kAvx512);
   EXPECT_EQ(ChooseIsa(All(Isa::kNeon), ""), Isa::kNeon);
+  EXPECT_EQ(ChooseIsa(All(Isa::kI8mm), ""), Isa::kI8mm);
   // Skylake-X: AVX-512 without VNNI.
   for (const CpuFeature& feature : FeaturesOf(Isa::kAvx512)) {
     if (feature.name == "avx512vnni") {
@@ -42,6 +44,14 @@ TEST(Cpu, TakesTheOneThatIsWantedWhereItRuns) {
   EXPECT_EQ(ChooseIsa(All(Isa::kAvx512), "generic"), Isa::kGeneric);
   EXPECT_EQ(ChooseIsa(All(Isa::kAvx2), "avx512"), Isa::kAvx2);
   EXPECT_EQ(ChooseIsa(All(Isa::kAvx2), "fast"), Isa::kAvx2);
+  EXPECT_EQ(ChooseIsa(All(Isa::kI8mm), "neon"), Isa::kNeon);
+}
+
+// Where the tests run on an emulated processor, what that one has is known.
+TEST(Cpu, ChoosesWhatTheProcessorIsKnownToHave) {
+  const char* known = std::getenv("FACET_KNOWN_ISA");
+  if (known == nullptr) GTEST_SKIP() << "FACET_KNOWN_ISA is not set";
+  EXPECT_EQ(IsaName(ChooseIsa(FeaturesHere(), "")), known);
 }
 
 TEST(Cpu, RunsWhatItChooses) {
@@ -70,7 +80,7 @@ std::set<std::string> Compiled(Isa isa) {
 }
 
 TEST(Cpu, AsksForAllThatTheUnitsAreCompiledFor) {
-  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kNeon}) {
+  for (const Isa isa : kAllIsas) {
     std::set<std::string> asked;
     for (const CpuFeature& feature : FeaturesOf(isa)) asked.emplace(feature.name);
     EXPECT_EQ(asked, Compiled(isa)) << IsaName(isa);

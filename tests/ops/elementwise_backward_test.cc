@@ -194,7 +194,7 @@ TEST(Backward, EveryInstructionSetGivesTheSameBits) {
          dy = RandomMatrix(3, 53, 1, 3);
   const int32_t targets[] = {1, 2, 3};
   std::vector<Buffer> results;
-  for (const Isa isa : {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512, Isa::kNeon}) {
+  for (const Isa isa : kAllIsas) {
     if (!IsaSupported(isa)) continue;
     SetActiveIsa(isa);
     Buffer dx(3, 53), dw(1, 53), gate = x, up = dy, logits = x;

@@ -13,7 +13,7 @@ namespace facet {
 template <typename Body>
 void ForEachIsa(const Body& body) {
   const Isa before = ActiveIsa();
-  for (Isa isa : {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512, Isa::kNeon}) {
+  for (const Isa isa : kAllIsas) {
     if (!IsaSupported(isa)) continue;
     SCOPED_TRACE(std::string(IsaName(isa)));
     SetActiveIsa(isa);

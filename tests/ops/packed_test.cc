@@ -137,15 +137,16 @@ TEST(MatMulPacked, TakesTheExtremesOfEveryCode) {
       std::vector<float> row(cols);
       DequantizeRow(type, bytes.data(), row);
       for (float sign : {1.0f, -1.0f}) {
-        Buffer x(1, cols), y(1, 16);
-        for (float& v : x.view().row_span(0)) v = sign * 127;
+        Buffer x(3, cols), y(3, 16);  // a tile of two tokens, and one of one
+        for (float& v : std::span(x.view().data(), 3 * cols)) v = sign * 127;
         double want = 0;
         for (float v : row) want += double{v} * sign * 127;
         ForEachIsa([&] {
           MatMulInput input;
           input.Assign(x);
           MatMulPacked(packed.matrix(), input, y, pool);
-          for (float v : y.view().row_span(0)) EXPECT_NEAR(v, want, 1e-6 * std::fabs(want));
+          for (float v : std::span(y.view().data(), 3 * 16))
+            EXPECT_NEAR(v, want, 1e-6 * std::fabs(want));
         });
       }
     }

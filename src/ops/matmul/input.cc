@@ -2,7 +2,6 @@
 #include <cassert>
 #include <cstring>
 
-#include "ops/dispatch.h"
 #include "ops/matmul/packed.h"
 #include "ops/matmul/packed_kernel.h"
 #include "ops/matmul/packed_layout.h"
@@ -59,13 +58,12 @@ const std::byte* MatMulInput::Codes(ThreadPool& pool) {
   blocks_ = PaddedCols(cols()) / 32;
   if (second_.size() < static_cast<size_t>(tokens() * blocks_)) second_.resize(tokens() * blocks_);
   second_count_.resize(std::max<size_t>(second_count_.size(), tokens()));
-  return Build(
-      codes_, codes_ready_, TokenBytes(cols()), pool,
-      [&](int64_t token, int tokens, std::byte* tile) { Quantize(token, tokens, tile); });
+  return Build(codes_, codes_ready_, TokenBytes(cols()), pool,
+               [&](int64_t token, int tokens, std::byte* tile) { Quantize(token, tokens, tile); });
 }
 
 void MatMulInput::Quantize(int64_t token, int tokens, std::byte* tile) {
-  const auto quantize = FACET_DISPATCH(kPacked).quantize;
+  const auto quantize = ActivePackedKernels().quantize;
   SecondCodes* out = second_.data() + token * blocks_;
   if (tokens == 1) {
     second_count_[token] = quantize({x_.row(token), cols(), 1, 0, tile, second_above_, out});

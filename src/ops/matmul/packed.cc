@@ -85,7 +85,7 @@ void RunTile(const Plan& plan, int64_t group, int64_t token, int tokens, int64_t
   const PackedMatrix& w = plan.product.w;
   const Mat& y = plan.product.y;
   const int type = static_cast<int>(w.type);
-  const PackedKernels& kernels = FACET_DISPATCH(kPacked);
+  const PackedKernels& kernels = ActivePackedKernels();
   const int64_t row = group * kPackedGroup;
   const size_t row_bytes = std::min<int64_t>(kPackedGroup, w.rows - row) * sizeof(float);
   alignas(64) float sums[kTileTokens * kPackedGroup];
@@ -118,6 +118,13 @@ void RunPiece(const Plan& plan, int64_t piece) {
 }
 
 }  // namespace
+
+const PackedKernels& ActivePackedKernels() {
+#if defined(__aarch64__)
+  if (ActiveIsa() == Isa::kI8mm) return kPackedI8mm;
+#endif
+  return FACET_DISPATCH(kPacked);
+}
 
 void MatMulPacked(std::span<const PackedProduct> products, MatMulInput& x, ThreadPool& pool) {
   if (x.tokens() == 0) return;

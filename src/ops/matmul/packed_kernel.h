@@ -38,7 +38,10 @@ struct PackedKernels {
   int (*quantize)(const packed::QuantizeArgs& args);
 };
 
-extern const PackedKernels kPackedGeneric, kPackedAvx2, kPackedAvx512, kPackedNeon;
+extern const PackedKernels kPackedGeneric, kPackedAvx2, kPackedAvx512, kPackedNeon, kPackedI8mm;
+
+// The table of the active instruction set.
+const PackedKernels& ActivePackedKernels();
 
 namespace packed {
 
@@ -105,16 +108,20 @@ template <typename V, PackedLayout L>
   }
 }
 
-// Adds the products of vectors [begin, end) with the codes of tokens [first, first + G), in turns: a
-// token's own products wait for each other.
-template <typename V, PackedLayout L, int begin, int end, int G, typename Input>
-[[gnu::always_inline]] inline void Dots(const typename V::B (&w)[8], const Input& x, int first,
-                                        typename V::I (&sum)[G]) {
+// Adds the products of vectors [begin, end) with the codes of tokens t .. t + N - 1 to their sums,
+// in turns: a token's own products wait for each other.
+template <typename V, PackedLayout L, int begin, int end, int N, typename Input>
+[[gnu::always_inline]] inline void Dots(typename V::I (&sum)[N], const typename V::B (&w)[8],
+                                        const Input& x, int t) {
+  if constexpr (V::kPairs && N == 2) {
+    V::template DotPair<begin, end>(sum, w, x.codes(t), x.codes(t + 1));
+  } else {
 #pragma GCC unroll 8
-  for (int i = begin; i < end; ++i) {
+    for (int i = begin; i < end; ++i) {
 #pragma GCC unroll 4
-    for (int t = 0; t < G; ++t)
-      sum[t] = V::template Dot<L.bits>(sum[t], w[i], x.codes(first + t) + 4 * i);
+      for (int n = 0; n < N; ++n)
+        sum[n] = V::template Dot<L.bits>(sum[n], w[i], x.codes(t + n) + 4 * i);
+    }
   }
 }
 
@@ -171,56 +178,51 @@ struct BlockScales {
   }
 };
 
-// Adds the products of one block with the codes of tokens [first, first + G) to sum[0..G).
-template <typename V, PackedLayout L, int G, typename Input>
+// Adds the products of one block with the codes of tokens t .. t + N - 1 to their sums, which begin
+// at `sum`.
+template <typename V, PackedLayout L, int N, typename Input>
 [[gnu::always_inline]] inline void AddBlock(typename V::F* sum, const typename V::B (&w)[8],
                                             const BlockScales<V, L>& scales, const Input& x,
-                                            int first) {
-  typename V::I i[G];
-  if constexpr (L.halves) {
-    typename V::I j[G];
+                                            int t) {
+  typename V::I first[N], second[N];  // second: of the second 16 inputs, where L.halves
 #pragma GCC unroll 4
-    for (int t = 0; t < G; ++t) {
-      const auto half = V::SetInt(x.minus_first_half(first + t));
-      i[t] = Start<V, L>(half);
-      j[t] = Start<V, L>(V::SubInt(V::SetInt(x.minus_sum(first + t)), half));
+  for (int n = 0; n < N; ++n) {
+    first[n] = V::SetInt(L.halves ? x.minus_first_half(t + n) : x.minus_sum(t + n));
+    if constexpr (L.halves) {
+      second[n] = Start<V, L>(V::SubInt(V::SetInt(x.minus_sum(t + n)), first[n]));
     }
-    Dots<V, L, 0, 4>(w, x, first, i);
-    Dots<V, L, 4, 8>(w, x, first, j);
-#pragma GCC unroll 4
-    for (int t = 0; t < G; ++t) {
-      const auto scale = V::Set(x.scale(first + t));
-      sum[t] = V::Fma(V::ToFloat(i[t]), V::Mul(scales.low, scale), sum[t]);
-      sum[t] = V::Fma(V::ToFloat(j[t]), V::Mul(scales.high, scale), sum[t]);
-    }
-    return;
+    first[n] = Start<V, L>(first[n]);
   }
+  Dots<V, L, 0, L.halves ? 4 : 8>(first, w, x, t);
+  if constexpr (L.halves) Dots<V, L, 4, 8>(second, w, x, t);
 #pragma GCC unroll 4
-  for (int t = 0; t < G; ++t) i[t] = Start<V, L>(V::SetInt(x.minus_sum(first + t)));
-  Dots<V, L, 0, 8>(w, x, first, i);
-#pragma GCC unroll 4
-  for (int t = 0; t < G; ++t)
-    sum[t] = V::Fma(V::ToFloat(i[t]), V::Mul(scales.low, V::Set(x.scale(first + t))), sum[t]);
+  for (int n = 0; n < N; ++n) {
+    const auto scale = V::Set(x.scale(t + n));
+    sum[n] = V::Fma(V::ToFloat(first[n]), V::Mul(scales.low, scale), sum[n]);
+    if constexpr (L.halves) {
+      sum[n] = V::Fma(V::ToFloat(second[n]), V::Mul(scales.high, scale), sum[n]);
+    }
+  }
 }
 
 // The blocks of one unit.
 template <typename V, PackedLayout L, int M, int T>
 [[gnu::always_inline]] inline void Unit(const std::byte* unit, TileBlock<M>& x,
                                         typename V::F (&sum)[T]) {
+  constexpr int N = T < V::kDotTokens ? T : V::kDotTokens;
   const UnitScales<V, L> of_unit(unit);
   for (int b = 0; b < L.blocks(); ++b, x.Next()) {
     typename V::B w[8];
     Unpack<V, L>(unit, b, w);
+    if constexpr (V::kPairs && N == 2) V::template JoinInputs<L.bits>(w);
     PrefetchShare<L>(unit, b);
     const BlockScales<V, L> scales(unit, b, of_unit);
-    constexpr int G = T < V::kTogether ? T : V::kTogether;
 #pragma GCC unroll 16
-    for (int t = 0; t < T; t += G) {
-      AddBlock<V, L, G>(sum + t, w, scales, x, t);
-      if constexpr (!L.has_min) continue;
-#pragma GCC unroll 4
-      for (int i = t; i < t + G; ++i)
-        sum[i] = V::NegFma(scales.min, V::Set(x.scaled_sum(i)), sum[i]);
+    for (int t = 0; t < T; t += N) {
+      AddBlock<V, L, N>(sum + t, w, scales, x, t);
+      for (int n = t; L.has_min && n < t + N; ++n) {
+        sum[n] = V::NegFma(scales.min, V::Set(x.scaled_sum(n)), sum[n]);
+      }
     }
   }
 }
@@ -278,6 +280,8 @@ void Tokens(const PackedTile& tile, int first) {
   for (int t = 0; t < T; ++t) V::Store(tile.y + (first + t) * kPackedGroup, sum[t]);
 }
 
+// BF16 weights too meet float32 inputs. VDPBF16PS would round those to 8 bits; it multiplies twice
+// as fast (Zen 4), which an input in two parts of 8 bits, still not float32, uses up.
 template <typename V, DType type, int M, int T>
 void FloatTokens(const PackedTile& tile, int first) {
   constexpr int kBytes = Traits(type).bytes * 16;
@@ -308,9 +312,11 @@ void FloatTokens(const PackedTile& tile, int first) {
 
 template <typename V, DType type, int M>
 void Tile(const PackedTile& tile) {
-  constexpr int T = M < V::kTileTokens ? M : V::kTileTokens;
+  constexpr bool kFloats = LayoutOf(type).bits == 0;
+  constexpr int kMost = V::kTileTokens * (V::kPairs && !kFloats ? 2 : 1);
+  constexpr int T = M < kMost ? M : kMost;
   for (int first = 0; first < M; first += T) {
-    if constexpr (LayoutOf(type).bits == 0) {
+    if constexpr (kFloats) {
       FloatTokens<V, type, M, T>(tile, first);
     } else {
       Tokens<V, type, M, T>(tile, first);

@@ -61,7 +61,8 @@ struct Avx2 {
   };
   using B = I;
   static constexpr int kTileTokens = 4;
-  static constexpr int kTogether = 1;  // of those, whose products take turns
+  static constexpr int kDotTokens = 1;
+  static constexpr bool kPairs = false;
   static constexpr bool kSignedBytes = true;  // Dot<8> takes 128 off its codes
 
   static F LoadHalfs(const void* p) {

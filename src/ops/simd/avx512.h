@@ -53,7 +53,8 @@ struct Avx512 {
   using I = __m512i;
   using B = __m512i;
   static constexpr int kTileTokens = 16;       // tokens of a packed product that stay in registers
-  static constexpr int kTogether = 4;  // of those, whose products take turns
+  static constexpr int kDotTokens = 2;         // tokens whose products take turns
+  static constexpr bool kPairs = false;        // two tokens at once, by JoinInputs and DotPair
   static constexpr bool kSignedBytes = false;  // Dot<8> takes codes plus 128 as they are
 
   static F LoadHalfs(const void* p) {

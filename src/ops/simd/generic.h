@@ -102,7 +102,8 @@ struct Generic {
     uint8_t v[64];
   };
   static constexpr int kTileTokens = 2;        // tokens of a packed product that stay in registers
-  static constexpr int kTogether = 1;  // of those, whose products take turns
+  static constexpr int kDotTokens = 1;         // tokens whose products take turns
+  static constexpr bool kPairs = false;        // two tokens at once, by JoinInputs and DotPair
   static constexpr bool kSignedBytes = false;  // true where Dot<8> takes 128 off its codes
 
   static F LoadHalfs(const void* p) {

@@ -1,4 +1,4 @@
-// Sixteen lanes in four NEON registers. For translation units named *_neon.cc only.
+// Sixteen lanes in four NEON registers. For translation units named *_neon.cc and *_i8mm.cc only.
 #pragma once
 
 #include <arm_neon.h>
@@ -89,7 +89,8 @@ struct Neon {
     uint8x16_t v[4];
   };
   static constexpr int kTileTokens = 4;
-  static constexpr int kTogether = 2;  // of those, whose products take turns
+  static constexpr int kDotTokens = 1;
+  static constexpr bool kPairs = false;
   static constexpr bool kSignedBytes = true;  // Dot<8> takes 128 off its codes
 
   static F LoadHalfs(const void* p) {
