@@ -209,7 +209,7 @@ void AddRun(CLI::App& app, int& exit_code) {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->group("Media");
   }
-  AddMediaOptions(*command, options->look, "Media");
+  AddMediaOptions(*command, options->look);
   command->add_option("--system", options->system, "System prompt");
   CLI::Option* think = command->add_flag("--think", options->think, "Let the model think first");
   command->add_flag("--no-think", options->no_think, "Keep the model from thinking")
