@@ -56,7 +56,8 @@ const std::byte* MatMulInput::Build(std::vector<std::byte>& storage, bool& ready
 const std::byte* MatMulInput::Codes(ThreadPool& pool) {
   assert(cols() % 32 == 0);
   blocks_ = PaddedCols(cols()) / 32;
-  if (second_.size() < static_cast<size_t>(tokens() * blocks_)) second_.resize(tokens() * blocks_);
+  const auto room = static_cast<size_t>(tokens() * (blocks_ + 1));
+  if (second_.size() < room) second_.resize(room);
   second_count_.resize(std::max<size_t>(second_count_.size(), tokens()));
   return Build(codes_, codes_ready_, TokenBytes(cols()), pool,
                [&](int64_t token, int tokens, std::byte* tile) { Quantize(token, tokens, tile); });
@@ -64,9 +65,10 @@ const std::byte* MatMulInput::Codes(ThreadPool& pool) {
 
 void MatMulInput::Quantize(int64_t token, int tokens, std::byte* tile) {
   const auto quantize = ActivePackedKernels().quantize;
-  SecondCodes* out = second_.data() + token * blocks_;
+  SecondCodes* out = second_.data() + token * (blocks_ + 1);
   if (tokens == 1) {
     second_count_[token] = quantize({x_.row(token), cols(), 1, 0, tile, second_above_, out});
+    out[second_count_[token]].block = kNoBlock;
     return;
   }
   // Lists of tokens, which become one by block.
@@ -85,10 +87,13 @@ void MatMulInput::Quantize(int64_t token, int tokens, std::byte* tile) {
     }
   }
   second_count_[token] = count;
+  out[count].block = kNoBlock;
 }
 
-std::span<const SecondCodes> MatMulInput::Second(int64_t token) const {
-  return {second_.data() + token * blocks_, static_cast<size_t>(second_count_[token])};
+const SecondCodes* MatMulInput::Second(int64_t token, int32_t block) const {
+  const SecondCodes* list = second_.data() + token * (blocks_ + 1);
+  return std::lower_bound(list, list + second_count_[token], block,
+                          [](const SecondCodes& a, int32_t b) { return a.block < b; });
 }
 
 const std::byte* MatMulInput::Floats(ThreadPool& pool) {

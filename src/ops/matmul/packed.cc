@@ -15,8 +15,8 @@ namespace {
 // Weights that one thread takes at a time: they stay in its second-level cache while all tokens
 // pass by.
 constexpr int64_t kChunkBytes = 512 * 1024;
-// Columns that many tokens go through at a time: a tile of so many stays in the second-level cache
-// beside the weights.
+// Columns that tokens go through at a time: a tile of so many stays in the second-level cache
+// beside the weights. What comes out depends on it (packed.h).
 constexpr int64_t kColumnsAtATime = 4096;
 // Pieces for each thread at least, so that one that is held up does not keep the others waiting.
 constexpr int64_t kPiecesPerThread = 4;
@@ -48,10 +48,11 @@ Plan MakePlan(const PackedProduct& product, MatMulInput& x, ThreadPool& pool) {
   plan.input = floats ? x.Floats(pool) : x.Codes(pool);
   plan.token_bytes = floats ? w.cols * sizeof(float) : TokenBytes(w.cols);
   plan.group_bytes = PackedGroupBytes(w.type, w.cols);
-  const int64_t col_parts = x.tokens() > kTileTokens ? DivideUp(w.cols, kColumnsAtATime) : 1;
+  const int64_t col_parts = DivideUp(w.cols, kColumnsAtATime);
   plan.cols_each = DivideUp(DivideUp(w.cols, col_parts), kColumnStep) * kColumnStep;
   const int64_t wanted = pool.threads() == 1 ? 1 : kPiecesPerThread * pool.threads();
-  const int64_t chunk_bytes = DivideUp(plan.group_bytes * std::min(w.cols, plan.cols_each), w.cols);
+  const int64_t chunk_cols = x.tokens() > kTileTokens ? std::min(w.cols, plan.cols_each) : w.cols;
+  const int64_t chunk_bytes = DivideUp(plan.group_bytes * chunk_cols, w.cols);
   plan.groups_each =
       std::clamp<int64_t>(kChunkBytes / chunk_bytes, 1, DivideUp(w.groups(), wanted));
   plan.group_pieces = DivideUp(w.groups(), plan.groups_each);
@@ -74,8 +75,12 @@ PackedTile TileAt(const Plan& plan, int64_t group, int64_t token, int tokens, in
   PackedTile tile{};
   tile.weights = w.data + group * plan.group_bytes + weight_bytes;
   tile.input = plan.input + token * plan.token_bytes + input_bytes;
-  tile.cols = w.cols - col;
+  tile.cols = std::min(w.cols - col, plan.cols_each);
+  tile.resume = col > 0;
   tile.tokens = tokens;
+  if (floats) return tile;
+  tile.block = static_cast<int32_t>(col / 32);
+  tile.second = plan.source->Second(token, tile.block);
   return tile;
 }
 
@@ -84,23 +89,26 @@ PackedTile TileAt(const Plan& plan, int64_t group, int64_t token, int tokens, in
 void RunTile(const Plan& plan, int64_t group, int64_t token, int tokens, int64_t col) {
   const PackedMatrix& w = plan.product.w;
   const Mat& y = plan.product.y;
-  const int type = static_cast<int>(w.type);
-  const PackedKernels& kernels = ActivePackedKernels();
+  const auto kernel = ActivePackedKernels().product[static_cast<int>(w.type)];
   const int64_t row = group * kPackedGroup;
   const size_t row_bytes = std::min<int64_t>(kPackedGroup, w.rows - row) * sizeof(float);
   alignas(64) float sums[kTileTokens * kPackedGroup];
   PackedTile tile = TileAt(plan, group, token, tokens, col);
-  tile.cols = std::min(tile.cols, plan.cols_each);
-  tile.resume = col > 0;
   tile.y = sums;
   for (int t = 0; tile.resume && t < tokens; ++t)
     std::memcpy(sums + t * kPackedGroup, y.row(token + t) + row, row_bytes);
-  kernels.product[type](tile);
-  const bool last = col + plan.cols_each >= w.cols;
-  if (last && kernels.second[type] != nullptr)
-    kernels.second[type]({w.data + group * plan.group_bytes, plan.source->Second(token), sums});
+  kernel(tile);
   for (int t = 0; t < tokens; ++t)
     std::memcpy(y.row(token + t) + row, sums + t * kPackedGroup, row_bytes);
+}
+
+// Tokens [token, end): a tile of 16, or the smaller ones at the end.
+void RunTiles(const Plan& plan, int64_t group, int64_t token, int64_t end, int64_t col) {
+  while (token < end) {
+    const int tile = TileOf(end - token);
+    RunTile(plan, group, token, tile, col);
+    token += tile;
+  }
 }
 
 void RunPiece(const Plan& plan, int64_t piece) {
@@ -108,11 +116,18 @@ void RunPiece(const Plan& plan, int64_t piece) {
   const int64_t group_end = std::min(plan.product.w.groups(), group + plan.groups_each);
   const int64_t token = piece % plan.token_pieces * plan.tokens_each;
   const int64_t token_end = std::min(plan.product.y.rows(), token + plan.tokens_each);
-  for (int64_t col = 0; col < plan.product.w.cols; col += plan.cols_each) {
-    for (int64_t t = token; t < token_end;) {
-      const int tile = TileOf(token_end - t);
-      for (int64_t g = group; g < group_end; ++g) RunTile(plan, g, t, tile, col);
-      t += tile;
+  const int64_t cols = plan.product.w.cols;
+  if (token_end - token <= kTileTokens) {  // weights in the order in which they lie in memory
+    for (int64_t g = group; g < group_end; ++g) {
+      for (int64_t col = 0; col < cols; col += plan.cols_each)
+        RunTiles(plan, g, token, token_end, col);
+    }
+    return;
+  }
+  for (int64_t col = 0; col < cols; col += plan.cols_each) {
+    for (int64_t t = token; t < token_end; t += kTileTokens) {
+      for (int64_t g = group; g < group_end; ++g)
+        RunTiles(plan, g, t, std::min(token_end, t + kTileTokens), col);
     }
   }
 }

@@ -4,9 +4,11 @@
 // of 32 inputs, symmetric), or 16 where a block is much larger than the others of its row; F32, F16
 // and BF16 weights meet float32 ones.
 //
-// Every output is one chain of fused multiply-adds over the blocks of 32 inputs in ascending order,
-// then over those with second codes (floats: over the inputs), the same for any number of rows,
-// threads and on every instruction set. Integer sums within a block are exact.
+// Every output is one chain of fused multiply-adds over the blocks of 32 inputs in ascending order
+// (floats: over the inputs). Products with second codes are chains of their own, each over a
+// stretch of columns that follows from the matrix alone, and are added behind the stretch. That is
+// the same for any number of rows, threads and on every instruction set. Integer sums within a
+// block are exact.
 #pragma once
 
 #include <cstddef>
@@ -66,8 +68,8 @@ class MatMulInput {
   // thread or the pool.
   const std::byte* Codes(ThreadPool& pool);
   const std::byte* Floats(ThreadPool& pool);
-  // Of the tile that begins at a token, after Codes.
-  std::span<const SecondCodes> Second(int64_t token) const;
+  // Of the tile that begins at a token, from a block on; after Codes.
+  const SecondCodes* Second(int64_t token, int32_t block) const;
 
  private:
   template <typename Fill>
@@ -80,7 +82,7 @@ class MatMulInput {
   int64_t blocks_ = 0;  // of 32 inputs, of a token
   float second_above_ = kSecondAbove;
   std::vector<std::byte> codes_, floats_;
-  std::vector<SecondCodes> second_;    // (tokens, blocks); a tile's begin at its first token
+  std::vector<SecondCodes> second_;    // (tokens, blocks + 1); a tile's begin at its first token
   std::vector<int64_t> second_count_;  // of tiles, by their first tokens
   bool codes_ready_ = false, floats_ready_ = false;
 };

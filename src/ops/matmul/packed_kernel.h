@@ -17,23 +17,18 @@ namespace facet {
 struct PackedTile {
   const std::byte* weights;  // the group, from input column 0 or a multiple of the unit on
   const std::byte* input;    // the tile, from the same column on
-  int64_t cols;              // columns to go through
-  bool resume;               // y holds the sums over the columns before
-  int tokens;                // of the tile: 1, 2, 4, 8 or 16
-  float* y;                  // (tokens, 16)
-};
-
-// One group times a tile's second codes, added to y (tokens, 16).
-struct SecondProduct {
-  const std::byte* weights;
-  std::span<const SecondCodes> input;
-  float* y;
+  const SecondCodes*
+      second;     // of the tile, from the same column on; one of a later block ends them
+  int32_t block;  // number of the first block
+  int64_t cols;   // columns to go through
+  bool resume;    // y holds the sums over the columns before
+  int tokens;     // of the tile: 1, 2, 4, 8 or 16
+  float* y;       // (tokens, 16)
 };
 
 struct PackedKernels {
-  // By DType, up to kQ6_K; second products of float types are null.
+  // By DType, up to kQ6_K.
   void (*product[static_cast<int>(DType::kQ6_K) + 1])(const PackedTile& tile);
-  void (*second[static_cast<int>(DType::kQ6_K) + 1])(const SecondProduct& product);
   // Returns how many blocks have second codes.
   int (*quantize)(const packed::QuantizeArgs& args);
 };
@@ -205,28 +200,6 @@ template <typename V, PackedLayout L, int N, typename Input>
   }
 }
 
-// The blocks of one unit.
-template <typename V, PackedLayout L, int M, int T>
-[[gnu::always_inline]] inline void Unit(const std::byte* unit, TileBlock<M>& x,
-                                        typename V::F (&sum)[T]) {
-  constexpr int N = T < V::kDotTokens ? T : V::kDotTokens;
-  const UnitScales<V, L> of_unit(unit);
-  for (int b = 0; b < L.blocks(); ++b, x.Next()) {
-    typename V::B w[8];
-    Unpack<V, L>(unit, b, w);
-    if constexpr (V::kPairs && N == 2) V::template JoinInputs<L.bits>(w);
-    PrefetchShare<L>(unit, b);
-    const BlockScales<V, L> scales(unit, b, of_unit);
-#pragma GCC unroll 16
-    for (int t = 0; t < T; t += N) {
-      AddBlock<V, L, N>(sum + t, w, scales, x, t);
-      for (int n = t; L.has_min && n < t + N; ++n) {
-        sum[n] = V::NegFma(scales.min, V::Set(x.scaled_sum(n)), sum[n]);
-      }
-    }
-  }
-}
-
 // Second codes as the products see them: a tile of one token.
 struct SecondBlock {
   const SecondCodes& of;
@@ -237,21 +210,45 @@ struct SecondBlock {
   int32_t minus_first_half(int) const { return of.minus_first_half; }
 };
 
-template <typename V, DType type>
-void AddSecond(const SecondProduct& product) {
-  constexpr PackedLayout L = LayoutOf(type);
-  for (size_t i = 0; i < product.input.size();) {
-    const int block = product.input[i].block, in_unit = block % L.blocks();
-    const std::byte* unit = product.weights + int64_t{block / L.blocks()} * L.unit_bytes();
+// The second codes that are still to come, and the sums of their products.
+struct Seconds {
+  const SecondCodes* next;
+  int32_t block;  // that is being computed
+  float* sums;    // (tokens, 16)
+};
+
+// Adds the products of one block with its second codes.
+template <typename V, PackedLayout L>
+[[gnu::always_inline]] inline void AddSeconds(const typename V::B (&w)[8],
+                                              const BlockScales<V, L>& scales, Seconds& seconds) {
+  for (; seconds.next->block == seconds.block; ++seconds.next) {
+    float* place = seconds.sums + kPackedGroup * seconds.next->token;
+    auto sum = V::Load(place);
+    AddBlock<V, L, 1>(&sum, w, scales, SecondBlock{*seconds.next}, 0);
+    V::Store(place, sum);
+  }
+  ++seconds.block;
+}
+
+// The blocks of one unit.
+template <typename V, PackedLayout L, int M, int T>
+[[gnu::always_inline]] inline void Unit(const std::byte* unit, TileBlock<M>& x,
+                                        typename V::F (&sum)[T], Seconds& seconds) {
+  constexpr int N = T < V::kDotTokens ? T : V::kDotTokens;
+  const UnitScales<V, L> of_unit(unit);
+  for (int b = 0; b < L.blocks(); ++b, x.Next()) {
     typename V::B w[8];
-    Unpack<V, L>(unit, in_unit, w);
-    const BlockScales<V, L> scales(unit, in_unit, UnitScales<V, L>(unit));
-    for (; i < product.input.size() && product.input[i].block == block; ++i) {
-      const SecondCodes& codes = product.input[i];
-      float* y = product.y + kPackedGroup * codes.token;
-      auto sum = V::Load(y);
-      AddBlock<V, L, 1>(&sum, w, scales, SecondBlock{codes}, 0);
-      V::Store(y, sum);
+    Unpack<V, L>(unit, b, w);
+    PrefetchShare<L>(unit, b);
+    const BlockScales<V, L> scales(unit, b, of_unit);
+    AddSeconds<V, L>(w, scales, seconds);
+    if constexpr (V::kPairs && N == 2) V::template JoinInputs<L.bits>(w);
+#pragma GCC unroll 16
+    for (int t = 0; t < T; t += N) {
+      AddBlock<V, L, N>(sum + t, w, scales, x, t);
+      for (int n = t; L.has_min && n < t + N; ++n) {
+        sum[n] = V::NegFma(scales.min, V::Set(x.scaled_sum(n)), sum[n]);
+      }
     }
   }
 }
@@ -266,14 +263,14 @@ template <typename V, int T>
 }
 
 template <typename V, DType type, int M, int T>
-void Tokens(const PackedTile& tile, int first) {
+void Tokens(const PackedTile& tile, int first, Seconds seconds) {
   constexpr PackedLayout L = LayoutOf(type);
   typename V::F sum[T];
   StartSums<V, T>(tile, first, sum);
   const std::byte* w = tile.weights;
   TileBlock<M> x(tile.input, first);
   for (int64_t k = 0; k < tile.cols; k += L.unit()) {
-    Unit<V, L, M, T>(w, x, sum);
+    Unit<V, L, M, T>(w, x, sum, seconds);
     w += L.unit_bytes();
   }
 #pragma GCC unroll 16
@@ -310,17 +307,39 @@ void FloatTokens(const PackedTile& tile, int first) {
   for (int t = 0; t < T; ++t) V::Store(tile.y + (first + t) * kPackedGroup, sum[t]);
 }
 
+constexpr SecondCodes kNone;
+
+template <typename V, DType type, int M>
+void FloatTile(const PackedTile& tile) {
+  constexpr int T = M < V::kTileTokens ? M : V::kTileTokens;
+  for (int first = 0; first < M; first += T) FloatTokens<V, type, M, T>(tile, first);
+}
+
+// Second codes are met as the first of the tile's tokens are: the weights are unpacked then.
+template <typename V, DType type, int M>
+void CodeTile(const PackedTile& tile) {
+  constexpr int kMost = V::kTileTokens * (V::kPairs ? 2 : 1);
+  constexpr int T = M < kMost ? M : kMost;
+  const int32_t end = tile.block + static_cast<int32_t>(tile.cols / 32);
+  const bool any = tile.second->block < end;
+  alignas(64) float sums[M * kPackedGroup];
+  for (int t = 0; any && t < M; ++t) V::Store(sums + t * kPackedGroup, V::Set(0.0f));
+  Tokens<V, type, M, T>(tile, 0, {tile.second, tile.block, sums});
+  for (int first = T; first < M; first += T) {
+    Tokens<V, type, M, T>(tile, first, {&kNone, 0, nullptr});
+  }
+  for (int t = 0; any && t < M; ++t) {
+    float* y = tile.y + t * kPackedGroup;
+    V::Store(y, V::Add(V::Load(y), V::Load(sums + t * kPackedGroup)));
+  }
+}
+
 template <typename V, DType type, int M>
 void Tile(const PackedTile& tile) {
-  constexpr bool kFloats = LayoutOf(type).bits == 0;
-  constexpr int kMost = V::kTileTokens * (V::kPairs && !kFloats ? 2 : 1);
-  constexpr int T = M < kMost ? M : kMost;
-  for (int first = 0; first < M; first += T) {
-    if constexpr (kFloats) {
-      FloatTokens<V, type, M, T>(tile, first);
-    } else {
-      Tokens<V, type, M, T>(tile, first);
-    }
+  if constexpr (LayoutOf(type).bits == 0) {
+    FloatTile<V, type, M>(tile);
+  } else {
+    CodeTile<V, type, M>(tile);
   }
 }
 
@@ -340,22 +359,11 @@ void Product(const PackedTile& tile) {
   }
 }
 
-template <typename V, DType type>
-constexpr auto Second() -> void (*)(const SecondProduct&) {
-  if constexpr (LayoutOf(type).bits == 0) {
-    return nullptr;
-  } else {
-    return AddSecond<V, type>;
-  }
-}
-
 // The table of an instruction set; each entry stands at its type's number.
 template <typename V>
 constexpr PackedKernels Kernels() {
   return [&]<int... type>(std::integer_sequence<int, type...>) {
-    return PackedKernels{{Product<V, static_cast<DType>(type)>...},
-                         {Second<V, static_cast<DType>(type)>()...},
-                         Quantize<V>};
+    return PackedKernels{{Product<V, static_cast<DType>(type)>...}, Quantize<V>};
   }
   (std::make_integer_sequence<int, static_cast<int>(DType::kQ6_K) + 1>{});
 }

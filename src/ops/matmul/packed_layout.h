@@ -81,15 +81,18 @@ constexpr PackedLayout LayoutOf(DType type) {
 //
 // Few inputs are much larger than the others, and the rounding of their blocks makes most of the
 // error. Such a block has a second code for every input, of what the first one left over; each
-// tile has a list of them, by ascending block, then token. Scales times sums count both codes.
+// tile has a list of them, by ascending block, then token, with one of block kNoBlock at its end.
+// Scales times sums count both codes.
 constexpr int kTileTokens = 16;
 constexpr int kTokenBlockBytes = 32 + 4 * 4;  // of one token in a block
 
+constexpr int32_t kNoBlock = 0x7fffffff;
+
 struct SecondCodes {
-  int32_t block, token;  // token: its place in the tile
-  float scale;
-  int32_t minus_sum, minus_first_half;
-  int8_t codes[32];
+  int32_t block = kNoBlock, token = 0;  // token: its place in the tile
+  float scale = 0;
+  int32_t minus_sum = 0, minus_first_half = 0;
+  int8_t codes[32] = {};
 };
 
 constexpr int64_t PaddedCols(int64_t cols) {
