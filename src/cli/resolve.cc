@@ -41,9 +41,7 @@ std::vector<std::filesystem::path> EmbeddedPlaces() {
   return out;
 }
 
-}  // namespace
-
-Result<serve::ModelSpec> EmbeddedSpec() {
+Result<ModelFiles> EmbeddedFiles() {
   std::string looked;
   for (const std::filesystem::path& folder : EmbeddedPlaces()) {
     std::error_code code;
@@ -51,21 +49,24 @@ Result<serve::ModelSpec> EmbeddedSpec() {
       looked += Cat(looked.empty() ? "" : " and ", folder.string());
       continue;
     }
-    serve::ModelSpec spec;
-    FACET_ASSIGN(spec.files, FilesOfPath(folder));
-    spec.id = spec.files.name = kEmbedded;
-    return spec;
+    FACET_ASSIGN(ModelFiles files, FilesOfPath(folder));
+    files.name = kEmbedded;
+    return files;
   }
-  return Error{Cat("MODEL: name at least one model to serve; the small one that may come with this "
-                   "program is not here (looked in ",
+  return Error{Cat("name a MODEL; the small one that may come with this program is not here "
+                   "(looked in ",
                    looked, ")"),
                ErrorKind::kNotFound};
 }
 
+}  // namespace
+
 Result<ModelFiles> ResolveModel(const std::string& model) {
+  if (model.empty()) return EmbeddedFiles();
   FACET_ASSIGN(const Store store, Store::FromEnvironment());
   auto found = FindModel(store, model);
   if (found.ok() || found.error().kind != ErrorKind::kNotFound || store.Has(model)) return found;
+  if (model == kEmbedded) return EmbeddedFiles();
   if (const ShortName* known = FindShortName(model)) return OfferImport(store, *known);
   return found;
 }

@@ -10,11 +10,8 @@
 namespace facet::cli {
 
 // A name of the store, a checkpoint folder, or a GGUF (with the projector and drafter that lie
-// beside it).
+// beside it); none, or `pebble`: the model that comes with the program, where it does.
 Result<ModelFiles> ResolveModel(const std::string& model);
-
-// The model that comes with the program, where it does: what is served when none is named.
-Result<serve::ModelSpec> EmbeddedSpec();
 
 // The same for a model that is to be loaded; also script:FILE, a scripted model for tests.
 Result<serve::ModelSpec> ResolveSpec(const std::string& model);

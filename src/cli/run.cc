@@ -196,7 +196,9 @@ void AddSampling(CLI::App& command, RunOptions& options) {
 void AddRun(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = app.add_subcommand("run", "Ask a model once, or chat with it");
-  command->add_option("model", options->model, "A name, a checkpoint folder or a GGUF")->required();
+  command->add_option(
+      "model", options->model,
+      "A name, a checkpoint folder or a GGUF; none: the small one that comes along");
   CLI::Option* prompt = command->add_option("prompt", options->prompt,
                                             "The question; none: standard input, or a chat");
   // One value each time, so that the prompt may follow; Run reads them back in order.

@@ -39,7 +39,7 @@ struct ServeFlags {
 
 Result<void> AddModels(ServeFlags& flags) {
   if (flags.models.empty()) {
-    FACET_ASSIGN(serve::ModelSpec spec, EmbeddedSpec());
+    FACET_ASSIGN(serve::ModelSpec spec, ResolveSpec(""));
     if (!flags.names.empty()) spec.id = flags.names.front();
     flags.options.models.push_back(std::move(spec));
     return Ok();

@@ -41,9 +41,9 @@ struct Prompt {
 struct MediaOptions {
   // Soft tokens of a picture and of a film's frame at most, each one of kPictureBudgets; empty: the
   // checkpoint's.
-  std::optional<int> image_budget, video_budget;
+  std::optional<int> image_budget = std::nullopt, video_budget = std::nullopt;
   double frames_per_second = 1.0;
-  media::Limits limits;
+  media::Limits limits = {};
 };
 
 // What holds for a part that names no budget.

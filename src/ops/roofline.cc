@@ -24,6 +24,14 @@ double Seconds() {
 
 std::atomic<uint64_t> sink;
 
+// The best of a few passes: the first may begin while threads are still waking up.
+template <typename Pass>
+double Best(Pass pass) {
+  double best = 0;
+  for (int i = 0; i < 4; ++i) best = std::max(best, pass());
+  return best;
+}
+
 #if defined(__x86_64__)
 __attribute__((target("avx2"))) void ReadPart(const std::byte* p, size_t bytes) {
   __m256i sum = _mm256_setzero_si256();
@@ -83,9 +91,11 @@ template <typename Loop>
 double Rate(ThreadPool& pool, double operations, Loop loop) {
   constexpr int64_t kRounds = 20000;
   const int64_t parts = 16 * pool.threads();
-  const double begin = Seconds();
-  pool.ParallelFor(parts, [&](int64_t) { loop(kRounds); });
-  return parts * kRounds * 12 * operations / (Seconds() - begin);
+  return Best([&] {
+    const double begin = Seconds();
+    pool.ParallelFor(parts, [&](int64_t) { loop(kRounds); });
+    return parts * kRounds * 12 * operations / (Seconds() - begin);
+  });
 }
 #else
 void ReadPart(const std::byte* p, size_t bytes) {
@@ -117,9 +127,11 @@ double ReadBandwidth(ThreadPool& pool) {
   static const Memory memory(size_t{256} << 20);
   constexpr int64_t kParts = 64;
   const size_t part = memory.size() / kParts;
-  const double begin = Seconds();
-  pool.ParallelFor(kParts, [&](int64_t i) { ReadPart(memory.data() + i * part, part); });
-  return memory.size() / (Seconds() - begin);
+  return Best([&] {
+    const double begin = Seconds();
+    pool.ParallelFor(kParts, [&](int64_t i) { ReadPart(memory.data() + i * part, part); });
+    return memory.size() / (Seconds() - begin);
+  });
 }
 
 double Int8Peak(ThreadPool& pool) {

@@ -1,5 +1,5 @@
-// What this machine can do at all, measured in turn with the kernels: shared machines drift by 20 %
-// within minutes.
+// What this machine can do at all, the best of a few passes, measured in turn with the kernels:
+// shared machines drift by 20 % within minutes.
 #pragma once
 
 #include <cstddef>

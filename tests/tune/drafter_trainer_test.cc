@@ -362,11 +362,11 @@ TEST_F(OwnText, TeachesADrafterWhoseDraftsAreAccepted) {
   ASSERT_TRUE(trainer->Export(end).ok());
   const GenerationStats after = Generate(*target_.model, end, *data, options_.ends);
   EXPECT_LT(Share(before), 0.05);
-  EXPECT_GT(Share(after), 0.9);
+  EXPECT_GT(Share(after), 0.8);
   // What the trainer says of it is what the engine does.
   const DraftScore score = Take(ScoreDrafts(*trainer, *data, all, 4096));
   EXPECT_NEAR(score.acceptance(), Share(after), 0.03);
-  EXPECT_GT(score.tokens_per_step(), 3.5);
+  EXPECT_GT(score.tokens_per_step(), 3.3);
   EXPECT_LE(score.tokens_per_step(), 5);
 }
 
