@@ -20,6 +20,8 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
+PUBLISHED = HERE.parent.parent / "models/pebble"
+PACKED = 0.95  # of a batch that examples fill
 
 
 def training_file(work: pathlib.Path, skill: str, recipe: dict) -> pathlib.Path:
@@ -33,10 +35,11 @@ def tokens_of(stage: dict, recipe: dict) -> dict:
 
 
 def steps_of(stage: dict, recipe: dict, args) -> int:
-    """As many steps as the time allows; the mix repeats where it is shorter."""
+    """The stage's own number, or as many steps as the time allows; the mix repeats where it is shorter."""
+    if "steps" in stage:
+        return stage["steps"]
     step = stage["options"]["batch-tokens"] * stage["options"].get("accumulate", 1)
-    packed = 0.95  # of a batch that examples fill
-    return int(args.speed * args.minutes * 60 / (step * packed))
+    return int(args.speed * args.minutes * 60 / (step * PACKED))
 
 
 def run(words: list, minutes: float) -> int:
@@ -59,9 +62,9 @@ def plan(recipe, args):
     for stage in recipe["stages"]:
         tokens = tokens_of(stage, recipe)
         total, steps = sum(tokens.values()), steps_of(stage, recipe, args)
-        read = args.speed * args.minutes * 60
-        print(f"{stage['name']}: {total / 1e6:.1f} M tokens a pass; {read / 1e6:.1f} M tokens in {args.minutes:g} minutes at "
-              f"{args.speed:g} a second = {read / total:.2f} passes, {steps} steps, lr {stage['options']['lr']}")
+        read = steps * stage["options"]["batch-tokens"] * stage["options"].get("accumulate", 1) * PACKED
+        print(f"{stage['name']}: {total / 1e6:.1f} M tokens a pass; {steps} steps read {read / 1e6:.1f} M = {read / total:.2f} "
+              f"passes, {read / args.speed / 60:.0f} minutes at {args.speed:g} a second, lr {stage['options']['lr']}")
         print("   " + ", ".join(f"{skill} {100 * n / total:.0f} %" for skill, n in tokens.items()))
     return 0
 
@@ -88,10 +91,15 @@ def stage_words(recipe, args) -> list:
     stage = recipe["stages"][index]
     out = args.work / stage["name"]
     words = [args.facet, "tune"]
+    before = args.work / recipe["stages"][index - 1]["name"]
     if index == 0:
         words += ["--init", HERE / "config", "--tokenizer", HERE / "config"]
+    elif before.exists() or recipe["published"] != before.name:
+        words.append(before)
     else:
-        words.append(args.work / recipe["stages"][index - 1]["name"])
+        restored = args.work / "published"
+        subprocess.run([str(w) for w in (HERE / "python", HERE / "restore.py", PUBLISHED, restored)], check=True)
+        words.append(restored)
     for skill, weight in stage["weights"].items():
         words += ["--data", f"{training_file(args.work, skill, recipe)}:{weight}"]
     words += ["--full", "--out", out, "--steps", steps_of(stage, recipe, args), "--seed", recipe["seed"] + index,
