@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cassert>
+#include <csignal>
 #include <thread>
 #include <vector>
 
@@ -70,7 +71,16 @@ int AvailableCores() {
 
 ThreadPool::ThreadPool(int threads)
     : threads_(threads > 0 ? threads : AvailableCores()), state_(std::make_unique<State>()) {
-  for (int t = 1; t < threads_; ++t) state_->workers.emplace_back([this] { Work(); });
+  for (int t = 1; t < threads_; ++t) {
+    state_->workers.emplace_back([this] {
+      // Handlers run elsewhere: not all that is computed here leaves them a stack
+      // (cli/interrupt.h).
+      sigset_t all;
+      sigfillset(&all);
+      pthread_sigmask(SIG_SETMASK, &all, nullptr);
+      Work();
+    });
+  }
 }
 
 ThreadPool::~ThreadPool() {

@@ -3,17 +3,33 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
+#include <csignal>
+#include <mutex>
+#include <thread>
 
 namespace facet::cli {
 
+// Signals are taken by a thread of their own, and blocked in the one that makes the flag and in
+// threads that it starts: oneDNN's matrix products use the stack pointer for other things, and a
+// handler that runs on their threads writes into the heap.
 class InterruptFlag {
  public:
   InterruptFlag();   // takes SIGINT and SIGTERM
-  ~InterruptFlag();  // gives them back
+  ~InterruptFlag();  // gives them back, on the thread that made it
   InterruptFlag(const InterruptFlag&) = delete;
   InterruptFlag& operator=(const InterruptFlag&) = delete;
 
   const std::atomic<bool>* flag() const;
+
+ private:
+  void Wait();
+
+  sigset_t blocked_before_;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool done_ = false;
+  std::thread taker_;
 };
 
 }  // namespace facet::cli
