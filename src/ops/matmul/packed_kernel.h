@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <span>
 #include <utility>
 
 #include "base/dtype.h"
@@ -307,15 +306,16 @@ void FloatTokens(const PackedTile& tile, int first) {
   for (int t = 0; t < T; ++t) V::Store(tile.y + (first + t) * kPackedGroup, sum[t]);
 }
 
-constexpr SecondCodes kNone;
-
 template <typename V, DType type, int M>
 void FloatTile(const PackedTile& tile) {
   constexpr int T = M < V::kTileTokens ? M : V::kTileTokens;
   for (int first = 0; first < M; first += T) FloatTokens<V, type, M, T>(tile, first);
 }
 
-// Second codes are met as the first of the tile's tokens are: the weights are unpacked then.
+constexpr SecondCodes kNone;
+
+// Second codes of all tokens are met with the first ones of the tile: the weights are unpacked
+// then.
 template <typename V, DType type, int M>
 void CodeTile(const PackedTile& tile) {
   constexpr int kMost = V::kTileTokens * (V::kPairs ? 2 : 1);
