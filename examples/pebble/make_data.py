@@ -13,7 +13,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from pebble.media import MediaWriter  # noqa: E402
-from pebble.skills import SKILLS  # noqa: E402
+from pebble.skills import EXERCISES, SKILLS  # noqa: E402
 from pebble.split import HELD_OUT, SPLITS, split_of  # noqa: E402
 from pebble.words import NEW_SHAPES  # noqa: E402
 from pebble.voices import HELD_OUT as HELD_OUT_VOICE, TRAINING  # noqa: E402
@@ -66,7 +66,7 @@ def make(skill, args, voice):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--skill", action="append", choices=sorted(SKILLS), help="may be repeated; default: all")
+    parser.add_argument("--skill", action="append", choices=sorted(SKILLS | EXERCISES), help="may be repeated; default: all skills")
     parser.add_argument("--split", choices=SPLITS, default="train")
     parser.add_argument("--count", type=int, required=True, help="examples of each skill")
     parser.add_argument("--seed", type=int, default=0)
@@ -82,7 +82,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     SKILLS["seeing"].new_shape = args.shape
     for name in args.skill or SKILLS:
-        print(make(SKILLS[name], args, args.voice), flush=True)
+        print(make((SKILLS | EXERCISES)[name], args, args.voice), flush=True)
 
 
 if __name__ == "__main__":

@@ -194,6 +194,9 @@ Result<std::unique_ptr<AvFile>> AvFile::Open(Bytes bytes, const Limits& limits) 
   context->flags |= AVFMT_FLAG_CUSTOM_IO;
   context->io_open = RefuseToOpen;
   context->max_streams = kMostStreams;
+  // FFmpeg looks whether PCM of a WAV is another format in disguise. One packet is enough to look
+  // at: with all of them it takes longer than decoding a short recording.
+  if (format.kind == Kind::kSound) context->max_probe_packets = 1;
   context->protocol_whitelist = av_strdup("");
   context->codec_whitelist = av_strdup(kDecoders);
   // On failure avformat_open_input frees the context.

@@ -29,6 +29,7 @@ struct Planned {
   std::string name;
   std::vector<int64_t> shape;
   Start start = Start::kNormal;
+  double one = 1;  // what kOne starts with
 };
 
 // A drafter's layers have queries alone.
@@ -40,13 +41,21 @@ std::vector<Planned> LayerPlan(const TextConfig& text, size_t index) {
   const int64_t width = text.width, ffn = text.ffn, head = layer.head_dim;
   const int64_t heads = layer.heads * head, kv = layer.kv_heads * head;
   std::vector<Planned> plan;
-  const auto add = [&](const PartName& part, std::vector<int64_t> shape, Start start) {
-    plan.push_back({prefix + part.hub, std::move(shape), start});
+  const auto add = [&](const PartName& part, std::vector<int64_t> shape, Start start,
+                       double one = 1) {
+    plan.push_back({prefix + part.hub, std::move(shape), start, one});
   };
-  for (const PartName& norm : {kAttnNorm, kPostAttnNorm, kFfnNorm, kPostFfnNorm})
-    add(norm, {width}, Start::kOne);
-  add(kQNorm, {head}, Start::kOne);
-  if (!drafter) add(kKNorm, {head}, Start::kOne);
+  for (const PartName& norm : {kAttnNorm, kFfnNorm}) add(norm, {width}, Start::kOne);
+  // All branches together add as much to the residual stream as one of norm 1 would: what a token
+  // is stays visible to the last layer (as GPT-2 scales what its branches end with).
+  const double branch = 1 / std::sqrt(2.0 * static_cast<double>(text.layers.size()));
+  for (const PartName& norm : {kPostAttnNorm, kPostFfnNorm})
+    add(norm, {width}, Start::kOne, branch);
+  // Scores are not divided by the root of the head's width: the norms begin with that. At 1 each,
+  // they would reach the width itself, and the softmax of a new model would hardly have a gradient.
+  const double scale = std::pow(static_cast<double>(head), -0.25);
+  add(kQNorm, {head}, Start::kOne, scale);
+  if (!drafter) add(kKNorm, {head}, Start::kOne, scale);
   add(kLayerScalar, {1}, Start::kOne);
   add(kQ, {heads, width}, Start::kNormal);
   if (!drafter) add(kK, {kv, width}, Start::kNormal);
@@ -126,7 +135,7 @@ std::vector<float> Values(const Planned& tensor, double deviation, uint64_t seed
   for (const int64_t side : tensor.shape) count *= side;
   if (tensor.start != Start::kNormal)
     return std::vector<float>(static_cast<size_t>(count),
-                              tensor.start == Start::kOne ? 1.0f : 0.0f);
+                              tensor.start == Start::kOne ? static_cast<float>(tensor.one) : 0.0f);
   Normal normal(seed);
   std::vector<float> values(static_cast<size_t>(count));
   for (float& value : values) value = static_cast<float>(deviation * normal.Next());

@@ -59,7 +59,14 @@ TEST(Init, HasEveryTensorOfTheReference) {
   const std::string layer = "model.language_model.layers.5.";
   EXPECT_NEAR(Deviation(Values(**made, layer + "mlp.up_proj.weight")), 0.02, 0.001);
   EXPECT_NEAR(Deviation(Values(**made, "model.vision_embedder.pos_embedding")), 0.02, 0.001);
-  for (const float v : Values(**made, layer + "self_attn.q_norm.weight")) EXPECT_EQ(v, 1);
+  // Scores are not scaled, so the norms are; 6 layers have 12 branches.
+  const auto queries = Values(**made, layer + "self_attn.q_norm.weight");
+  const auto head = static_cast<double>(queries.size());
+  for (const float v : queries) EXPECT_FLOAT_EQ(v, static_cast<float>(std::pow(head, -0.25)));
+  for (const float v : Values(**made, layer + "self_attn.k_norm.weight")) EXPECT_EQ(v, queries[0]);
+  const auto branch = static_cast<float>(1 / std::sqrt(12.0));
+  for (const char* norm : {"post_attention_layernorm.weight", "post_feedforward_layernorm.weight"})
+    for (const float v : Values(**made, layer + norm)) EXPECT_FLOAT_EQ(v, branch);
   for (const float v : Values(**made, layer + "layer_scalar")) EXPECT_EQ(v, 1);
   for (const float v : Values(**made, "model.vision_embedder.patch_dense.bias")) EXPECT_EQ(v, 0);
   const auto table = Values(**made, "model.language_model.embed_tokens.weight");

@@ -1,6 +1,7 @@
-"""All skills, in the order in which they are reported."""
+"""All skills, in the order in which they are reported, and what is trained besides."""
 from .chat import Chat
 from .code import Code
+from .echo import Echo
 from .film import Film
 from .plots import Plots
 from .reading import Reading
@@ -12,3 +13,4 @@ from .voice_edit import VoiceEdit
 
 SKILLS = {s.name: s for s in (Speech(), Speakers(), Reading(), Seeing(), Film(), SoundPicture(), Tools(), Plots(), VoiceEdit(),
                               Code(), Chat())}
+EXERCISES = {s.name: s for s in (Echo(),)}
