@@ -65,6 +65,12 @@ class Server:
                     return time.perf_counter() - begin
         raise SystemExit("a stream without a token")
 
+    def metric(self, name):
+        """The value of one that has no labels, or the sum over its labels."""
+        with urllib.request.urlopen(self.url.removesuffix("/v1") + "/metrics", timeout=60) as answer:
+            text = answer.read().decode()
+        return sum(float(v) for v in re.findall(rf"^{name}(?:{{[^}}]*}})? ([-+.\deE]+)$", text, re.M))
+
     def memory(self):
         """Bytes that are this process's own (anonymous), and all that it has in memory."""
         with open(f"/proc/{self.process.pid}/status") as status:

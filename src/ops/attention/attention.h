@@ -17,6 +17,9 @@ enum class CacheType : uint8_t { kF32, kF16, kQ8_0 };
 // + 1) * kTile), so that the order of the sum over keys does not depend on how a prompt was cut
 // into steps.
 constexpr int kTile = 32;
+// Elements of a q8_0 record that share a scale. Half of what ggml's Q8_0 shares: a quarter less
+// rounding error for 6 % more bytes.
+constexpr int kScaleBlock = 16;
 
 // One position of one kv head is a record of `record_dim` elements. Its key is elements [0,
 // key_dim), its value [value_offset, value_offset + value_dim). Plain layers: key and value side by
@@ -27,8 +30,8 @@ struct KvShape {
   CacheType type = CacheType::kF32;
 
   int record_dim() const { return value_offset + value_dim; }
-  // Scales of a q8_0 record: one float16 for every 32 elements, the last block may be short.
-  int record_scales() const { return (record_dim() + 31) / 32; }
+  // Scales of a q8_0 record: one float16 for every kScaleBlock elements, the last block may be short.
+  int record_scales() const { return (record_dim() + kScaleBlock - 1) / kScaleBlock; }
   // Bytes of one kv head of a tile: all codes (kTile, record_dim), then (q8_0) all scales (kTile,
   // record_scales).
   size_t head_bytes() const;

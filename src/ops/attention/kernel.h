@@ -82,10 +82,19 @@ void ReadHalfs(const std::byte* codes, int n, float* x) {
 
 template <typename V>
 void ReadQ8(const std::byte* codes, const std::byte* scales, int n, float* x) {
-  for (int i = 0; i < n; i += 32) {
-    const auto scale = V::Set(HalfAt(scales + i / 32 * 2));
-    V::Store(x + i, V::Mul(scale, V::FromInt8(codes + i)));
-    if (i + 16 < n) V::Store(x + i + 16, V::Mul(scale, V::FromInt8(codes + i + 16)));
+  static_assert(kScaleBlock == 16);
+  for (int first = 0, all = (n + 15) / 16; first < all; first += 16) {
+    const int count = std::min(16, all - first);
+    float scale[16];
+    if (count == 16) {
+      V::Store(scale, V::LoadHalfs(scales + 2 * first));
+    } else {
+      for (int i = 0; i < count; ++i) scale[i] = HalfAt(scales + 2 * (first + i));
+    }
+    for (int i = 0; i < count; ++i) {
+      const int at = 16 * (first + i);
+      V::Store(x + at, V::Mul(V::Set(scale[i]), V::FromInt8(codes + at)));
+    }
   }
 }
 

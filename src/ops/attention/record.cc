@@ -8,8 +8,6 @@
 namespace facet {
 namespace {
 
-constexpr int kScaleBlock = 32;
-
 size_t ElementBytes(CacheType type) {
   switch (type) {
     case CacheType::kF32:
@@ -34,7 +32,7 @@ Place PlaceOf(const KvShape& shape, int head, int slot) {
           base + kTile * codes + slot * shape.record_scales() * sizeof(uint16_t)};
 }
 
-// Symmetric: the largest magnitude of a block of 32 becomes 127; the scale is stored as float16 and
+// Symmetric: the largest magnitude of a block becomes 127; the scale is stored as float16 and
 // used as stored.
 void WriteQ8(const float* x, int n, std::byte* codes, std::byte* scales) {
   for (int begin = 0; begin < n; begin += kScaleBlock) {

@@ -56,9 +56,10 @@ uint16_t Negated(uint16_t half) {
   return half ^ 0x8000;
 }
 
-void ReadOneLevel(DType type, const std::byte* p, Block& block) {
+template <DType kType>
+void ReadOneLevel(const std::byte* p, Block& block) {
   block.scale = Half(p);
-  switch (type) {
+  switch (kType) {
     case DType::kQ4_0:
       return ReadNibbles(p + 2, block);
     case DType::kQ4_1:
@@ -117,10 +118,11 @@ void ReadQ6K(const std::byte* p, int b, Block& block) {
   block.sub_min = static_cast<uint8_t>(p[192 + 2 * b + 1]);
 }
 
-void ReadTwoLevel(DType type, const std::byte* p, int b, Block& block) {
-  if (type == DType::kQ4_K) return ReadQ4K(p, b, block);
-  if (type == DType::kQ5_K) return ReadQ5K(p, b, block);
-  return ReadQ6K(p, b, block);
+template <DType kType>
+void ReadTwoLevel(const std::byte* p, int b, Block& block) {
+  if constexpr (kType == DType::kQ4_K) return ReadQ4K(p, b, block);
+  if constexpr (kType == DType::kQ5_K) return ReadQ5K(p, b, block);
+  if constexpr (kType == DType::kQ6_K) return ReadQ6K(p, b, block);
 }
 
 // --- Writers of units
@@ -134,7 +136,9 @@ void PutHalf(std::byte* p, uint16_t half) {
 }
 
 // Writes block b of output o into its unit.
-void WriteBlock(const PackedLayout& layout, const Block& block, int b, int o, std::byte* unit) {
+template <DType kType>
+void WriteBlock(const Block& block, int b, int64_t o, std::byte* unit) {
+  constexpr PackedLayout layout = LayoutOf(kType);
   if (layout.two_level) {
     unit[layout.scales_at() + 32 * b + o] = std::byte{block.sub_scale};
     unit[layout.scales_at() + 32 * b + 16 + o] = std::byte{block.sub_min};
@@ -164,33 +168,39 @@ void WriteBlock(const PackedLayout& layout, const Block& block, int b, int o, st
   }
 }
 
-void PackOneLevel(const WeightView& rows, const PackedLayout& layout, std::byte* out) {
+// The type is known to the compiler, which leaves little of what a block is read into: a 12B is
+// repacked while somebody waits for its first word. A group stays in a core's cache, so rows are
+// read in order and words scattered.
+template <DType kType>
+void PackOneLevel(const WeightView& rows, std::byte* out) {
+  constexpr PackedLayout layout = LayoutOf(kType);
   const int64_t blocks = rows.cols / 32;
-  const int bytes = Traits(rows.type).bytes;
-  for (int64_t i = 0; i < blocks; ++i) {
-    std::byte* unit = out + i / 2 * layout.unit_bytes();
-    for (int64_t o = 0; o < rows.rows; ++o) {
+  for (int64_t o = 0; o < rows.rows; ++o) {
+    const std::byte* p = rows.row(o);
+    for (int64_t i = 0; i < blocks; ++i, p += Traits(kType).bytes) {
       Block block{};
-      ReadOneLevel(rows.type, rows.row(o) + i * bytes, block);
-      WriteBlock(layout, block, i % 2, o, unit);
+      ReadOneLevel<kType>(p, block);
+      WriteBlock<kType>(block, i % 2, o, out + i / 2 * layout.unit_bytes());
     }
   }
 }
 
-void PackTwoLevel(const WeightView& rows, const PackedLayout& layout, std::byte* out) {
-  const int bytes = Traits(rows.type).bytes;
-  for (int64_t u = 0; u < rows.cols / 256; ++u) {
-    std::byte* unit = out + u * layout.unit_bytes();
-    for (int64_t o = 0; o < rows.rows; ++o) {
-      const std::byte* p = rows.row(o) + u * bytes;
-      const bool q6 = rows.type == DType::kQ6_K;
+template <DType kType>
+void PackTwoLevel(const WeightView& rows, std::byte* out) {
+  constexpr bool q6 = kType == DType::kQ6_K;
+  for (int64_t o = 0; o < rows.rows; ++o) {
+    const std::byte* p = rows.row(o);
+    std::byte* unit = out;
+    for (int64_t u = 0; u < rows.cols / 256; ++u) {
       PutHalf(unit + 2 * o, Half(p + (q6 ? 208 : 0)));
       if (!q6) PutHalf(unit + 32 + 2 * o, Half(p + 2));
       for (int b = 0; b < 8; ++b) {
         Block block{};
-        ReadTwoLevel(rows.type, p, b, block);
-        WriteBlock(layout, block, b, o, unit);
+        ReadTwoLevel<kType>(p, b, block);
+        WriteBlock<kType>(block, b, o, unit);
       }
+      p += Traits(kType).bytes;
+      unit += LayoutOf(kType).unit_bytes();
     }
   }
 }
@@ -261,9 +271,26 @@ size_t PackedBytes(DType type, int64_t rows, int64_t cols) {
 void PackGroup(const WeightView& rows, std::byte* out) {
   assert(rows.rows <= kPackedGroup && IsFloating(rows.type));
   std::memset(out, 0, PackedGroupBytes(rows.type, rows.cols));
-  const PackedLayout layout = LayoutOf(rows.type);
-  if (layout.bits == 0) return PackFloats(rows, out);
-  layout.two_level ? PackTwoLevel(rows, layout, out) : PackOneLevel(rows, layout, out);
+  switch (rows.type) {
+    case DType::kQ4_0:
+      return PackOneLevel<DType::kQ4_0>(rows, out);
+    case DType::kQ4_1:
+      return PackOneLevel<DType::kQ4_1>(rows, out);
+    case DType::kQ5_0:
+      return PackOneLevel<DType::kQ5_0>(rows, out);
+    case DType::kQ5_1:
+      return PackOneLevel<DType::kQ5_1>(rows, out);
+    case DType::kQ8_0:
+      return PackOneLevel<DType::kQ8_0>(rows, out);
+    case DType::kQ4_K:
+      return PackTwoLevel<DType::kQ4_K>(rows, out);
+    case DType::kQ5_K:
+      return PackTwoLevel<DType::kQ5_K>(rows, out);
+    case DType::kQ6_K:
+      return PackTwoLevel<DType::kQ6_K>(rows, out);
+    default:
+      return PackFloats(rows, out);
+  }
 }
 
 void Pack(const WeightView& w, std::byte* out, ThreadPool& pool) {

@@ -26,7 +26,7 @@ namespace facet {
 
 constexpr int kPackedGroup = 16;  // outputs of a group
 // A few large inputs make most of the rounding error of a row; see MatMulInput::Assign.
-constexpr float kSecondAbove = 1.1f;
+constexpr float kSecondAbove = 1.0f;
 
 // Bytes of one group, a multiple of 64, and of a whole matrix. `cols` must be a multiple of the
 // type's block. No type takes 3 % more than in the file where cols is a multiple of 64.
