@@ -129,10 +129,19 @@ def heldout(recipe, args) -> pathlib.Path:
     return path
 
 
+def last_stage(recipe, args) -> pathlib.Path:
+    """Of those that have come to their end."""
+    folders = [args.work / stage["name"] for stage in recipe["stages"]]
+    trained = [folder for folder in folders if (folder / "model.safetensors").exists()]
+    if not trained:
+        raise SystemExit(f"{args.work}: no stage has come to its end ({', '.join(folder.name for folder in folders)})")
+    return trained[-1]
+
+
 def drafter(recipe, args):
     """Learns from what the last stage answers to prompts of the training files."""
     plan = recipe["drafter"]
-    words = [args.facet, "tune", "--drafter", args.work / recipe["stages"][-1]["name"]]
+    words = [args.facet, "tune", "--drafter", last_stage(recipe, args)]
     for skill in recipe["examples"]:
         words += ["--data", training_file(args.work, skill, recipe)]
     words += ["--validation", heldout(recipe, args), "--out", args.work / "drafter", "--seed", recipe["seed"], "--save-every", 200,
@@ -143,7 +152,7 @@ def drafter(recipe, args):
 
 
 def export(recipe, args):
-    words = [args.facet, "import", args.work / recipe["stages"][-1]["name"], args.name, "--quantize", "q8_0"]
+    words = [args.facet, "import", last_stage(recipe, args), args.name, "--quantize", "q8_0"]
     if (args.work / "drafter/model.safetensors").exists():
         words += ["--drafter", args.work / "drafter"]
     return subprocess.run([str(w) for w in words]).returncode
