@@ -112,7 +112,8 @@ void ThreadPool::Work() {
   while (!s.stop.load(std::memory_order_acquire)) {
     s.Drain();
     const uint64_t seen = s.ticket.load(std::memory_order_acquire);
-    if (Ticket::Open(seen)) continue;
+    // The last ticket comes with `stop`: nothing follows it that would end the wait below.
+    if (Ticket::Open(seen) || s.stop.load(std::memory_order_acquire)) continue;
     for (int spin = 0; s.ticket.load(std::memory_order_acquire) == seen; ++spin) {
       spin < kSpins ? Pause() : s.ticket.wait(seen, std::memory_order_acquire);
     }

@@ -34,5 +34,15 @@ TEST(ThreadPool, ALoopSeesWhatTheLoopBeforeItWrote) {
   for (const int64_t v : values) EXPECT_EQ(v, 4000);
 }
 
+// A worker that looks just before the end comes must not wait for what never follows.
+TEST(ThreadPool, EndsAtAnyMoment) {
+  for (int round = 0; round < 3000; ++round) {
+    ThreadPool pool(4);
+    std::atomic<int> calls{0};
+    for (int loop = 0; loop < round % 3; ++loop) pool.ParallelFor(8, [&](int64_t) { ++calls; });
+    EXPECT_EQ(calls.load(), 8 * (round % 3));
+  }
+}
+
 }  // namespace
 }  // namespace facet
