@@ -19,6 +19,7 @@ enum class ErrorKind {
   kUnsupported,  // well-formed, but not something this program does
   kPermission,   // authentication or file permission
   kResource,     // memory, disk, context length, queue
+  kBusy,         // others hold what is needed: later it may do
   kIo,           // the system or the network failed
   kCancelled,    // the caller asked to stop
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -116,6 +117,45 @@ class NotationGrammar {
     return {Cat(where, ": '", keyword, "' cannot be enforced"), ErrorKind::kUnsupported};
   }
 
+  using Names = std::set<std::string, std::less<>>;
+  // Refuses every keyword that says something about values, but for those that are known.
+  static Result<void> Only(const json& schema, const Names& known, const std::string& where) {
+    for (const auto& [key, value] : schema.items()) {
+      const bool free = kAnnotations.contains(key) || (key == "uniqueItems" && value == false);
+      if (!free && !known.contains(key)) return Cannot(key, where);
+    }
+    return Ok();
+  }
+
+  // The types that a schema allows, as a list.
+  static json Types(const json& schema) {
+    json types = schema["type"].is_array() ? schema["type"] : json::array({schema["type"]});
+    if (schema.value("nullable", json(false)) == true) types.push_back("null");
+    return types;
+  }
+  // Those of `types` that `others` allow too.
+  static json Common(const json& types, const json& others) {
+    const auto allowed = [&](const json& type) {
+      return std::find(others.begin(), others.end(), type) != others.end();
+    };
+    json out = json::array();
+    for (const json& type : types) {
+      if (allowed(type) || (type == "integer" && allowed("number"))) {
+        out.push_back(type);
+      } else if (type == "number" && allowed("integer")) {
+        out.push_back("integer");
+      }
+    }
+    return out;
+  }
+  static bool IsOf(const json& value, const json& types) {
+    return std::any_of(types.begin(), types.end(), [&](const json& type) {
+      if (type == "integer")
+        return value.is_number() && value.get<double>() == std::floor(value.get<double>());
+      return type == (value.is_number() ? "number" : value.type_name());
+    });
+  }
+
   std::string Quoted(const std::string& inside) { return Cat(quote_, " ", inside, " ", quote_); }
   std::string AnyString() { return Quoted(b_.Text() + "?"); }
   // A bare name, as the notation writes keys.
@@ -156,17 +196,24 @@ class NotationGrammar {
     return b_.Rule(body);
   }
 
-  Result<std::string> Reference(const json& schema, const std::string& where, int depth) {
+  // What a $ref means.
+  Result<json> Target(const json& schema, const std::string& where) const {
     if (!schema["$ref"].is_string()) return Error{Cat(where, ".$ref: expected a string")};
     const auto ref = schema["$ref"].get<std::string>();
-    if (const auto known = refs_.find(ref); known != refs_.end()) return known->second;
     if (!ref.starts_with("#")) return Cannot("$ref", where);
-    json target;
     try {
-      target = root_.at(json::json_pointer(ref.substr(1)));
+      return root_.at(json::json_pointer(ref.substr(1)));
     } catch (const json::exception&) {
       return Error{Cat(where, ".$ref: there is no ", ref)};
     }
+  }
+
+  Result<std::string> Reference(const json& schema, const std::string& where, int depth) {
+    // What stands beside the reference would have to hold as well.
+    FACET_TRY(Only(schema, {"$ref"}, where));
+    FACET_ASSIGN(const json target, Target(schema, where));
+    const auto ref = schema["$ref"].get<std::string>();
+    if (const auto known = refs_.find(ref); known != refs_.end()) return known->second;
     const size_t place = b_.Reserve();
     refs_[ref] = Cat("r", place);
     FACET_ASSIGN(const std::string body, Value(target, where, depth + 1));
@@ -174,7 +221,10 @@ class NotationGrammar {
   }
 
   Result<std::string> Alternatives(const json& schema, const std::string& where, int depth) {
-    if (schema.contains("const")) return Constant(schema["const"], where);
+    if (schema.contains("const")) {
+      FACET_TRY(Only(schema, {"const", "type"}, where));
+      return Values(json::array({schema["const"]}), schema, where);
+    }
     if (schema.contains("enum")) return Enumeration(schema, where);
     for (const char* name : {"anyOf", "oneOf", "allOf"}) {
       if (!schema.contains(name)) continue;
@@ -182,14 +232,13 @@ class NotationGrammar {
       if (!list.is_array() || list.empty())
         return Error{Cat(where, ".", name, ": expected schemas")};
       // A schema beside the alternatives would have to hold as well.
-      for (const auto& [key, value] : schema.items()) {
-        if (key != name && key != "type" && !kAnnotations.contains(key)) return Cannot(key, where);
-      }
+      FACET_TRY(Only(schema, {name, "type"}, where));
       if (std::string_view(name) == "allOf" && list.size() > 1) return Cannot("allOf", where);
       std::string body;
       for (size_t i = 0; i < list.size(); ++i) {
-        FACET_ASSIGN(const std::string one,
-                     Value(list[i], Cat(where, ".", name, "[", i, "]"), depth + 1));
+        const std::string place = Cat(where, ".", name, "[", i, "]");
+        FACET_ASSIGN(const json member, Narrowed(list[i], schema, place));
+        FACET_ASSIGN(const std::string one, Value(member, place, depth + 1));
         body += (body.empty() ? "" : " | ") + one;
       }
       return body;
@@ -206,52 +255,65 @@ class NotationGrammar {
     return body;
   }
 
+  // One of the alternatives, held to the type that stands beside them as well.
+  Result<json> Narrowed(const json& member, const json& outer, const std::string& where) const {
+    if (!outer.contains("type") || !(member.is_object() || member == true)) return member;
+    const json types = Types(outer);
+    json out = member == true ? json::object() : member;
+    if (out.contains("$ref")) {
+      FACET_ASSIGN(const json target, Target(out, where));
+      const bool narrow = target.is_object() && target.contains("type") &&
+                          Common(Types(target), types) == Types(target);
+      return narrow ? Result<json>(out) : Cannot("type", where);
+    }
+    out["type"] = out.contains("type") ? Common(Types(out), types) : types;
+    if (out["type"].empty()) return Cannot("type", where);
+    out.erase("nullable");  // the types say it
+    return out;
+  }
+
   Result<std::string> Untyped(const json& schema, const std::string& where, int depth) {
     if (schema.contains("properties")) return Typed("object", schema, false, where, depth);
     if (schema.contains("items")) return Typed("array", schema, false, where, depth);
-    for (const auto& [key, value] : schema.items()) {
-      if (!kAnnotations.contains(key)) return Cannot(key, where);
-    }
+    FACET_TRY(Only(schema, {}, where));
     return Any();
   }
 
-  // Every keyword must be known for the type; with several types, those of the others are allowed.
-  Result<void> Check(const json& schema, const std::set<std::string, std::less<>>& known,
-                     bool several, const std::string& where) {
-    static const std::set<std::string, std::less<>> kAll = {"type",
-                                                            "properties",
-                                                            "required",
-                                                            "additionalProperties",
-                                                            "patternProperties",
-                                                            "items",
-                                                            "minItems",
-                                                            "maxItems",
-                                                            "uniqueItems",
-                                                            "minLength",
-                                                            "maxLength",
-                                                            "pattern",
-                                                            "minimum",
-                                                            "maximum",
-                                                            "exclusiveMinimum",
-                                                            "exclusiveMaximum",
-                                                            "multipleOf"};
-    for (const auto& [key, value] : schema.items()) {
-      if (key == "type" || kAnnotations.contains(key) || known.contains(key) ||
-          (several && kAll.contains(key)))
-        continue;
-      return Cannot(key, where);
-    }
-    return Ok();
+  // Every keyword must be known for the type; with several types, those that the others enforce are
+  // allowed.
+  static Result<void> Check(const json& schema, Names known, bool several,
+                            const std::string& where) {
+    static const Names kAll = {"properties",
+                               "required",
+                               "additionalProperties",
+                               "patternProperties",
+                               "items",
+                               "minItems",
+                               "maxItems",
+                               "minLength",
+                               "maxLength",
+                               "pattern",
+                               "minimum",
+                               "maximum",
+                               "exclusiveMinimum",
+                               "exclusiveMaximum",
+                               "multipleOf"};
+    known.insert("type");
+    if (several) known.insert(kAll.begin(), kAll.end());
+    return Only(schema, known, where);
   }
 
   Result<std::string> Typed(const std::string& type, const json& schema, bool several,
                             const std::string& where, int depth) {
-    if (type == "null") return std::string("\"null\"");
-    if (type == "boolean") return std::string("\"true\" | \"false\"");
+    if (type == "null" || type == "boolean") {
+      // What is said of other types does not concern these.
+      FACET_TRY(Check(schema, {}, true, where));
+      return std::string(type == "null" ? "\"null\"" : "\"true\" | \"false\"");
+    }
     if (type == "string") return StringOf(schema, several, where);
     if (type == "integer" || type == "number") {
-      const std::set<std::string, std::less<>> known = {"minimum", "maximum", "exclusiveMinimum",
-                                                        "exclusiveMaximum", "multipleOf"};
+      const Names known = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+                           "multipleOf"};
       FACET_TRY(Check(schema, known, several, where));
       json number = {{"type", type}};
       for (const std::string& key : known) {
@@ -329,6 +391,9 @@ class NotationGrammar {
       required.insert(name.get<std::string>());
     }
     if (properties.empty()) return Map(schema, where, depth);
+    // Named properties that match a pattern would have to fit both schemas.
+    if (!schema.value("patternProperties", json::object()).empty())
+      return Cannot("patternProperties", where);
     // In the order in which the chat template writes them; further properties are left out, which
     // every schema allows.
     std::vector<std::pair<std::string, bool>> members;
@@ -379,16 +444,20 @@ class NotationGrammar {
     return Cannot("const", where);
   }
   Result<std::string> Enumeration(const json& schema, const std::string& where) {
-    for (const auto& [key, value] : schema.items()) {
-      if (key != "enum" && key != "type" && !kAnnotations.contains(key)) return Cannot(key, where);
-    }
+    FACET_TRY(Only(schema, {"enum", "type"}, where));
     const json& values = schema["enum"];
     if (!values.is_array() || values.empty()) return Error{Cat(where, ".enum: expected values")};
+    return Values(values, schema, where + ".enum");
+  }
+  // Those of the values that have the schema's type.
+  Result<std::string> Values(const json& values, const json& schema, const std::string& where) {
     std::string body;
     for (const json& value : values) {
-      FACET_ASSIGN(const std::string one, Constant(value, where + ".enum"));
+      if (schema.contains("type") && !IsOf(value, Types(schema))) continue;
+      FACET_ASSIGN(const std::string one, Constant(value, where));
       body += (body.empty() ? "" : " | ") + one;
     }
+    if (body.empty()) return Cannot("type", where);
     return body;
   }
 

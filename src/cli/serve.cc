@@ -38,12 +38,7 @@ struct ServeFlags {
 };
 
 Result<void> AddModels(ServeFlags& flags) {
-  if (flags.models.empty()) {
-    FACET_ASSIGN(serve::ModelSpec spec, ResolveSpec(""));
-    if (!flags.names.empty()) spec.id = flags.names.front();
-    flags.options.models.push_back(std::move(spec));
-    return Ok();
-  }
+  if (flags.models.empty()) flags.models.emplace_back();  // the embedded one
   if (flags.names.size() > flags.models.size())
     return Error{"--served-model-name: more names than models"};
   for (size_t i = 0; i < flags.models.size(); ++i) {

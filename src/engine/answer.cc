@@ -35,11 +35,7 @@ class Answer : public GenerationListener {
     if (options_.one_call && parser_.complete_calls() > 0) decision.stop = true;
     const bool thinking = was_thinking || parser_.thinking();
     if (thinking) ++reasoning_tokens_;
-    if (options_.thinking_budget && parser_.thinking() &&
-        reasoning_tokens_ >= *options_.thinking_budget && !closing_) {
-      closing_ = true;
-      decision.force = tokenizer_->Encode("\n<channel|>");
-    }
+    decision.force = CloseThinking();
     const AnswerToken info{
         .text = std::string(tokenizer_->Piece(token.id)),
         .sampled = token,
@@ -65,7 +61,7 @@ class Answer : public GenerationListener {
     switch (outcome.reason) {
       case Outcome::Reason::kStop:
       case Outcome::Reason::kListener:
-        if (parser_.calls() > 0) end.reason = AnswerEnd::Reason::kToolCalls;
+        if (CallsAreWhole()) end.reason = AnswerEnd::Reason::kToolCalls;
         break;
       case Outcome::Reason::kLength:
         end.reason = AnswerEnd::Reason::kLength;
@@ -86,6 +82,20 @@ class Answer : public GenerationListener {
   }
   void Plain(const std::string& text, std::vector<OutputEvent>& out) {
     options_.chat ? parser_.Plain(text, out) : Append(text, out);
+  }
+  // There are calls, and the turn did not end inside one: whoever acts on kToolCalls acts on all.
+  bool CallsAreWhole() const {
+    return parser_.calls() > 0 && parser_.complete_calls() == parser_.calls();
+  }
+  // Tokens that close the channel where the budget is used up. It counts the thoughts of the whole
+  // answer, so a channel that is opened again behind it is closed at once.
+  std::vector<TokenId> CloseThinking() {
+    if (!parser_.thinking()) closing_ = false;
+    if (!parser_.thinking() || closing_ || !options_.thinking_budget ||
+        reasoning_tokens_ < *options_.thinking_budget)
+      return {};
+    closing_ = true;
+    return tokenizer_->Encode("\n<channel|>");
   }
   // Applies the stop strings to the content.
   std::vector<OutputEvent> Stopped(std::vector<OutputEvent> parsed, bool& stop) {
@@ -109,7 +119,7 @@ class Answer : public GenerationListener {
   StreamDecoder decoder_;
   StreamParser parser_;
   StopStrings stops_;
-  bool closing_ = false;
+  bool closing_ = false;  // the open channel's end has been forced
   int reasoning_tokens_ = 0;
 };
 

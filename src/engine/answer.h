@@ -16,7 +16,7 @@ namespace facet {
 struct AnswerOptions {
   bool chat = true;       // false: plain text, control tokens dropped, nothing taken apart
   bool thinking = false;  // the prompt ends inside an open thinking channel
-  std::optional<int> thinking_budget;  // tokens; then the channel is closed
+  std::optional<int> thinking_budget;  // tokens of all thoughts; then the channel is closed
   bool one_call = false;               // the answer ends with its first tool call
   std::vector<std::string> stop;       // end the answer, and are not part of it
 };
@@ -29,6 +29,7 @@ struct AnswerToken {
 };
 
 struct AnswerEnd {
+  // kToolCalls: the answer ended with at least one call, and with all of them complete.
   enum class Reason { kStop, kLength, kToolCalls, kCancelled, kError };
   Reason reason = Reason::kStop;
   Error error;

@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <numeric>
+#include <optional>
 #include <thread>
 
 #include "base/log.h"
@@ -42,6 +43,9 @@ void Report(std::span<const float> logits, int top, Sampled& token) {
 // Above this share of the cache's budget, snapshots make room.
 constexpr double kHighWater = 0.95, kLowWater = 0.90;
 
+// Beyond so many, tenants that have nothing to do are forgotten.
+constexpr size_t kMostTenants = 4096;
+
 }  // namespace
 
 // A request from its arrival to its end. `tokens` are prompt and answer; the first `computed` are
@@ -59,8 +63,10 @@ struct Engine::Sequence {
   DraftMemory draft;
   GenerationStats stats;
   Clock::time_point arrived, admitted, first_token, last_token;
-  int limit = 0;  // tokens at most, prompt and answer
+  std::optional<Clock::time_point> unread;  // since when nobody takes what it says, while it runs
+  int limit = 0;                            // tokens at most, prompt and answer
   bool cancelled = false, done = false;
+  bool stalled = false;  // waits because nobody read it
 
   Sequence(GenerationRequest r, std::shared_ptr<GenerationListener> l)
       : request(std::move(r)),
@@ -117,10 +123,13 @@ class Engine::Scheduler {
 
   void Run();
   bool Collect();
+  void Level(const std::string& tenant);
   void Admit();
   std::unique_ptr<Sequence> NextWaiting();
+  bool MayStart(const Sequence& candidate) const;
   bool WorthWaiting(const Sequence& candidate) const;
   void Start(Sequence& sequence);
+  bool PreemptStalled();
   std::vector<Work> Plan();
   int PrefillLimit(bool decodes) const;
   void ProposeDrafts(std::span<const Work> work);
@@ -148,6 +157,7 @@ class Engine::Scheduler {
   Sequences running_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::map<std::string, uint64_t> served_;  // tokens computed for each tenant, for fairness
+  uint64_t level_ = 0;                      // the most of them that a tenant had when admitted
   EngineStats stats_;
   Buffer logits_;
   double rows_per_ms_ = 0;      // measured speed of prefill
@@ -164,7 +174,7 @@ void Engine::Scheduler::Run() {
     std::vector<Work> work = Plan();
     if (!work.empty()) {
       Execute(std::move(work));
-    } else if (!running_.empty()) {  // all of them wait for slow readers
+    } else if (!running_.empty() || !waiting_.empty()) {  // all of them wait for slow readers
       std::unique_lock lock(inbox_.mutex);
       inbox_.changed.wait_for(lock, std::chrono::milliseconds(5));
     }
@@ -187,7 +197,10 @@ bool Engine::Scheduler::Collect() {
     return inbox_.stop || !inbox_.submitted.empty() || !inbox_.cancelled.empty() ||
            !running_.empty() || !waiting_.empty();
   });
-  for (auto& sequence : inbox_.submitted) waiting_.push_back(std::move(sequence));
+  for (auto& sequence : inbox_.submitted) {
+    Level(sequence->request.tenant);
+    waiting_.push_back(std::move(sequence));
+  }
   inbox_.submitted.clear();
   for (const RequestId id : inbox_.cancelled) {
     for (const auto& s : running_) s->cancelled |= s->id == id;
@@ -220,12 +233,30 @@ void Engine::Scheduler::Publish() {
 
 // --- admission
 
+// A tenant is owed something only for the time that its requests wait: one that comes new, or back,
+// starts level with those that were admitted last, however little it had until then.
+void Engine::Scheduler::Level(const std::string& tenant) {
+  const auto has = [](const auto& sequences, const std::string& name) {
+    return std::any_of(sequences.begin(), sequences.end(),
+                       [&](const auto& s) { return s->request.tenant == name && !s->stalled; });
+  };
+  if (has(waiting_, tenant)) return;
+  if (served_.size() >= kMostTenants) {
+    std::erase_if(served_, [&](const auto& entry) {
+      return !has(running_, entry.first) && !has(waiting_, entry.first);
+    });
+  }
+  uint64_t& served = served_[tenant];
+  served = std::max(served, level_);
+}
+
 // A running sequence is just computing a long prefix of this one: wait for it instead of computing
 // it twice.
 bool Engine::Scheduler::WorthWaiting(const Sequence& candidate) const {
   if (!options_.prefix_cache || !candidate.request.use_cache) return false;
   for (const auto& s : running_) {
     if (s->request.scope != candidate.request.scope || !s->request.use_cache || s->done) continue;
+    if (s->unread) continue;  // who knows when it goes on
     const auto differ =
         std::mismatch(s->keys.begin(), s->keys.end(), candidate.keys.begin(), candidate.keys.end());
     const int common = static_cast<int>(differ.first - s->keys.begin());
@@ -236,15 +267,24 @@ bool Engine::Scheduler::WorthWaiting(const Sequence& candidate) const {
   return false;
 }
 
+bool Engine::Scheduler::MayStart(const Sequence& s) const {
+  return !s.cancelled && s.listener->Ready() && !WorthWaiting(s);
+}
+
 // The oldest request of the tenant that was served least.
 std::unique_ptr<Engine::Sequence> Engine::Scheduler::NextWaiting() {
   auto best = waiting_.end();
+  uint64_t least = 0;
   for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
-    if ((*it)->cancelled || WorthWaiting(**it)) continue;
-    if (best == waiting_.end() || served_[(*it)->request.tenant] < served_[(*best)->request.tenant])
-      best = it;
+    const auto entry = served_.find((*it)->request.tenant);
+    const uint64_t served = entry == served_.end() ? level_ : entry->second;
+    if ((best != waiting_.end() && served >= least) || !MayStart(**it)) continue;
+    best = it;
+    least = served;
   }
   if (best == waiting_.end()) return nullptr;
+  level_ = std::max(level_, least);
+  served_.try_emplace((*best)->request.tenant, least);
   std::unique_ptr<Sequence> next = std::move(*best);
   waiting_.erase(best);
   return next;
@@ -252,16 +292,36 @@ std::unique_ptr<Engine::Sequence> Engine::Scheduler::NextWaiting() {
 
 void Engine::Scheduler::Admit() {
   if (running_.empty()) crowded_ = false;
-  while (!crowded_ && static_cast<int>(running_.size()) < options_.max_sequences) {
-    std::unique_ptr<Sequence> next = NextWaiting();
-    if (next == nullptr) return;
-    Start(*next);
-    running_.push_back(std::move(next));
-  }
+  do {
+    while (!crowded_ && static_cast<int>(running_.size()) < options_.max_sequences) {
+      std::unique_ptr<Sequence> next = NextWaiting();
+      if (next == nullptr) return;
+      Start(*next);
+      running_.push_back(std::move(next));
+    }
+  } while (PreemptStalled());
+}
+
+// There is no place for a sequence that could start: one that nobody has read for long gives up its
+// own. False where there is none.
+bool Engine::Scheduler::PreemptStalled() {
+  const auto expired = Clock::now() - options_.patience;
+  const auto stalled = std::find_if(running_.begin(), running_.end(), [&](const auto& s) {
+    return !s->done && !s->cancelled && s->unread && *s->unread <= expired && !s->listener->Ready();
+  });
+  if (stalled == running_.end()) return false;
+  if (std::none_of(waiting_.begin(), waiting_.end(), [&](const auto& s) { return MayStart(*s); }))
+    return false;
+  (*stalled)->stalled = true;
+  Preempt(**stalled);
+  crowded_ = false;  // as if it had ended
+  return true;
 }
 
 void Engine::Scheduler::Start(Sequence& s) {
   const bool again = s.stats.prompt > 0;  // it ran before and was preempted
+  s.stalled = false;
+  s.unread.reset();
   if (options_.prefix_cache && s.request.use_cache) {
     keeper_.Restore(s.request.scope);
     auto hit = cache_.Find(s.request.scope, s.keys, s.size() - 1,
@@ -280,13 +340,6 @@ void Engine::Scheduler::Start(Sequence& s) {
   stats_.prefix_hits += s.stats.cached > 0;
   stats_.cached_tokens += s.stats.cached;
   stats_.prompt_tokens += s.prompt();
-  // A tenant that comes new starts level with the one that was served least, not with an advantage.
-  if (!served_.contains(s.request.tenant)) {
-    uint64_t least = UINT64_MAX;
-    for (const auto& [tenant, tokens] : served_) least = std::min(least, tokens);
-    served_[s.request.tenant] = served_.empty() ? 0 : least;
-  }
-  if (served_.size() > 4096) served_.clear();
 }
 
 // --- one step
@@ -302,7 +355,12 @@ std::vector<Engine::Scheduler::Work> Engine::Scheduler::Plan() {
   std::vector<Work> work;
   std::vector<Sequence*> prompts;
   for (const auto& s : running_) {
-    if (s->done || s->cancelled || !s->listener->Ready()) continue;
+    if (s->done || s->cancelled) continue;
+    if (!s->listener->Ready()) {
+      if (!s->unread) s->unread = Clock::now();
+      continue;
+    }
+    s->unread.reset();
     s->decoding() ? work.push_back({s.get(), 1, true}) : prompts.push_back(s.get());
   }
   int left = PrefillLimit(!work.empty());
@@ -344,10 +402,7 @@ void Engine::Scheduler::ProposeDrafts(std::span<const Work> work) {
 
 void Engine::Scheduler::DropDrafts(std::span<const Work> work) {
   speculator_.Drop();
-  for (const Work& item : work) {
-    item.sequence->draft.drafts.clear();
-    (void)item.sequence->state->Rewind(item.sequence->computed());  // pages reserved for drafts
-  }
+  for (const Work& item : work) item.sequence->draft.drafts.clear();
 }
 
 // Computes the rows of all sequences, each decode's drafts behind its newest token.
@@ -371,7 +426,11 @@ Result<void> Engine::Scheduler::Step(std::span<const Work> work) {
     piece.adapter = s.request.adapter.get();
     pieces.push_back(piece);
   }
-  return executor_.Step(pieces, logits_);
+  Result<void> step = executor_.Step(pieces, logits_);
+  if (step) return step;
+  // What was reserved before it failed must not stand in the way of a smaller step.
+  for (const Work& item : work) (void)item.sequence->state->Rewind(item.sequence->computed());
+  return step;
 }
 
 void Engine::Scheduler::Execute(std::vector<Work> work) {
@@ -468,13 +527,13 @@ bool Engine::Scheduler::MakeRoom(int prefilled) {
   }
   if (last == nullptr) return false;
   Preempt(*last);
+  crowded_ = true;
   return true;
 }
 
 // Gives up what it has computed and waits for its turn again; what it has said stays said.
 void Engine::Scheduler::Preempt(Sequence& s) {
   ++stats_.preemptions;
-  crowded_ = true;
   const auto it =
       std::find_if(running_.begin(), running_.end(), [&](const auto& p) { return p.get() == &s; });
   s.state.reset();

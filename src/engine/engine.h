@@ -47,7 +47,7 @@ struct GenerationRequest {
   int max_tokens = 0;                      // at least 1; clamped to what the context leaves
   std::vector<TokenId> stop_tokens;        // end the answer, and are not part of it
   std::string tenant;                      // for fairness
-  std::string scope;                       // of the prefix cache: tenant, salt, adapter
+  std::string scope;                       // of the prefix cache: tenant '\n' adapter, salt
   std::shared_ptr<const Adapter> adapter;  // LoRA beside the weights; null: none
   bool use_cache = true;
   std::unique_ptr<TokenConstraint> constraint;
@@ -81,7 +81,7 @@ class GenerationListener {
   // With `embed`, before OnDone: the mean of the prompt's states after the final norm (width).
   virtual void OnEmbedding(std::vector<double> /*mean*/) {}
   virtual void OnDone(const Outcome& outcome) = 0;
-  // False while nobody takes what was produced: the sequence pauses.
+  // False while nobody takes what was produced: the sequence pauses, and may lose its place.
   virtual bool Ready() const { return true; }
 };
 
@@ -103,6 +103,8 @@ struct EngineOptions {
   int chunk = 512;         // prompt tokens in a step, of all sequences together
   double step_ms =
       200;  // with decodes in the step: prompt tokens are cut so that it takes about so long
+  // How long a sequence that nobody reads keeps its place from those that wait.
+  std::chrono::milliseconds patience{5000};
   bool prefix_cache = true;
   KeepOptions keep;           // of prefixes on disk
   int snapshot_spacing = 64;  // a request that branches computes at most so many known tokens again

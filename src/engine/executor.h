@@ -52,6 +52,7 @@ class Executor {
  public:
   virtual ~Executor() = default;
 
+  // Tokens of a sequence, prompt and answer: at most what the cache holds of one.
   virtual int context() const = 0;
   virtual int vocab() const = 0;
   virtual int width() const = 0;  // of a position's state

@@ -43,6 +43,7 @@ class ModelExecutor : public Executor {
   ModelExecutor(Model& model, int context, std::unique_ptr<Drafter> drafter)
       : model_(model), context_(model.config().text.context), drafter_(std::move(drafter)) {
     if (context > 0) context_ = std::min(context_, context);
+    context_ = model.cache().layout().TokensIn(model.cache().budget(), context_);
   }
 
   int context() const override { return context_; }

@@ -29,6 +29,17 @@ std::vector<CacheKey> CacheKeys(std::span<const TokenId> tokens, Media media) {
 
 PrefixCache::~PrefixCache() = default;
 
+std::string_view PrefixCache::OwnerOf(std::string_view scope) {
+  return scope.substr(0, scope.find('\n'));
+}
+
+PrefixCache::Tree* PrefixCache::TreeOf(const std::string& scope) const {
+  const auto owner = owners_.find(OwnerOf(scope));
+  if (owner == owners_.end()) return nullptr;
+  const auto tree = owner->second.trees.find(scope);
+  return tree == owner->second.trees.end() ? nullptr : tree->second.get();
+}
+
 PrefixCache::Place PrefixCache::Walk(Node& root, std::span<const CacheKey> keys) {
   Place place{&root, 0};
   while (place.matched < static_cast<int>(keys.size())) {
@@ -47,9 +58,9 @@ PrefixCache::Place PrefixCache::Walk(Node& root, std::span<const CacheKey> keys)
 
 PrefixCache::Hit PrefixCache::Find(const std::string& scope, std::span<const CacheKey> keys,
                                    int limit, const std::function<bool(int)>& usable) {
-  const auto tree = trees_.find(scope);
-  if (tree == trees_.end()) return {};
-  const Place place = Walk(tree->second->root, keys);
+  Tree* tree = TreeOf(scope);
+  if (tree == nullptr) return {};
+  const Place place = Walk(tree->root, keys);
   limit = std::min(limit, place.matched);
   while (limit > 0 && !usable(limit)) --limit;
 
@@ -81,14 +92,14 @@ PrefixCache::Hit PrefixCache::Find(const std::string& scope, std::span<const Cac
 }
 
 int PrefixCache::Common(const std::string& scope, std::span<const CacheKey> keys) const {
-  const auto tree = trees_.find(scope);
-  return tree == trees_.end() ? 0 : Walk(tree->second->root, keys).matched;
+  Tree* tree = TreeOf(scope);
+  return tree == nullptr ? 0 : Walk(tree->root, keys).matched;
 }
 
 bool PrefixCache::Contains(const std::string& scope, std::span<const CacheKey> keys) const {
-  const auto tree = trees_.find(scope);
-  if (tree == trees_.end()) return false;
-  const Place place = Walk(tree->second->root, keys);
+  Tree* tree = TreeOf(scope);
+  if (tree == nullptr) return false;
+  const Place place = Walk(tree->root, keys);
   const int length = static_cast<int>(keys.size());
   return place.matched == length && place.node->snapshots.contains(length);
 }
@@ -135,7 +146,8 @@ void PrefixCache::Insert(const std::string& scope, std::span<const CacheKey> key
                          const SequenceState& state, bool anchor) {
   const int length = static_cast<int>(keys.size());
   if (length == 0) return;
-  auto& tree = trees_[scope];
+  Owner& owner = owners_[std::string(OwnerOf(scope))];
+  auto& tree = owner.trees[scope];
   if (tree == nullptr) tree = std::make_unique<Tree>();
   Node* node = MakeNode(*tree, keys);
   Snapshot& snapshot = node->snapshots[length];
@@ -143,6 +155,7 @@ void PrefixCache::Insert(const std::string& scope, std::span<const CacheKey> key
   if (snapshot.state == nullptr) {
     snapshot.state = state.Copy();
     ++tree->snapshots;
+    ++owner.snapshots;
     ++snapshots_;
   }
   Touch(*node, length);
@@ -168,36 +181,36 @@ void PrefixCache::Touch(Node& node, int length) {
 std::vector<PrefixCache::Kept> PrefixCache::Anchors(
     const std::string& scope, const std::function<bool(const SequenceState&)>& accept,
     size_t limit) const {
-  const auto tree = trees_.find(scope);
-  if (tree == trees_.end()) return {};
-  struct Candidate {
+  const Tree* tree = TreeOf(scope);
+  if (tree == nullptr) return {};
+  struct Anchor {
     const Node* node;
     int length;
     const Snapshot* snapshot;
     bool first;  // no anchor stands before it
   };
-  std::vector<Candidate> candidates;
-  std::vector<std::pair<const Node*, bool>> stack = {{&tree->second->root, true}};
+  std::vector<Anchor> anchors;
+  std::vector<std::pair<const Node*, bool>> stack = {{&tree->root, true}};
   while (!stack.empty()) {
     auto [node, first] = stack.back();
     stack.pop_back();
     for (const auto& [length, snapshot] : node->snapshots) {
       if (!snapshot.anchor) continue;
-      candidates.push_back({node, length, &snapshot, first});
+      anchors.push_back({node, length, &snapshot, first});
       first = false;
     }
     for (const auto& [key, child] : node->children) stack.emplace_back(child.get(), first);
   }
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+  std::sort(anchors.begin(), anchors.end(), [](const Anchor& a, const Anchor& b) {
     return a.first != b.first ? a.first : a.snapshot->used > b.snapshot->used;
   });
   std::vector<Kept> out;
-  for (const Candidate& candidate : candidates) {
+  for (const Anchor& anchor : anchors) {
     if (out.size() == limit) break;
-    if (!accept(*candidate.snapshot->state)) continue;
-    Kept kept{std::vector<CacheKey>(candidate.length), candidate.snapshot->state->Copy()};
-    for (const Node* node = candidate.node; node != nullptr; node = node->parent) {
-      const int count = std::min(node->end(), candidate.length) - node->begin;
+    if (!accept(*anchor.snapshot->state)) continue;
+    Kept kept{std::vector<CacheKey>(anchor.length), anchor.snapshot->state->Copy()};
+    for (const Node* node = anchor.node; node != nullptr; node = node->parent) {
+      const int count = std::min(node->end(), anchor.length) - node->begin;
       std::copy_n(node->label.begin(), count, kept.keys.begin() + node->begin);
     }
     out.push_back(std::move(kept));
@@ -205,21 +218,11 @@ std::vector<PrefixCache::Kept> PrefixCache::Anchors(
   return out;
 }
 
-bool PrefixCache::EvictOne() {
-  Tree* largest = nullptr;
-  std::string scope;
-  for (const auto& [name, tree] : trees_) {
-    if (largest != nullptr && tree->snapshots <= largest->snapshots) continue;
-    largest = tree.get();
-    scope = name;
-  }
-  if (largest == nullptr || largest->snapshots == 0) return false;
-  // GreedyDual: worth is the clock at the last use plus the cost to rebuild; the clock follows the
-  // worth of what goes.
-  Node* victim = nullptr;
-  int length = 0;
-  double least = 0;
-  std::vector<Node*> stack = {&largest->root};
+// GreedyDual: worth is the clock at the last use plus the cost to rebuild; the clock follows the
+// worth of what goes.
+PrefixCache::Candidate PrefixCache::Cheapest(Tree& tree) {
+  Candidate best;
+  std::vector<Node*> stack = {&tree.root};
   while (!stack.empty()) {
     Node* node = stack.back();
     stack.pop_back();
@@ -227,18 +230,33 @@ bool PrefixCache::EvictOne() {
     for (const auto& [at, snapshot] : node->snapshots) {
       const double worth =
           snapshot.credit + CostBefore(*node, at) * (snapshot.anchor ? kAnchorWeight : 1.0);
-      if (victim != nullptr && worth >= least) continue;
-      victim = node;
-      length = at;
-      least = worth;
+      if (best.node == nullptr || worth < best.worth) best = {node, at, worth};
     }
   }
-  clock_ = std::max(clock_, least);
-  victim->snapshots.erase(length);
-  --largest->snapshots;
+  return best;
+}
+
+bool PrefixCache::EvictOne() {
+  const auto largest = std::max_element(
+      owners_.begin(), owners_.end(),
+      [](const auto& a, const auto& b) { return a.second.snapshots < b.second.snapshots; });
+  if (largest == owners_.end()) return false;
+  Owner& owner = largest->second;
+  auto from = owner.trees.end();
+  Candidate victim;
+  for (auto it = owner.trees.begin(); it != owner.trees.end(); ++it) {
+    const Candidate cheapest = Cheapest(*it->second);
+    if (victim.node == nullptr || cheapest.worth < victim.worth) from = it, victim = cheapest;
+  }
+  Tree& tree = *from->second;
+  clock_ = std::max(clock_, victim.worth);
+  victim.node->snapshots.erase(victim.length);
+  --tree.snapshots;
+  --owner.snapshots;
   --snapshots_;
-  Prune(*largest, victim);
-  if (largest->snapshots == 0) trees_.erase(scope);
+  Prune(tree, victim.node);
+  if (tree.snapshots == 0) owner.trees.erase(from);
+  if (owner.snapshots == 0) owners_.erase(largest);
   return true;
 }
 
@@ -252,7 +270,7 @@ void PrefixCache::Prune(Tree& tree, Node* node) {
 }
 
 void PrefixCache::Clear() {
-  trees_.clear();
+  owners_.clear();
   snapshots_ = 0;
 }
 

@@ -2,6 +2,9 @@
 // back into an earlier one computes only what is new. One radix tree over token and media keys for
 // each scope (an API key with its salt and adapter): scopes never meet. Each node holds snapshots:
 // states of the model at some lengths, which share pages. DESIGN section 5.
+//
+// A scope's name is its owner's, or begins with the owner's and a line break. Room is shared
+// between owners, so that nobody gets more of it, or of the others', by using many scopes.
 #pragma once
 
 #include <compare>
@@ -11,6 +14,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -63,7 +67,7 @@ class PrefixCache {
                             const std::function<bool(const SequenceState&)>& accept,
                             size_t limit) const;
 
-  // Drops the snapshot that is cheapest to do without, of the scope that holds most. False where
+  // Drops the snapshot that is cheapest to do without, of the owner that holds most. False where
   // there is none.
   bool EvictOne();
   void Clear();
@@ -89,19 +93,32 @@ class PrefixCache {
     Node root;
     size_t snapshots = 0;
   };
+  struct Owner {
+    std::unordered_map<std::string, std::unique_ptr<Tree>> trees;  // by scope
+    size_t snapshots = 0;                                          // of all trees
+  };
   struct Place {
     Node* node = nullptr;  // the deepest node whose label is met at least in part
     int matched = 0;       // length of the common prefix
   };
+  // A snapshot, and what it is worth.
+  struct Candidate {
+    Node* node = nullptr;
+    int length = 0;
+    double worth = 0;
+  };
 
+  static std::string_view OwnerOf(std::string_view scope);
+  Tree* TreeOf(const std::string& scope) const;  // null: nothing is stored there
   static Place Walk(Node& root, std::span<const CacheKey> keys);
   Node* MakeNode(Tree& tree, std::span<const CacheKey> keys);
   static void Split(Node& node, int length);
   static int CostBefore(const Node& node, int length);
   void Touch(Node& node, int length);
+  static Candidate Cheapest(Tree& tree);
   void Prune(Tree& tree, Node* node);
 
-  std::unordered_map<std::string, std::unique_ptr<Tree>> trees_;
+  std::map<std::string, Owner, std::less<>> owners_;
   size_t max_snapshots_, snapshots_ = 0;
   double clock_ = 0;
   uint64_t uses_ = 0;

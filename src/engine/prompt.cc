@@ -54,7 +54,7 @@ std::shared_ptr<SoftItem> PatchItem(SoftItem::Kind kind, media::Patches patches)
 class Expander {
  public:
   Expander(const ModelConfig& config, const PromptRequest& request)
-      : config_(config), request_(request) {}
+      : config_(config), request_(request), left_(config.text.context) {}
 
   // Replaces a film with sound by the film and a sound part behind it, so that the template writes
   // both.
@@ -113,10 +113,31 @@ class Expander {
     FACET_ASSIGN(const media::Picture picture, media::DecodePicture(data, request_.media.limits));
     FACET_ASSIGN(media::Patches patches, media::ToPatches(picture, budget));
     const int n = patches.count();
-    expansions_.push_back({kImage,
-                           "<|image>" + Repeat(kImage, n) + "<image|>",
-                           {PatchItem(SoftItem::Kind::kImage, std::move(patches))}});
+    auto item = PatchItem(SoftItem::Kind::kImage, std::move(patches));
+    FACET_TRY(Admit(*item));
+    expansions_.push_back({kImage, "<|image>" + Repeat(kImage, n) + "<image|>", {std::move(item)}});
     return Ok();
+  }
+
+  // Counts what was decoded before the next part is: a small request may name pictures and films
+  // that are large together.
+  Result<void> Admit(SoftItem& item) {
+    left_ -= item.count;
+    if (left_ < 0)
+      return Error{Cat("with what stands before it, it needs more soft tokens than the ",
+                       config_.text.context, " of the model's context"),
+                   ErrorKind::kResource};
+    if (request_.memory == nullptr) return Ok();
+    const size_t rows = size_t{sizeof(float)} * item.count * config_.text.width;
+    const size_t bytes = item.patches.pixels.size() + item.frames.size() * sizeof(float) + rows;
+    held_ += bytes;
+    if (held_ > request_.memory->limit())
+      return Error{Cat("with what stands before it, it needs more than the ",
+                       request_.memory->limit() >> 20, " MB that media may have"),
+                   ErrorKind::kResource};
+    item.held = request_.memory->Hold(bytes);
+    if (item.held != nullptr) return Ok();
+    return Error{"the media of other requests fill the memory for media", ErrorKind::kBusy};
   }
 
   Result<void> AddSound(const media::Sound& sound) {
@@ -125,6 +146,7 @@ class Expander {
     item->frames = media::ToAudioFrames(sound);
     item->count = static_cast<int>(item->frames.size() / media::kFrameSamples);
     item->digest = Digest(kSoundShape, item->frames.data(), item->frames.size() * sizeof(float));
+    FACET_TRY(Admit(*item));
     expansions_.push_back({kAudio, "<|audio>" + Repeat(kAudio, item->count) + "<audio|>", {item}});
     return Ok();
   }
@@ -142,14 +164,18 @@ class Expander {
     limits.film_sound = config_.audio.has_value() && part.value("audio", true);
     limits.frame_budget =
         budget;  // frames shrink as they are decoded: an hour at full size would not fit in memory
-    FACET_ASSIGN(const media::Film film, media::DecodeFilm(data, limits));
+    constexpr int64_t kTokenPixels = int64_t{media::kPatchSide} * media::kPatchSide;
+    limits.max_film_pixels = std::min(limits.max_film_pixels, left_ * kTokenPixels);
+    FACET_ASSIGN(media::Film film, media::DecodeFilm(data, limits));
     Expansion expansion{kVideo, {}, {}};
-    for (const media::Frame& frame : film.frames) {
+    for (media::Frame& frame : film.frames) {
       FACET_ASSIGN(media::Patches patches, media::CutPatches(frame.picture));
+      frame.picture = {};
       if (!expansion.text.empty()) expansion.text += ' ';
       expansion.text += media::TimeLabel(frame.seconds) + " <|image>" +
                         Repeat(kVideo, patches.count()) + "<image|>";
       expansion.items.push_back(PatchItem(SoftItem::Kind::kFrame, std::move(patches)));
+      FACET_TRY(Admit(*expansion.items.back()));
     }
     expansions_.push_back(std::move(expansion));
     if (!film.sound || film.sound->samples.empty()) return false;
@@ -159,6 +185,8 @@ class Expander {
 
   const ModelConfig& config_;
   const PromptRequest& request_;
+  int64_t left_;     // soft tokens of the context
+  size_t held_ = 0;  // bytes of the request's media
   std::vector<Expansion> expansions_;
 };
 
@@ -237,6 +265,14 @@ Result<void> PlaceItems(const ModelConfig& config, Prompt& prompt) {
 }
 
 }  // namespace
+
+std::shared_ptr<void> MediaMemory::Hold(size_t bytes) {
+  size_t held = held_.load();
+  do {
+    if (bytes > limit_ - held) return nullptr;
+  } while (!held_.compare_exchange_weak(held, held + bytes));
+  return {this, [memory = shared_from_this(), bytes](void*) { memory->held_ -= bytes; }};
+}
 
 int ImageBudget(const MediaOptions& options, const ModelConfig& config) {
   return options.image_budget.value_or(config.vision ? config.vision->image_budget : kImageBudget);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -19,6 +20,19 @@
 
 namespace facet {
 
+// Bytes that the decoded media of all prompts hold together. Shared by many threads.
+class MediaMemory : public std::enable_shared_from_this<MediaMemory> {
+ public:
+  explicit MediaMemory(size_t limit) : limit_(limit) {}
+  size_t limit() const { return limit_; }
+  // Held until the last copy of the result goes; null where so much is not left.
+  std::shared_ptr<void> Hold(size_t bytes);
+
+ private:
+  const size_t limit_;
+  std::atomic<size_t> held_{0};
+};
+
 // A run of soft tokens: one picture, one film frame, or one sound.
 struct SoftItem {
   enum class Kind { kImage, kFrame, kAudio } kind = Kind::kImage;
@@ -27,6 +41,7 @@ struct SoftItem {
   std::vector<float> frames;         // sound: (count, 640)
   std::array<uint64_t, 4> digest{};  // SHA-256 of what the model reads, for the prefix cache
   Buffer rows;                       // (count, width), filled by EmbedPrompt
+  std::shared_ptr<void> held;        // its share of the MediaMemory
 };
 
 struct Prompt {
@@ -58,11 +73,13 @@ struct PromptRequest {
   // The bytes of a media part ({"type": "image", "path": ...} and whatever else the caller
   // understands).
   std::function<Result<std::string>(const nlohmann::json& part)> load;
+  std::shared_ptr<MediaMemory> memory = nullptr;  // null: no limit but the context
 };
 
 // Renders, decodes and tokenises. Parts of type image, audio and video become soft tokens; a part
 // may carry image_budget, video_budget, fps and (video) audio: false. Errors name the message and
-// the part: undecodable media, a budget that is none, a model that cannot see or hear.
+// the part: undecodable media, a budget that is none, a model that cannot see or hear, more media
+// than the context or `memory` can ever hold (kResource), or than is free of it now (kBusy).
 Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer,
                            const ChatTemplate& chat_template, const PromptRequest& request);
 

@@ -38,16 +38,6 @@ struct Line {
   }
 };
 
-// The pages of a small cache with both kinds of layers: scripted sequences share, rewind and run
-// out like real ones.
-CacheLayout ScriptLayout(int window) {
-  TextConfig config;
-  config.window = window;
-  config.layers = {{.sliding = true, .heads = 1, .kv_heads = 1, .head_dim = 8},
-                   {.sliding = false, .heads = 1, .kv_heads = 1, .head_dim = 8}};
-  return CacheLayout::Create(config, CacheType::kF32, false);
-}
-
 class ScriptedState : public PagedState {
  public:
   using PagedState::PagedState;
@@ -71,6 +61,7 @@ class ScriptedExecutor : public Executor {
         tokenizer_(std::move(tokenizer)),
         options_(options),
         pool_(ScriptLayout(options.window), options.cache_budget) {
+    options_.context = pool_.layout().TokensIn(pool_.budget(), options_.context);
     end_ = tokenizer_->Find("<turn|>").value_or(tokenizer_->eos().value_or(1));
   }
 
@@ -207,6 +198,14 @@ int UncutLength(Media media, int begin, int total, int limit) {
     break;
   }
   return end - begin;
+}
+
+CacheLayout ScriptLayout(int window) {
+  TextConfig config;
+  config.window = window;
+  config.layers = {{.sliding = true, .heads = 1, .kv_heads = 1, .head_dim = 8},
+                   {.sliding = false, .heads = 1, .kv_heads = 1, .head_dim = 8}};
+  return CacheLayout::Create(config, CacheType::kF32, false);
 }
 
 Result<std::unique_ptr<Executor>> LoadScript(const std::filesystem::path& path,

@@ -9,14 +9,19 @@
 #include <memory>
 
 #include "engine/executor.h"
+#include "model/kv_cache.h"
 
 namespace facet {
 
 struct ScriptOptions {
-  int context = 131072;
-  int window = 1024;  // of the sliding layers that it pretends to have
+  int context = 131072;  // less where the cache holds less
+  int window = 1024;     // of the sliding layers that it pretends to have
   size_t cache_budget = size_t{256} << 20;
 };
+
+// How scripted sequences are kept: the pages of a small cache with both kinds of layers. They
+// share, rewind and run out like real ones.
+CacheLayout ScriptLayout(int window);
 
 // Errors name the line and the key.
 Result<std::unique_ptr<Executor>> LoadScript(const std::filesystem::path& path,

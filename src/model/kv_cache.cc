@@ -17,6 +17,10 @@ size_t AlignUp(size_t bytes) {
   return (bytes + kPageAlignment - 1) / kPageAlignment * kPageAlignment;
 }
 
+size_t PagesOf(int64_t positions) {
+  return static_cast<size_t>((positions + kTile - 1) / kTile);
+}
+
 // The longest stretch that divides every section of a record.
 int SpreadOf(int sections) {
   constexpr int kLongest = 128;
@@ -53,11 +57,23 @@ CacheLayout CacheLayout::Create(const TextConfig& config, CacheType type, bool c
 }
 
 size_t CacheLayout::BytesFor(int64_t tokens) const {
-  const auto pages = [](int64_t positions) {
-    return static_cast<size_t>((positions + kTile - 1) / kTile);
-  };
-  const int64_t near = std::min<int64_t>(tokens, window + kTile);
-  return pages(tokens) * page_bytes[kFull] + pages(near) * page_bytes[kSliding];
+  const int64_t near = std::min<int64_t>(tokens, int64_t{window} + kTile);
+  return PagesOf(tokens) * page_bytes[kFull] + PagesOf(near) * page_bytes[kSliding];
+}
+
+size_t CacheLayout::PeakBytes(int64_t tokens) const {
+  const int64_t near = std::min<int64_t>(tokens, int64_t{window} + kTile + kStepReserve);
+  return (PagesOf(tokens) + 1) * page_bytes[kFull] + (PagesOf(near) + 1) * page_bytes[kSliding];
+}
+
+int CacheLayout::TokensIn(size_t bytes, int most) const {
+  if (bytes == 0 || PeakBytes(most) <= bytes) return most;
+  int fits = 0, too_many = most;
+  while (too_many - fits > 1) {
+    const int middle = fits + (too_many - fits) / 2;
+    (PeakBytes(middle) <= bytes ? fits : too_many) = middle;
+  }
+  return fits;
 }
 
 KvPool::KvPool(CacheLayout layout, size_t budget) : layout_(std::move(layout)), budget_(budget) {}

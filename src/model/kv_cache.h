@@ -20,6 +20,10 @@
 
 namespace facet {
 
+// Rows of a step that a cache has room for however long its sequence is. A picture is computed
+// whole: these are the usual 280 soft tokens, wherever in a page they begin.
+constexpr int kStepReserve = 320;
+
 // Where each layer's records lie inside a page.
 struct CacheLayout {
   enum Group { kSliding = 0, kFull = 1 };
@@ -46,6 +50,11 @@ struct CacheLayout {
 
   // Bytes that a sequence of `tokens` takes.
   size_t BytesFor(int64_t tokens) const;
+  // The most that it takes on the way there, in steps of kStepReserve rows: pages behind the window
+  // are given up after a step, and the last page is copied where a snapshot shares it.
+  size_t PeakBytes(int64_t tokens) const;
+  // Tokens of the longest sequence that `bytes` hold (0: no limit), at most `most`.
+  int TokensIn(size_t bytes, int most) const;
 };
 
 class KvPool {

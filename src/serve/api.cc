@@ -1,6 +1,7 @@
 #include "serve/api.h"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 
 #include "base/log.h"
 #include "chat/grammar.h"
@@ -15,7 +16,38 @@ void SendJson(Exchange& exchange, const OrderedJson& body) {
   exchange.Send({.status = 200, .body = Dump(body), .headers = {}});
 }
 
-Api::Api(Models& models, ApiLimits limits) : models_(models), limits_(limits) {
+namespace {
+
+// What a request says may take long to fetch or to decode. A body is looked at once it is parsed:
+// a text that only speaks of pictures costs nobody anything.
+bool CarriesMedia(const HttpRequest& request, const Json& body) {
+  if (request.Header("content-type").value_or("").starts_with("multipart/")) return true;
+  if (!body.is_object()) return false;
+  if (body.contains("previous_response_id")) return true;  // with what was said before
+  const auto is_medium = [](const Json& part) {
+    if (!part.is_object() || !part.contains("type") || !part["type"].is_string()) return false;
+    const std::string& type = part["type"].get_ref<const std::string&>();
+    return type.find("image") != type.npos || type.find("audio") != type.npos ||
+           type.find("video") != type.npos;
+  };
+  for (const char* list : {"messages", "input"}) {
+    if (!body.contains(list) || !body[list].is_array()) continue;
+    for (const Json& message : body[list]) {
+      if (!message.is_object() || !message.contains("content")) continue;
+      const Json& content = message["content"];
+      if (content.is_array() && std::any_of(content.begin(), content.end(), is_medium)) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+Api::Api(Models& models, ApiLimits limits)
+    : models_(models),
+      limits_(limits),
+      media_memory_(std::make_shared<MediaMemory>(limits.media_memory)),
+      media_workers_(limits.media_workers) {
   routes_["/v1/chat/completions"]["POST"] = &Api::Chat;
   routes_["/v1/completions"]["POST"] = &Api::Completions;
   routes_["/v1/embeddings"]["POST"] = &Api::Embeddings;
@@ -62,7 +94,22 @@ void Api::Handle(std::shared_ptr<const HttpRequest> request, std::shared_ptr<Exc
     if (const auto error = ParseBody(call.request->body, call.body))
       return SendError(*call.exchange, *error);
   }
+  if (CarriesMedia(*call.request, call.body)) return HandleMedia(route->second, std::move(call));
   (this->*route->second)(call);
+}
+
+void Api::HandleMedia(Route route, Call call) {
+  boost::asio::post(media_workers_, [this, route, call = std::move(call)]() mutable {
+    const std::shared_ptr<Exchange> exchange = call.exchange;
+    if (exchange->Closed()) return;
+    try {
+      (this->*route)(call);
+    } catch (const std::exception& e) {
+      spdlog::error("media: {}", e.what());
+      SendError(*exchange, {500, "internal error", "internal_error", std::nullopt});
+      exchange->End();
+    }
+  });
 }
 
 std::shared_ptr<LoadedModel> Api::ModelFor(Call& call, const std::optional<std::string>& id) {
@@ -80,7 +127,8 @@ std::shared_ptr<LoadedModel> Api::ModelFor(Call& call, const std::optional<std::
 // --- generating routes
 
 std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequest& chat,
-                                        const std::string& param, std::shared_ptr<Prompt>& out) {
+                                        const std::string& param, std::shared_ptr<Prompt>& out,
+                                        std::shared_ptr<MediaMemory> memory) {
   if (model.chat_template == nullptr)
     return ApiError{400, model.template_error, "no_chat_template", "model"};
   PromptRequest request;
@@ -88,13 +136,18 @@ std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequ
   request.tools = chat.tools;
   request.render.enable_thinking = chat.thinking;
   request.render.extra = chat.template_extra;
+  request.memory = std::move(memory);
   request.load = [&](const nlohmann::json& part) -> Result<std::string> {
     return chat.conversation.media[part["index"].get<size_t>()];
   };
   auto prompt = BuildPrompt(model.config, *model.tokenizer, *model.chat_template, request);
   if (!prompt) {
     ApiError error = ToApiError(prompt.error(), param);
-    if (error.status == 404 || error.status == 503) error.status = 400;
+    // What is wrong with a medium is the client's to mend; that others are served is not.
+    if (prompt.error().kind != ErrorKind::kBusy && (error.status == 404 || error.status == 503)) {
+      error.status = 400;
+      error.code = "invalid_value";
+    }
     // "messages[2].content[1]: ..." names the part itself.
     const std::string& text = prompt.error().message;
     if (text.starts_with("messages[")) error.param = text.substr(0, text.find(": "));
@@ -158,6 +211,16 @@ std::optional<AnswerForm> FormOf(const ChatRequest& chat, bool open_thinking, st
   return form;
 }
 
+// Known only where the model is: a bias that moves nothing would be ignored.
+std::optional<ApiError> CheckBias(const LoadedModel& model, const Common& common) {
+  for (const auto& [id, value] : common.bias) {
+    if (id >= model.engine->vocab())
+      return ApiError{400, Cat("logit_bias: ", id, " is not a token"), "invalid_value",
+                      "logit_bias"};
+  }
+  return std::nullopt;
+}
+
 std::optional<ApiError> Constrain(LoadedModel& model, const AnswerForm& form,
                                   const std::string& param, std::vector<Job::Run>& runs) {
   const auto refuse = [&](const Error& error) {
@@ -180,6 +243,7 @@ std::optional<ApiError> Constrain(LoadedModel& model, const AnswerForm& form,
 std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat,
                                  std::shared_ptr<const Prompt> prompt, const std::string& tenant,
                                  std::vector<Job::Run>& out) {
+  if (auto error = CheckBias(model, chat.common)) return error;
   const bool open_thinking = EndsThinking(*model.tokenizer, *prompt);
   std::string param;
   const auto form = FormOf(chat, open_thinking, param);
@@ -218,7 +282,7 @@ void Api::Chat(Call& call) {
   if (model == nullptr) return;
   std::shared_ptr<Prompt> prompt;
   std::vector<Job::Run> runs;
-  auto error = BuildChatPrompt(*model, chat, "messages", prompt);
+  auto error = BuildChatPrompt(*model, chat, "messages", prompt, media_memory_);
   if (!error) error = ChatRuns(*model, chat, prompt, call.request->tenant, runs);
   if (error) return SendError(*call.exchange, *error);
   MakeChatJob(call.exchange, model, chat.common)->Start(std::move(runs));
@@ -247,6 +311,8 @@ void Api::Completions(Call& call) {
     return SendError(*call.exchange, *error);
   const auto model = ModelFor(call, completion.common.model);
   if (model == nullptr) return;
+  if (const auto error = CheckBias(*model, completion.common))
+    return SendError(*call.exchange, *error);
   if (completion.prompts.size() * completion.common.choices > 128) {
     return SendError(*call.exchange,
                      {400, "n: expected at most 128 answers in one request", "invalid_value", "n"});
@@ -312,7 +378,7 @@ void Api::Responses(Call& call) {
     messages.insert(messages.begin(), Json{{"role", "system"}, {"content", r.instructions}});
   std::shared_ptr<Prompt> prompt;
   std::vector<Job::Run> runs;
-  auto error = BuildChatPrompt(*model, r.chat, "input", prompt);
+  auto error = BuildChatPrompt(*model, r.chat, "input", prompt, media_memory_);
   if (!error) error = ChatRuns(*model, r.chat, prompt, call.request->tenant, runs);
   if (error) return SendError(*call.exchange, *error);
   if (instructed) messages.erase(messages.begin());  // they are not carried over
@@ -441,7 +507,7 @@ void Api::ApplyTemplate(Call& call) {
   const auto model = ModelFor(call, chat.common.model);
   if (model == nullptr) return;
   std::shared_ptr<Prompt> prompt;
-  if (const auto error = BuildChatPrompt(*model, chat, "messages", prompt))
+  if (const auto error = BuildChatPrompt(*model, chat, "messages", prompt, media_memory_))
     return SendError(*call.exchange, *error);
   SendJson(*call.exchange, {{"prompt", prompt->text}, {"tokens", prompt->ids.size()}});
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <boost/asio/thread_pool.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,10 +21,13 @@ class Api {
   Api(Models& models, ApiLimits limits = {});
   ~Api();
 
-  // Answers a request, now or later. Called from many threads.
+  // Answers a request, now or later. Called from many threads, which it does not keep long: media
+  // are fetched and decoded by threads of its own.
   void Handle(std::shared_ptr<const HttpRequest> request, std::shared_ptr<Exchange> exchange);
   // /health says so from now on.
   void SetDraining() { draining_ = true; }
+  // Returns when no thread of its own works on a request any more.
+  void Finish() { media_workers_.join(); }
 
  private:
   struct Call {
@@ -32,6 +36,8 @@ class Api {
     Json body;
   };
   using Route = void (Api::*)(Call&);
+
+  void HandleMedia(Route route, Call call);
 
   void Chat(Call& call);
   void Completions(Call& call);
@@ -57,6 +63,8 @@ class Api {
   ResponseStore responses_;
   std::atomic<bool> draining_{false};
   std::map<std::string, std::map<std::string, Route>> routes_;  // by path and method
+  std::shared_ptr<MediaMemory> media_memory_;
+  boost::asio::thread_pool media_workers_;
 };
 
 void SendError(Exchange& exchange, const ApiError& error);
@@ -64,7 +72,8 @@ void SendJson(Exchange& exchange, const OrderedJson& body);
 
 // Renders, decodes media, tokenises. Errors name the part.
 std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequest& chat,
-                                        const std::string& param, std::shared_ptr<Prompt>& out);
+                                        const std::string& param, std::shared_ptr<Prompt>& out,
+                                        std::shared_ptr<MediaMemory> memory = nullptr);
 // Runs for all choices of a chat, constrained where a form is asked for; refuses what cannot be
 // enforced.
 std::optional<ApiError> ChatRuns(LoadedModel& model, const ChatRequest& chat,
@@ -83,7 +92,6 @@ std::shared_ptr<Job> MakeChatJob(std::shared_ptr<Exchange> exchange,
 std::shared_ptr<Job> MakeCompletionJob(std::shared_ptr<Exchange> exchange,
                                        std::shared_ptr<LoadedModel> model, Common common);
 
-// Text, subtitles and timings of a sound that was cut into segments, one choice each.
 struct TranscriptionRequest {
   std::optional<std::string> model;
   std::string file, prompt, language, format = "json";
@@ -91,10 +99,6 @@ struct TranscriptionRequest {
   bool stream = false;
 };
 std::optional<ApiError> ReadTranscription(const HttpRequest& request, TranscriptionRequest& out);
-std::shared_ptr<Job> MakeTranscriptionJob(std::shared_ptr<Exchange> exchange,
-                                          std::shared_ptr<LoadedModel> model,
-                                          const TranscriptionRequest& request,
-                                          std::vector<double> bounds);
 
 // /metrics in the Prometheus text format.
 std::string MetricsText(const Models& models);

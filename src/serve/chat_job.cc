@@ -103,22 +103,29 @@ class ChatJob : public Job {
     Write(ServerSentEvent(Dump(chunk)));
   }
 
+  // Calls that are complete; the arguments of one that was cut off are no JSON.
+  static OrderedJson Calls(const ChoiceState& choice) {
+    OrderedJson out = OrderedJson::array();
+    for (const ChoiceState::Call& call : choice.calls) {
+      if (!call.complete) continue;
+      out.push_back({{"id", call.id},
+                     {"type", "function"},
+                     {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+    }
+    return out;
+  }
+
   void SendWhole() {
     OrderedJson body = Head("chat.completion");
     body["choices"] = OrderedJson::array();
     for (ChoiceState& choice : choices_) {
       OrderedJson message = {{"role", "assistant"}};
-      message["content"] = choice.content.empty() && !choice.calls.empty()
-                               ? OrderedJson(nullptr)
-                               : OrderedJson(choice.content);
+      OrderedJson calls = Calls(choice);
+      message["content"] = choice.content.empty() && !calls.empty() ? OrderedJson(nullptr)
+                                                                    : OrderedJson(choice.content);
       message["refusal"] = nullptr;
       if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
-      for (const ChoiceState::Call& call : choice.calls) {
-        message["tool_calls"].push_back(
-            {{"id", call.id},
-             {"type", "function"},
-             {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
-      }
+      if (!calls.empty()) message["tool_calls"] = std::move(calls);
       body["choices"].push_back({{"index", choice.index},
                                  {"message", std::move(message)},
                                  {"logprobs", Logprobs(choice)},

@@ -66,6 +66,7 @@ ApiError ToApiError(const Error& error, std::optional<std::string> param) {
       out.status = 403, out.code = "forbidden";
       break;
     case ErrorKind::kResource:
+    case ErrorKind::kBusy:
       out.status = 503, out.code = "overloaded";
       break;
     case ErrorKind::kIo:

@@ -66,8 +66,9 @@ class Exchange {
   // Text of the comment that keeps an idle stream alive.
   virtual void SetComment(std::string text) = 0;
 
-  // Bytes that the client has not taken yet.
+  // Bytes that the client has not taken yet. What writes them pauses at kMaxPending.
   virtual size_t Pending() const = 0;
+  static constexpr size_t kMaxPending = 256 << 10;
   virtual bool Closed() const = 0;
   // Calls `gone` once when the client leaves before the end; at once where it has left already.
   virtual void OnClose(std::function<void()> gone) = 0;

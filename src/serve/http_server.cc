@@ -146,8 +146,9 @@ HttpRequest ReadHead(const Parser& parser, std::optional<ApiError>& error) {
 
 HttpResponse Preflight() {
   HttpResponse response{.status = 204, .body = {}, .headers = {}};
-  response.headers = {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
-                      {"Access-Control-Allow-Headers", "Authorization, Content-Type, X-Api-Key"},
+  // "*" does not speak for Authorization; it does for the X-Stainless-* of OpenAI's own client.
+  response.headers = {{"Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS"},
+                      {"Access-Control-Allow-Headers", "Authorization, *"},
                       {"Access-Control-Max-Age", "600"}};
   return response;
 }
@@ -307,15 +308,18 @@ awaitable<bool> HttpServer::State::Exchange(Session& session, std::shared_ptr<Se
   auto core = std::make_shared<Core>(io);
   cores.insert(core);
   asio::co_spawn(io, Watch(keep, core), asio::detached);
-  asio::post(workers, [this, request, exchange = std::make_shared<Handle>(core)] {
-    try {
-      handler(request, exchange);
-    } catch (const std::exception& e) {
-      spdlog::error("{} {}: {}", request->method, request->path, e.what());
-      exchange->Send(ErrorResponse({500, "internal error", "internal_error", std::nullopt}));
-      exchange->End();
-    }
-  });
+  // The request goes along: its body would else stay in memory until the answer ends.
+  asio::post(
+      workers, [this, name = Cat(request->method, " ", request->path), request = std::move(request),
+                exchange = std::make_shared<Handle>(core)]() mutable {
+        try {
+          handler(std::move(request), exchange);
+        } catch (const std::exception& e) {
+          spdlog::error("{}: {}", name, e.what());
+          exchange->Send(ErrorResponse({500, "internal error", "internal_error", std::nullopt}));
+          exchange->End();
+        }
+      });
   const bool again = co_await Reply(session, core, parser, extra);
   if (!again) core->ClientGone();
   core->Finish();

@@ -8,9 +8,6 @@
 namespace facet::serve {
 namespace {
 
-// A sequence pauses while its client has this much to read.
-constexpr size_t kMaxPending = 256 << 10;
-
 // Lengths behind the system turn and before the last turns, in tokens.
 std::vector<int> Anchors(const LoadedModel& model, const std::vector<TokenId>& ids) {
   const auto open = model.tokenizer->Find("<|turn>");
@@ -47,7 +44,7 @@ class Job::Sink : public AnswerSink {
     job_->Events(index_, std::move(events), token);
   }
   void OnEnd(const AnswerEnd& end) override { job_->End(index_, end); }
-  bool Ready() const override { return job_->exchange_->Pending() < kMaxPending; }
+  bool Ready() const override { return job_->exchange_->Pending() < Exchange::kMaxPending; }
 
  private:
   std::shared_ptr<Job> job_;
@@ -150,8 +147,11 @@ void Job::End(int index, const AnswerEnd& end) {
 OrderedJson Job::Usage() const {
   int prompt = 0, cached = 0, generated = 0, reasoning = 0, drafted = 0, accepted = 0;
   for (const ChoiceState& choice : choices_) {
-    prompt = std::max(prompt, choice.end.stats.prompt);
-    cached = choice.index == 0 ? choice.end.stats.cached : cached;
+    // All choices of a prompt read it together: it counts once.
+    if (choice.index % common_.choices == 0) {
+      prompt += choice.end.stats.prompt;
+      cached += choice.end.stats.cached;
+    }
     generated += choice.end.stats.generated;
     reasoning += choice.end.reasoning_tokens;
     drafted += choice.end.stats.drafted;

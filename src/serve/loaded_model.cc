@@ -6,11 +6,13 @@
 #include <cstdlib>
 #include <ctime>
 
+#include "base/log.h"
 #include "base/mapped_file.h"
 #include "chat/load_template.h"
 #include "engine/model_executor.h"
 #include "engine/scripted_executor.h"
 #include "formats/hash.h"
+#include "formats/space.h"
 #include "model/estimate.h"
 
 namespace facet::serve {
@@ -152,6 +154,22 @@ Result<void> LoadWeights(const ModelSpec& spec, const ModelOptions& options, Loa
   return Ok();
 }
 
+// A cache that holds nothing is an error; a context that was asked for and cannot be had is said.
+Result<void> CheckContext(const LoadedModel& model, const ModelOptions& options) {
+  const int context = model.engine->context(), own = model.config.text.context;
+  const int wanted = options.context > 0 ? std::min(options.context, own) : own;
+  if (context == wanted) return Ok();
+  const std::string room = HumanBytes(static_cast<int64_t>(options.cache_budget));
+  if (context < 2) {
+    return Error{Cat("the ", room, " for keys and values do not hold a conversation"),
+                 ErrorKind::kResource};
+  }
+  spdlog::log(options.context > 0 ? spdlog::level::warn : spdlog::level::debug,
+              "{}: a context of {} tokens, not of {}: the {} for keys and values hold no more",
+              model.id, context, wanted, room);
+  return Ok();
+}
+
 }  // namespace
 
 std::vector<std::string> LoadedModel::Modalities() const {
@@ -175,6 +193,7 @@ Result<std::shared_ptr<LoadedModel>> LoadModel(const ModelSpec& spec, const Mode
   } else {
     FACET_TRY(LoadWeights(spec, options, *model));
   }
+  FACET_TRY(CheckContext(*model, options));
   return model;
 }
 
@@ -191,7 +210,9 @@ Result<ModelFacts> MeasureModel(const ModelSpec& spec, const ModelOptions& optio
   if (spec.script) {
     facts.fixed = kScriptBytes;
     facts.least = std::min(facts.cache, kScriptBytes);
-    facts.context = options.context > 0 ? options.context : ScriptOptions().context;
+    facts.layout = ScriptLayout(ScriptOptions().window);
+    facts.context = facts.layout.TokensIn(
+        facts.cache, options.context > 0 ? options.context : ScriptOptions().context);
     facts.modalities = {"text", "image", "video", "audio"};
     return facts;
   }
@@ -212,7 +233,10 @@ Result<ModelFacts> MeasureModel(const ModelSpec& spec, const ModelOptions& optio
     const uintmax_t bytes = fs::file_size(adapter.folder / kAdapterFiles[1], code);
     if (!code) facts.fixed += 2 * bytes;
   }
-  facts.least = memory.cache;
+  facts.layout =
+      CacheLayout::Create(checkpoint.config.text, options.cache_type, LoadOptions().compact_cache);
+  facts.least = facts.layout.PeakBytes(std::min(facts.context, kLeastContext));
+  facts.context = facts.layout.TokensIn(facts.cache, facts.context);
   facts.modalities = ModalitiesOf(checkpoint.config);
   return facts;
 }

@@ -69,7 +69,7 @@ struct ModelSpec {
 
 struct ModelOptions {
   EngineOptions engine;
-  int context = 0;  // 0: the checkpoint's
+  int context = 0;  // 0: the checkpoint's; never more than cache_budget holds of one conversation
   size_t cache_budget = size_t{2} << 30;
   int threads = 0;
   CacheType cache_type = CacheType::kF16;
@@ -85,7 +85,8 @@ struct ModelFacts {
   size_t fixed = 0;  // bytes without keys and values
   size_t cache = 0;  // bytes of keys and values at most, as the options say
   size_t least = 0;  // bytes of keys and values of one conversation of kLeastContext tokens
-  int context = 0;
+  int context = 0;   // tokens: what was asked for or the checkpoint has, as far as `cache` holds it
+  CacheLayout layout;  // of keys and values
   std::vector<std::string> modalities;
 };
 constexpr int kLeastContext = 4096;

@@ -161,8 +161,8 @@ class MessageReader {
     if (fields.error()) return fields.error();
     Json to = {{"role", *role}};
     if (auto error = Content(fields, message, path, to)) return error;
-    fields.Ignore({"name", "id", "annotations", "refusal", "audio", "function_call",
-                   "cache_control", "status", "type"});
+    fields.Ignore(
+        {"name", "id", "annotations", "refusal", "audio", "cache_control", "status", "type"});
     if (*role == "assistant") {
       ReadAssistant(fields, path, to);
     } else if (*role == "tool") {

@@ -81,6 +81,9 @@ double CacheUse(const EngineStats& s) {
 std::string MetricsText(const Models& models) {
   std::vector<std::pair<std::string, EngineStats>> stats;
   for (const std::string& id : models.ids()) {
+    // An adapter's numbers are in those of its model, whose engine it shares.
+    const auto status = models.StatusOf(id);
+    if (!status || !status->base.empty()) continue;
     if (const auto model = models.Loaded(id)) stats.emplace_back(id, model->engine->Stats());
   }
   Page page(std::move(stats));

@@ -176,6 +176,9 @@ std::optional<ApiError> Models::State::Measure(Entry& entry) {
     return ApiError{500, Cat(entry.spec.id, ": ", facts.error().message), "model_error", "model"};
   const std::lock_guard lock(mutex);
   entry.facts = *facts;
+  // Other than the options say, where the budget leaves less.
+  entry.facts->context =
+      facts->layout.TokensIn(entry.CacheBytes(memory.bytes), entry.facts->context);
   return std::nullopt;
 }
 

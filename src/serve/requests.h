@@ -28,6 +28,8 @@ struct ApiLimits {
   // Of all media of a request that are.
   size_t max_fetched_bytes = size_t{256} << 20;
   std::chrono::seconds max_fetching{60};
+  size_t media_memory = size_t{4} << 30;  // bytes of decoded media, of all requests together
+  int media_workers = 4;                  // threads that fetch and decode media
 };
 
 // Fields that all generating routes share.

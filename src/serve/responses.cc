@@ -271,7 +271,11 @@ class ResponsesJob : public Job {
   void OnEnd() override {
     const AnswerEnd& end = choices_[0].end;
     const bool cut = end.reason == AnswerEnd::Reason::kLength;
-    CloseItem(cut ? "incomplete" : "completed");
+    // A call that is still open has no end of its own, however the turn ended.
+    const bool in_call = open_ && output_.back()["type"] == "function_call";
+    CloseItem(cut || in_call ? "incomplete" : "completed");
+    // Clients run the calls of the whole response, whatever their status.
+    if (in_call) output_.erase(output_.size() - 1);
     OrderedJson object = Object(cut ? "incomplete" : "completed");
     if (input_.request.store) Store(object);
     if (!streaming()) return SendJson(object);
@@ -350,8 +354,9 @@ class ResponsesJob : public Job {
     OrderedJson& item = output_.back();
     item["status"] = status;
     if (item["type"] == "function_call") {
-      Send("response.function_call_arguments.done",
-           Place({{"name", item["name"]}, {"arguments", item["arguments"]}}));
+      if (std::string_view(status) == "completed")
+        Send("response.function_call_arguments.done",
+             Place({{"name", item["name"]}, {"arguments", item["arguments"]}}));
     } else {
       const OrderedJson& part = item["content"][0];
       const bool message = item["type"] == "message";
@@ -411,6 +416,7 @@ class ResponsesJob : public Job {
     Json message = {{"role", "assistant"}, {"content", said.content}};
     if (!said.reasoning.empty()) message["reasoning_content"] = said.reasoning;
     for (const ChoiceState::Call& call : said.calls) {
+      if (!call.complete) continue;
       Json arguments;
       if (ParseBody(call.arguments, arguments)) arguments = {{"arguments", call.arguments}};
       message["tool_calls"].push_back(

@@ -36,6 +36,7 @@ Server::Server(ServerOptions options)
 // Engines go first: their listeners hold exchanges of the HTTP server.
 Server::~Server() {
   models_.Clear();
+  api_.Finish();
 }
 
 Result<void> Server::Run() {

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <mutex>
 
+#include "formats/utf8.h"
 #include "media/media.h"
 #include "serve/api.h"
 #include "serve/multipart.h"
@@ -15,6 +17,15 @@ namespace {
 
 constexpr int kRate = 16000, kSegment = 30 * kRate, kSearch = 5 * kRate, kWindow = kRate / 20;
 constexpr size_t kMaxSegments = 512;
+// Segments of one sound that stand in the engine at the same time; the others follow, and a long
+// sound leaves the queue to other requests.
+constexpr size_t kAtOnce = 4;
+// A segment's answer ends behind so many tokens and so many for each second: fast speech takes a
+// few a second, and somewhat more where the vocabulary has few words of its language. A greedy
+// answer that repeats itself would else go on to the end of the context.
+constexpr int kLeastTokens = 64, kTokensPerSecond = 25;
+// Bytes of every field but the file.
+constexpr size_t kMaxField = 4096;
 
 // Sample positions at which segments begin and end.
 std::vector<size_t> Cut(const std::vector<float>& samples) {
@@ -71,103 +82,229 @@ std::string Trim(const std::string& text) {
   return begin == std::string::npos ? "" : text.substr(begin, end - begin + 1);
 }
 
-class TranscriptionJob : public Job {
- public:
-  TranscriptionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
-                   Common common, const TranscriptionRequest& request, std::vector<double> bounds)
-      : Job(std::move(exchange), std::move(model), std::move(common)),
-        format_(request.format),
-        language_(request.language),
-        bounds_(std::move(bounds)) {}
+// One stretch of the sound and what was heard in it.
+struct Segment {
+  size_t first = 0, last = 0;  // samples
+  std::string text;
+  bool done = false;
 
- protected:
-  void OnEvent(ChoiceState& choice, const OutputEvent& event) override {
-    // Deltas leave in order: those of a later segment wait.
-    if (!streaming() || event.kind != OutputEvent::Kind::kContent || choice.index != current_)
-      return;
-    Delta(event.text);
+  double begin() const { return static_cast<double>(first) / kRate; }  // seconds
+  double end() const { return static_cast<double>(last) / kRate; }
+};
+
+// Runs the segments through the engine, a few at a time, and joins their texts.
+class TranscriptionJob : public std::enable_shared_from_this<TranscriptionJob> {
+ public:
+  // `chat`: how each segment is answered, but for its sound.
+  TranscriptionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
+                   TranscriptionRequest request, ChatRequest chat, media::Sound sound,
+                   const std::vector<size_t>& cuts, std::shared_ptr<MediaMemory> memory,
+                   std::string tenant)
+      : exchange_(std::move(exchange)),
+        model_(std::move(model)),
+        request_(std::move(request)),
+        chat_(std::move(chat)),
+        sound_(std::move(sound)),
+        memory_(std::move(memory)),
+        tenant_(std::move(tenant)) {
+    for (size_t i = 0; i + 1 < cuts.size(); ++i)
+      segments_.push_back({.first = cuts[i], .last = cuts[i + 1], .text = {}});
   }
-  void OnChoiceEnd(ChoiceState&) override {
-    if (!streaming()) return;
-    done_.resize(choices_.size());
-    for (const ChoiceState& c : choices_) done_[c.index] = done_[c.index] || c.end.stats.prompt > 0;
-    while (current_ < static_cast<int>(choices_.size()) && done_[current_]) {
-      if (++current_ < static_cast<int>(choices_.size())) Delta(" " + choices_[current_].content);
-    }
-  }
-  void OnEnd() override {
-    std::string text;
-    for (const ChoiceState& choice : choices_) {
-      const std::string part = Trim(choice.content);
-      text += (text.empty() || part.empty() ? "" : " ") + part;
-    }
-    if (streaming()) {
-      Write(ServerSentEvent(Dump(
-          OrderedJson{{"type", "transcript.text.done"}, {"text", text}, {"usage", TokenUsage()}})));
-      return exchange_->End();
-    }
-    if (format_ == "text") return Send("text/plain; charset=utf-8", text + "\n");
-    if (format_ == "srt") return Send("application/x-subrip; charset=utf-8", Subtitles(','));
-    if (format_ == "vtt") return Send("text/vtt; charset=utf-8", "WEBVTT\n\n" + Subtitles('.'));
-    OrderedJson body = {{"text", text}};
-    if (format_ == "verbose_json") body = Verbose(text);
-    body["usage"] = TokenUsage();
-    SendJson(*exchange_, body);
-  }
-  void OnError(const ApiError& error) override {
-    if (!streaming()) return exchange_->Send(ErrorResponse(error));
-    Write(ServerSentEvent(ErrorBody(error)));
-    exchange_->End();
+
+  void Start() {
+    exchange_->OnClose([weak = weak_from_this()] {
+      if (const auto job = weak.lock()) job->Stop();
+    });
+    const std::lock_guard lock(mutex_);
+    SubmitSome();
+    if (stopped_ || !request_.stream) return;
+    streams_ = true;
+    exchange_->BeginStream();
   }
 
  private:
+  class Sink : public AnswerSink {
+   public:
+    Sink(std::shared_ptr<TranscriptionJob> job, size_t index)
+        : job_(std::move(job)), index_(index) {}
+    void OnEvents(std::vector<OutputEvent> events, const AnswerToken*) override {
+      job_->Heard(index_, events);
+    }
+    void OnEnd(const AnswerEnd& end) override { job_->Done(index_, end); }
+    bool Ready() const override { return job_->exchange_->Pending() < Exchange::kMaxPending; }
+
+   private:
+    std::shared_ptr<TranscriptionJob> job_;
+    size_t index_;
+  };
+
+  // --- with the mutex held
+
+  // Where others fill the queue or the memory for media, the next segment that ends gives its place
+  // to the one that follows.
+  void SubmitSome() {
+    while (!stopped_ && running_ < kAtOnce && next_ < segments_.size()) {
+      const auto error = Submit(next_);
+      if (error && (error->status == 429 || error->status == 503) && running_ > 0) return;
+      if (error) return Fail(*error);
+      ++next_;
+      ++running_;
+    }
+  }
+  std::optional<ApiError> Submit(size_t index) {
+    const Segment& segment = segments_[index];
+    const double seconds = segment.end() - segment.begin();
+    chat_.common.max_tokens =
+        kLeastTokens + static_cast<int>(std::ceil(kTokensPerSecond * seconds));
+    chat_.conversation.media = {
+        Wav(std::span(sound_.samples).subspan(segment.first, segment.last - segment.first))};
+    std::shared_ptr<Prompt> prompt;
+    std::vector<Job::Run> runs;
+    auto error = BuildChatPrompt(*model_, chat_, "file", prompt, memory_);
+    if (!error) error = ChatRuns(*model_, chat_, prompt, tenant_, runs);
+    if (error) {
+      error->param = "file";
+      return error;
+    }
+    auto listener = MakeAnswer(model_->tokenizer, std::move(runs[0].answer),
+                               std::make_shared<Sink>(shared_from_this(), index));
+    const auto id = model_->engine->Submit(std::move(runs[0].request), std::move(listener));
+    if (!id) {
+      ApiError error = ToApiError(id.error());
+      if (error.status == 503) error.status = 429, error.code = "queue_full";
+      return error;
+    }
+    ids_.push_back(*id);
+    return std::nullopt;
+  }
+  void Fail(const ApiError& error) {
+    if (stopped_) return;
+    if (streams_) {
+      exchange_->Write(ServerSentEvent(ErrorBody(error)));
+      exchange_->End();
+    } else {
+      exchange_->Send(ErrorResponse(error));
+    }
+    StopLocked();
+  }
+  void StopLocked() {
+    stopped_ = true;
+    for (const auto id : ids_) model_->engine->Cancel(id);
+  }
+
+  // --- on other threads
+
+  void Stop() {
+    const std::lock_guard lock(mutex_);
+    StopLocked();
+  }
+  void Heard(size_t index, const std::vector<OutputEvent>& events) {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    for (const OutputEvent& event : events) {
+      if (event.kind != OutputEvent::Kind::kContent) continue;
+      segments_[index].text += event.text;
+      // Deltas leave in order: those of a later segment wait.
+      if (streams_ && index == current_) Delta(event.text);
+    }
+  }
+  void Done(size_t index, const AnswerEnd& end) {
+    const std::lock_guard lock(mutex_);
+    if (end.reason == AnswerEnd::Reason::kError) return Fail(ToApiError(end.error));
+    if (end.reason == AnswerEnd::Reason::kCancelled)
+      return Fail({503, "the request was cancelled", "cancelled", std::nullopt});
+    if (stopped_) return;
+    segments_[index].done = true;
+    prompt_tokens_ += end.stats.prompt;
+    output_tokens_ += end.stats.generated;
+    --running_;
+    if (streams_) SendWaiting();
+    if (++done_ == segments_.size()) return Answer();
+    SubmitSome();
+  }
+
+  // --- the answer, with the mutex held
+
+  void SendWaiting() {
+    while (current_ < segments_.size() && segments_[current_].done) {
+      if (++current_ < segments_.size()) Delta(" " + segments_[current_].text);
+    }
+  }
   void Delta(const std::string& text) {
-    Write(ServerSentEvent(Dump(OrderedJson{{"type", "transcript.text.delta"}, {"delta", text}})));
+    exchange_->Write(
+        ServerSentEvent(Dump(OrderedJson{{"type", "transcript.text.delta"}, {"delta", text}})));
+  }
+  void Answer() {
+    std::string text;
+    for (const Segment& segment : segments_) {
+      const std::string part = Trim(segment.text);
+      text += (text.empty() || part.empty() ? "" : " ") + part;
+    }
+    if (streams_) {
+      exchange_->Write(ServerSentEvent(Dump(
+          OrderedJson{{"type", "transcript.text.done"}, {"text", text}, {"usage", TokenUsage()}})));
+      return exchange_->End();
+    }
+    const std::string& format = request_.format;
+    if (format == "text") return Send("text/plain; charset=utf-8", text + "\n");
+    if (format == "srt") return Send("application/x-subrip; charset=utf-8", Subtitles(','));
+    if (format == "vtt") return Send("text/vtt; charset=utf-8", "WEBVTT\n\n" + Subtitles('.'));
+    OrderedJson body = {{"text", text}};
+    if (format == "verbose_json") body = Verbose(text);
+    body["usage"] = TokenUsage();
+    SendJson(*exchange_, body);
   }
   void Send(const char* type, std::string body) {
     exchange_->Send({.status = 200, .content_type = type, .body = std::move(body), .headers = {}});
   }
   OrderedJson TokenUsage() const {
-    const OrderedJson usage = Usage();
-    int prompt = 0;
-    for (const ChoiceState& choice : choices_) prompt += choice.end.stats.prompt;
-    const int output = usage["completion_tokens"].get<int>();
     return {{"type", "tokens"},
-            {"input_tokens", prompt},
-            {"output_tokens", output},
-            {"total_tokens", prompt + output}};
+            {"input_tokens", prompt_tokens_},
+            {"output_tokens", output_tokens_},
+            {"total_tokens", prompt_tokens_ + output_tokens_}};
   }
   std::string Subtitles(char point) const {
     std::string out;
     int number = 0;
-    for (const ChoiceState& choice : choices_) {
-      const std::string text = Trim(choice.content);
+    for (const Segment& segment : segments_) {
+      const std::string text = Trim(segment.text);
       if (text.empty()) continue;
       if (point == ',') out += Cat(++number, "\n");
-      out += Cat(Clock(bounds_[choice.index], point), " --> ",
-                 Clock(bounds_[choice.index + 1], point), "\n", text, "\n\n");
+      out += Cat(Clock(segment.begin(), point), " --> ", Clock(segment.end(), point), "\n", text,
+                 "\n\n");
     }
     return out;
   }
   OrderedJson Verbose(const std::string& text) const {
     OrderedJson body = {{"task", "transcribe"},
-                        {"language", language_},
-                        {"duration", bounds_.back()},
+                        {"language", request_.language},
+                        {"duration", segments_.back().end()},
                         {"text", text}};
     body["segments"] = OrderedJson::array();
-    for (const ChoiceState& choice : choices_) {
-      body["segments"].push_back({{"id", choice.index},
-                                  {"start", bounds_[choice.index]},
-                                  {"end", bounds_[choice.index + 1]},
-                                  {"text", Trim(choice.content)}});
+    for (size_t i = 0; i < segments_.size(); ++i) {
+      body["segments"].push_back({{"id", i},
+                                  {"start", segments_[i].begin()},
+                                  {"end", segments_[i].end()},
+                                  {"text", Trim(segments_[i].text)}});
     }
     return body;
   }
 
-  std::string format_, language_;
-  std::vector<double> bounds_;  // seconds
-  std::vector<bool> done_;
-  int current_ = 0;
+  std::shared_ptr<Exchange> exchange_;
+  std::shared_ptr<LoadedModel> model_;
+  const TranscriptionRequest request_;
+  ChatRequest chat_;
+  std::mutex mutex_;  // Start against the engine's thread
+  std::vector<Segment> segments_;
+  const media::Sound sound_;
+  const std::shared_ptr<MediaMemory> memory_;
+  const std::string tenant_;
+  std::vector<Engine::RequestId> ids_;
+  size_t next_ = 0, running_ = 0, done_ = 0;
+  size_t current_ = 0;    // whose text goes out as it comes
+  bool streams_ = false;  // the stream has begun
+  bool stopped_ = false;
+  int64_t prompt_tokens_ = 0, output_tokens_ = 0;
 };
 
 }  // namespace
@@ -177,11 +314,14 @@ std::optional<ApiError> ReadTranscription(const HttpRequest& request, Transcript
   if (!parts) return ApiError{400, parts.error().message, "invalid_form", std::nullopt};
   bool file = false;
   for (const FormPart& part : *parts) {
-    const std::string value(part.name == "file" ? std::string_view()
-                                                : part.content.substr(0, 4096));
+    const std::string value(part.name == "file" ? std::string_view() : part.content);
     const auto fail = [&](std::string what) {
-      return ApiError{400, Cat(part.name, ": ", what), "invalid_value", part.name};
+      const std::string name = part.name.substr(0, 100);
+      return ApiError{400, Cat(name, ": ", what), "invalid_value", name};
     };
+    if (value.size() > kMaxField)
+      return fail(Cat("expected at most ", kMaxField, " bytes but got ", value.size()));
+    if (!IsUtf8(value)) return fail("expected UTF-8");
     if (part.name == "file") {
       out.file = part.content;
       file = true;
@@ -218,16 +358,6 @@ std::optional<ApiError> ReadTranscription(const HttpRequest& request, Transcript
   return std::nullopt;
 }
 
-std::shared_ptr<Job> MakeTranscriptionJob(std::shared_ptr<Exchange> exchange,
-                                          std::shared_ptr<LoadedModel> model,
-                                          const TranscriptionRequest& request,
-                                          std::vector<double> bounds) {
-  Common common;
-  common.stream = request.stream;
-  return std::make_shared<TranscriptionJob>(std::move(exchange), std::move(model),
-                                            std::move(common), request, std::move(bounds));
-}
-
 void Api::Transcriptions(Call& call) {
   TranscriptionRequest request;
   if (call.body.is_object()) {
@@ -239,7 +369,7 @@ void Api::Transcriptions(Call& call) {
     return SendError(*call.exchange, *error);
   const auto model = ModelFor(call, request.model);
   if (model == nullptr) return;
-  const auto sound = media::DecodeSound(std::as_bytes(std::span(request.file)));
+  auto sound = media::DecodeSound(std::as_bytes(std::span(request.file)));
   if (!sound)
     return SendError(*call.exchange,
                      {400, Cat("file: ", sound.error().message), "invalid_audio", "file"});
@@ -256,24 +386,13 @@ void Api::Transcriptions(Call& call) {
       "breaks.";
   if (!request.language.empty()) order += Cat(" The language is ", request.language, ".");
   if (!request.prompt.empty()) order += Cat(" Context: ", request.prompt);
-  std::vector<Job::Run> runs;
-  std::vector<double> bounds = {0};
-  for (size_t i = 0; i + 1 < cuts.size(); ++i) {
-    chat.conversation.media = {
-        Wav(std::span(sound->samples).subspan(cuts[i], cuts[i + 1] - cuts[i]))};
-    chat.conversation.messages = Json::array(
-        {{{"role", "user"},
-          {"content", {{{"type", "audio"}, {"index", 0}}, {{"type", "text"}, {"text", order}}}}}});
-    std::shared_ptr<Prompt> prompt;
-    auto error = BuildChatPrompt(*model, chat, "file", prompt);
-    if (!error) error = ChatRuns(*model, chat, prompt, call.request->tenant, runs);
-    if (error) {
-      error->param = "file";
-      return SendError(*call.exchange, *error);
-    }
-    bounds.push_back(static_cast<double>(cuts[i + 1]) / kRate);
-  }
-  MakeTranscriptionJob(call.exchange, model, request, std::move(bounds))->Start(std::move(runs));
+  chat.conversation.messages = Json::array(
+      {{{"role", "user"},
+        {"content", {{{"type", "audio"}, {"index", 0}}, {{"type", "text"}, {"text", order}}}}}});
+  request.file.clear();
+  std::make_shared<TranscriptionJob>(call.exchange, model, std::move(request), std::move(chat),
+                                     std::move(*sound), cuts, media_memory_, call.request->tenant)
+      ->Start();
 }
 
 }  // namespace facet::serve

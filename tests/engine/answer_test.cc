@@ -1,4 +1,4 @@
-// What a client sees of random tokens.
+// What a client sees of an answer's tokens.
 #include "engine/answer.h"
 
 #include <gtest/gtest.h>
@@ -23,9 +23,76 @@ class Seen : public AnswerSink {
   std::optional<AnswerEnd> end;
 };
 
+Result<std::shared_ptr<const Tokenizer>> LoadTokenizer() {
+  return Tokenizer::Load(std::filesystem::path(FACET_TESTS_DIR) / "reference/gemma4/vocab.gguf");
+}
+
+// The model says `ids`; what the answer forces comes in between. Returns how often it did.
+int Play(GenerationListener& answer, const std::vector<TokenId>& ids) {
+  int times = 0;
+  const auto say = [&](TokenId id) {
+    return answer.OnToken({.id = id, .logprob = 0, .top = {}}).force;
+  };
+  for (const TokenId id : ids) {
+    const std::vector<TokenId> forced = say(id);
+    times += !forced.empty();
+    for (const TokenId next : forced) EXPECT_TRUE(say(next).empty());
+  }
+  return times;
+}
+
+TEST(Answer, OnlyWholeCallsAreCalls) {
+  const auto tokenizer = LoadTokenizer();
+  ASSERT_TRUE(tokenizer.ok());
+  const auto reason = [&](const std::string& text, Outcome::Reason cause) {
+    const auto sink = std::make_shared<Seen>();
+    const auto answer = MakeAnswer(*tokenizer, {.thinking_budget = {}, .stop = {}}, sink);
+    Play(*answer, (*tokenizer)->Encode(text));
+    answer->OnDone({.reason = cause, .error = {}, .stats = {}});
+    return sink->end->reason;
+  };
+  using End = AnswerEnd::Reason;
+  using Cause = Outcome::Reason;
+  const std::string whole = "<|tool_call>call:f{a:1}<tool_call|>";
+  const std::string broken = "<|tool_call>call:f{a:<|\"|>x";
+  EXPECT_EQ(reason(whole, Cause::kStop), End::kToolCalls);
+  EXPECT_EQ(reason(whole + whole, Cause::kStop), End::kToolCalls);
+  EXPECT_EQ(reason("<|tool_call>call:f{a:1}", Cause::kStop), End::kToolCalls);
+  EXPECT_EQ(reason(broken, Cause::kStop), End::kStop);
+  EXPECT_EQ(reason(whole + broken, Cause::kStop), End::kStop);
+  EXPECT_EQ(reason(broken, Cause::kLength), End::kLength);
+  EXPECT_EQ(reason("text", Cause::kStop), End::kStop);
+}
+
+TEST(Answer, TheBudgetCoversAllThoughts) {
+  const auto tokenizer = LoadTokenizer();
+  ASSERT_TRUE(tokenizer.ok());
+  const auto play = [&](int budget, const std::string& text, Seen& seen) {
+    const auto sink = std::make_shared<Seen>();
+    const auto answer = MakeAnswer(*tokenizer, {.thinking_budget = budget, .stop = {}}, sink);
+    const int times = Play(*answer, (*tokenizer)->Encode(text));
+    answer->OnDone({.reason = Outcome::Reason::kStop, .error = {}, .stats = {}});
+    seen = *sink;
+    return times;
+  };
+  std::string words;
+  for (int i = 0; i < 50; ++i) words += " word";
+  Seen seen;
+  // The first thought uses it up; each later one is closed as it begins.
+  const std::string again = "<|channel>thought\nagain";
+  EXPECT_EQ(play(6, "<|channel>thought\n" + words + again + again, seen), 3);
+  EXPECT_EQ(seen.reasoning.find("again"), std::string::npos) << seen.reasoning;
+  EXPECT_NE(seen.content.find("again"), std::string::npos) << seen.content;
+  // Two thoughts share it.
+  const std::string two = "<|channel>thought\na b c\n<channel|>x<|channel>thought\n" + words;
+  EXPECT_EQ(play(20, two, seen), 1);
+  EXPECT_TRUE(seen.reasoning.starts_with("a b c")) << seen.reasoning;
+  EXPECT_GT(seen.reasoning.size(), 15u);
+  EXPECT_LE(seen.end->reasoning_tokens, 22);
+}
+
 TEST(Answer, AThousandRandomAnswersLeakNoControlToken) {
-  const auto tokenizer =
-      Tokenizer::Load(std::filesystem::path(FACET_TESTS_DIR) / "reference/gemma4/vocab.gguf");
+  const auto tokenizer = LoadTokenizer();
   ASSERT_TRUE(tokenizer.ok());
   std::vector<TokenId> special;
   for (const std::string& token : (*tokenizer)->SpecialTokens())

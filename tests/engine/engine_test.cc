@@ -4,10 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <mutex>
 #include <random>
+#include <thread>
 
 #include "engine/model_executor.h"
 
@@ -33,6 +36,10 @@ class Collector : public GenerationListener {
     done_.wait(lock, [&] { return outcome_.has_value(); });
     return *outcome_;
   }
+  bool done() {
+    const std::lock_guard lock(mutex_);
+    return outcome_.has_value();
+  }
   std::vector<TokenId> ids() {
     const std::lock_guard lock(mutex_);
     return ids_;
@@ -45,6 +52,42 @@ class Collector : public GenerationListener {
   std::optional<Outcome> outcome_;
   std::vector<double> mean_;
 };
+
+// Takes one token and no more before it is told to.
+class SlowReader : public Collector {
+ public:
+  Decision OnToken(const Sampled& token) override {
+    ++taken;
+    return Collector::OnToken(token);
+  }
+  bool Ready() const override { return reads || taken == 0; }
+  std::atomic<bool> reads{false};
+  std::atomic<int> taken{0};
+};
+
+// Writes down whose requests end, in their order.
+class Finisher : public Collector {
+ public:
+  Finisher(std::string name, std::vector<std::string>& order)
+      : name_(std::move(name)), order_(order) {}
+  void OnDone(const Outcome& outcome) override {
+    order_.push_back(name_);
+    Collector::OnDone(outcome);
+  }
+
+ private:
+  std::string name_;
+  std::vector<std::string>& order_;  // the engine's thread writes alone until all are done
+};
+
+// Whether it becomes true before long.
+bool Soon(const std::function<bool()>& condition) {
+  for (int i = 0; i < 2000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return false;
+}
 
 class EngineTest : public testing::Test {
  protected:
@@ -59,8 +102,9 @@ class EngineTest : public testing::Test {
     return std::move(*model);
   }
   static std::shared_ptr<Collector> Submit(Engine& engine, std::shared_ptr<const Prompt> prompt,
-                                           int max_tokens, const std::string& scope = "") {
-    auto collector = std::make_shared<Collector>();
+                                           int max_tokens, const std::string& scope = "",
+                                           std::shared_ptr<Collector> collector = nullptr) {
+    if (collector == nullptr) collector = std::make_shared<Collector>();
     GenerationRequest request;
     request.prompt = std::move(prompt);
     request.sampling.temperature = 0;
@@ -74,6 +118,12 @@ class EngineTest : public testing::Test {
     auto prompt = std::make_shared<Prompt>();
     prompt->ids = std::move(ids);
     return prompt;
+  }
+  static std::shared_ptr<Prompt> Random(int length, int seed) {
+    std::mt19937 random(seed);
+    std::vector<TokenId> ids;
+    for (int i = 0; i < length; ++i) ids.push_back(20 + random() % 200);
+    return Text(std::move(ids));
   }
   // A picture of 5 x 4 patches behind `begin` tokens.
   void AddPicture(Prompt& prompt, int begin, int seed) {
@@ -267,6 +317,102 @@ TEST_F(EngineTest, TheMeanOfAllStatesIsTheSameInAnyCompany) {
   const auto again = embed(engine);  // the text is cached now, its states are not
   EXPECT_EQ(again->Wait().stats.cached, 0);
   EXPECT_EQ(again->mean(), want);
+}
+
+// One place, and a tenant whose work so far outweighs all that others ask for: that they had none
+// until now gives them no right to catch up.
+TEST_F(EngineTest, NobodySavesUpTurns) {
+  const auto model = Load();
+  EngineOptions options;
+  options.max_sequences = 1;
+  options.patience = std::chrono::hours(1);
+  std::vector<std::string> order;
+  Engine engine(MakeModelExecutor(*model), options);
+  int seed = 0;
+  Submit(engine, Random(50, ++seed), 2, "idle")->Wait();
+  for (int i = 0; i < 4; ++i) Submit(engine, Random(700, ++seed), 2, "busy")->Wait();
+
+  const auto first = std::make_shared<SlowReader>();
+  Submit(engine, Random(200, ++seed), 4, "busy", first);
+  ASSERT_TRUE(Soon([&] { return first->taken > 0; }));
+  std::vector<std::shared_ptr<Collector>> all;
+  for (const std::string name : {"idle", "new", "busy"}) {
+    for (int i = 0; i < (name == "busy" ? 2 : 12); ++i) {
+      all.push_back(
+          Submit(engine, Random(50, ++seed), 2, name, std::make_shared<Finisher>(name, order)));
+    }
+  }
+  first->reads = true;
+  for (const auto& one : all) EXPECT_EQ(one->Wait().reason, Outcome::Reason::kLength);
+  // Each of the others has its 200 tokens' worth before it; from then on all take turns.
+  ASSERT_EQ(order.size(), 26u);
+  EXPECT_NE(order[0], "busy");
+  const auto busy = std::find(order.begin(), order.end(), "busy");
+  EXPECT_LE(busy - order.begin(), 10);
+  EXPECT_LE(std::find(busy + 1, order.end(), "busy") - order.begin(), 14);
+}
+
+TEST_F(EngineTest, WhoDoesNotReadGivesWayToThoseWhoWait) {
+  const auto model = Load();
+  EngineOptions options;
+  options.max_sequences = 2;
+  options.patience = std::chrono::milliseconds(30);
+  Engine engine(MakeModelExecutor(*model), options);
+  const auto prompt = Random(150, 1);
+  const auto alone = Submit(engine, prompt, 40);
+  ASSERT_EQ(alone->Wait().reason, Outcome::Reason::kLength);
+
+  std::vector<std::shared_ptr<SlowReader>> slow;
+  for (int i = 0; i < 2; ++i) {
+    slow.push_back(std::make_shared<SlowReader>());
+    Submit(engine, prompt, 40, "", slow.back());
+    ASSERT_TRUE(Soon([&] { return slow.back()->taken > 0; }));
+  }
+  // While nobody else is there, they keep their places.
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(engine.Stats().running, 2);
+  EXPECT_EQ(engine.Stats().preemptions, 0u);
+
+  const auto other = Submit(engine, Random(80, 2), 8, "other");
+  ASSERT_TRUE(Soon([&] { return other->done(); }));
+  EXPECT_EQ(other->Wait().reason, Outcome::Reason::kLength);
+  // One gave way. It does not come back to a free place as long as nobody reads it.
+  const auto waits = [&] { return engine.Stats().running == 1 && engine.Stats().waiting == 1; };
+  EXPECT_TRUE(Soon(waits));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_TRUE(waits());
+  EXPECT_EQ(engine.Stats().preemptions, 1u);
+
+  for (const auto& one : slow) one->reads = true;
+  for (const auto& one : slow) {
+    EXPECT_EQ(one->Wait().reason, Outcome::Reason::kLength);
+    EXPECT_EQ(one->ids(), alone->ids());  // what was said stays said
+  }
+}
+
+// Whatever fits into the context is computed to its end, next to others as well.
+TEST_F(EngineTest, TheContextIsWhatTheCacheHolds) {
+  for (const size_t kib : {200, 500, 1000}) {
+    const auto model = Load(kib << 10);
+    Engine engine(MakeModelExecutor(*model));
+    const int context = engine.context();
+    ASSERT_GT(context, 64) << kib;
+    ASSERT_LT(context, model->config().text.context) << kib;
+    const auto full = Submit(engine, Random(context - 40, 1), 1000);
+    const auto other = Submit(engine, Random(60, 2), 10);
+    EXPECT_EQ(full->Wait().reason, Outcome::Reason::kLength) << full->Wait().error.message;
+    EXPECT_EQ(full->ids().size(), 40u);
+    EXPECT_EQ(other->Wait().reason, Outcome::Reason::kLength) << other->Wait().error.message;
+
+    GenerationRequest request;
+    request.prompt = Random(context, 3);
+    const auto refused = engine.Submit(std::move(request), std::make_shared<Collector>());
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().kind, ErrorKind::kInvalid);
+  }
+  const auto model = Load(size_t{64} << 20);
+  EXPECT_EQ(MakeModelExecutor(*model)->context(), model->config().text.context);
+  EXPECT_EQ(MakeModelExecutor(*model, 300)->context(), 300);
 }
 
 TEST_F(EngineTest, RefusesAndCancels) {

@@ -312,6 +312,78 @@ TEST_F(GrammarTest, KeywordsThatCannotBeEnforcedAreRefused) {
                   .ok());
 }
 
+TEST_F(GrammarTest, WhatStandsBesideOtherKeywordsIsNotDropped) {
+  const auto refusal = [&](const char* schema) {
+    const json parameters = {{"type", "object"},
+                             {"properties", {{"a", json::parse(schema)}}},
+                             {"$defs", {{"P", {{"type", "integer"}}}}}};
+    const auto grammar = AnswerGrammar(
+        {.schema = {}, .tools = json::array({Tool("f", parameters)}), .only = {}}, *tokenizer_);
+    return grammar.ok() ? std::string() : grammar.error().message;
+  };
+  const std::pair<const char*, const char*> refused[] = {
+      {R"({"type":["array","null"],"uniqueItems":true})", "uniqueItems"},
+      {R"({"type":["string","null"],"uniqueItems":true})", "uniqueItems"},
+      {R"({"$ref":"#/$defs/P","maximum":5})", "maximum"},
+      {R"({"$ref":"#/$defs/P","type":"integer"})", "type"},
+      {R"({"type":"string","anyOf":[{"$ref":"#/$defs/P"}]})", "type"},
+      {R"({"type":"string","anyOf":[{"maxLength":3},{"type":"integer"}]})", "type"},
+      {R"({"type":"string","anyOf":[{"minimum":3}]})", "minimum"},
+      {R"({"type":"string","enum":[1]})", "type"},
+      {R"({"const":7,"maximum":5})", "maximum"},
+      {R"({"type":"boolean","not":{"const":true}})", "not"},
+      {R"({"properties":{"x":{"type":"string"}},"patternProperties":{"^x":{"maxLength":3}}})",
+       "patternProperties"}};
+  for (const auto& [schema, keyword] : refused) {
+    const std::string message = refusal(schema);
+    EXPECT_NE(message.find(Cat("'", keyword, "' cannot be enforced")), std::string::npos)
+        << schema << ": " << message;
+  }
+  for (const char* schema :
+       {R"({"type":"array","uniqueItems":false})",
+        R"({"$ref":"#/$defs/P","title":"t","description":"d","default":1,"examples":[2],
+            "$comment":"c","deprecated":true,"readOnly":true,"writeOnly":false})",
+        R"({"type":"number","anyOf":[{"$ref":"#/$defs/P"}]})",
+        R"({"type":["string","null"],"anyOf":[{"type":"string"},{"type":"null"}]})",
+        R"({"type":"boolean","const":true,"description":"d"})"}) {
+    EXPECT_EQ(refusal(schema), "") << schema;
+  }
+}
+
+TEST_F(GrammarTest, ATypeHoldsForWhatStandsBesideIt) {
+  const auto takes = [&](const char* schema, const std::string& value) {
+    const json parameters = {
+        {"type", "object"}, {"properties", {{"a", json::parse(schema)}}}, {"required", {"a"}}};
+    const auto constraint =
+        vocabulary_->Compile(Grammar({.schema = {},
+                                      .tools = json::array({Tool("f", parameters)}),
+                                      .calls = AnswerForm::Calls::kMust,
+                                      .only = {}}));
+    if (!constraint.ok()) ADD_FAILURE() << constraint.error().message;
+    if (!constraint.ok()) return false;
+    const auto ids = tokenizer_->Encode("<|tool_call>call:f{a:" + value + "}<tool_call|>");
+    return std::all_of(ids.begin(), ids.end(),
+                       [&](TokenId id) { return (*constraint)->Accept(id).ok(); });
+  };
+  const std::string text = "<|\"|>v<|\"|>";
+  const char* any_text = R"({"type":"string","anyOf":[{"description":"x"}]})";
+  EXPECT_TRUE(takes(any_text, text));
+  EXPECT_FALSE(takes(any_text, "7"));
+  EXPECT_FALSE(takes(any_text, "null"));
+  const char* maybe = R"({"type":["string","null"],"oneOf":[{"maxLength":3}]})";
+  EXPECT_TRUE(takes(maybe, text));
+  EXPECT_TRUE(takes(maybe, "null"));
+  EXPECT_FALSE(takes(maybe, "7"));
+  const char* both = R"({"type":"number","anyOf":[{"type":["integer","string"]}]})";
+  EXPECT_TRUE(takes(both, "7"));
+  EXPECT_FALSE(takes(both, text));
+  const char* either = R"({"type":"string","enum":["v",1]})";
+  EXPECT_TRUE(takes(either, text));
+  EXPECT_FALSE(takes(either, "1"));
+  EXPECT_TRUE(takes(R"({"type":"integer","anyOf":[true]})", "7"));
+  EXPECT_FALSE(takes(R"({"type":"integer","anyOf":[true]})", "true"));
+}
+
 TEST_F(GrammarTest, WhatClientsDeclareCompiles) {
   const json parameters = json::parse(
       R"({"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{

@@ -111,6 +111,30 @@ TEST(PrefixCache, EvictsWhatIsCheapFirstAndTheLargestScopeFirst) {
   EXPECT_EQ(cache.Find("a", path, 999, kAnywhere).length, 0);
 }
 
+TEST(PrefixCache, ManyScopesOfOneOwnerPushOutTheirOwn) {
+  PrefixCache cache;
+  const auto path = Range(0, 100);
+  for (int length = 10; length <= 100; length += 10)
+    Put(cache, std::vector(path.begin(), path.begin() + length), 8, "agent\nadapter\n");
+  const auto salted = [](int i) { return "salts\nadapter\n" + std::to_string(i); };
+  for (int i = 0; i < 15; ++i) {
+    for (int length : {50, 100})
+      Put(cache, std::vector(path.begin(), path.begin() + length), 8, salted(i));
+  }
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(cache.EvictOne());
+  for (int length = 10; length <= 100; length += 10)
+    EXPECT_TRUE(cache.Contains("agent\nadapter\n", Range(0, length))) << length;
+  int left = 0;
+  for (int i = 0; i < 15; ++i) {
+    for (int length : {50, 100}) left += cache.Contains(salted(i), Range(0, length));
+  }
+  EXPECT_EQ(left, 10);
+  EXPECT_EQ(cache.Find(salted(99), path, 99, kAnywhere).length, 0);  // scopes still never meet
+  while (cache.EvictOne()) {
+  }
+  EXPECT_EQ(cache.snapshots(), 0u);
+}
+
 TEST(PrefixCache, NumberOfSnapshotsIsBounded) {
   PrefixCache cache(50);
   for (int i = 0; i < 500; ++i) Put(cache, Range(i * 1000, i * 1000 + 20));

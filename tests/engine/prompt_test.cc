@@ -1,4 +1,5 @@
-// How closely a prompt's pictures are looked at: the part's word, the caller's, the checkpoint's.
+// How closely a prompt's pictures are looked at: the part's word, the caller's, the checkpoint's;
+// and how many of them there may be.
 #include "engine/prompt.h"
 
 #include <gtest/gtest.h>
@@ -25,16 +26,20 @@ class PictureBudget : public testing::Test {
     config_ = checkpoint->config;
   }
 
-  // Soft tokens of the part's first picture or frame.
-  int Count(json part, const MediaOptions& media = {}) {
+  Result<Prompt> Build(json parts, const MediaOptions& media = {},
+                       std::shared_ptr<MediaMemory> memory = nullptr) {
     PromptRequest request;
-    request.messages =
-        json::array({{{"role", "user"}, {"content", json::array({std::move(part)})}}});
+    request.messages = json::array({{{"role", "user"}, {"content", std::move(parts)}}});
     request.media = media;
+    request.memory = std::move(memory);
     request.load = [](const json& p) {
       return ReadFile(Reference("tiny/media") / p["path"].get<std::string>());
     };
-    const auto prompt = BuildPrompt(config_, *tokenizer_, *template_, request);
+    return BuildPrompt(config_, *tokenizer_, *template_, request);
+  }
+  // Soft tokens of the part's first picture or frame.
+  int Count(json part, const MediaOptions& media = {}) {
+    const auto prompt = Build(json::array({std::move(part)}), media);
     EXPECT_TRUE(prompt.ok()) << prompt.error().message;
     return prompt.ok() && !prompt->items.empty() ? prompt->items[0]->count : 0;
   }
@@ -66,6 +71,39 @@ TEST_F(PictureBudget, OfAFilmIsItsOwn) {
   config_.vision->video_budget = 280;
   EXPECT_GT(Count(film), 140);
   EXPECT_EQ(Count(film, {.video_budget = 70}), usual);
+}
+
+// A small request may name pictures that are large together.
+TEST_F(PictureBudget, IsBoundedByTheContext) {
+  const json picture = {{"type", "image"}, {"path", "photo.png"}, {"image_budget", 70}};
+  config_.text.context = 2 * Count(picture) + 10;
+  EXPECT_TRUE(Build({picture, picture}).ok());
+  const auto refused = Build({picture, picture, picture, picture});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::kResource);
+  EXPECT_TRUE(refused.error().message.starts_with("messages[0].content[2]: "))
+      << refused.error().message;
+  const json film = {{"type", "video"}, {"path", "clip.mkv"}, {"audio", false}};
+  config_.text.context = 40;
+  EXPECT_FALSE(Build({film}).ok());
+}
+
+TEST_F(PictureBudget, MemoryIsSharedAndComesBack) {
+  const json picture = {{"type", "image"}, {"path", "photo.png"}, {"image_budget", 70}};
+  const size_t one = Count(picture) * (media::kPatchValues + sizeof(float) * config_.text.width);
+  const auto memory = std::make_shared<MediaMemory>(one * 2 + 1);
+  {
+    const auto first = Build({picture}, {}, memory);
+    ASSERT_TRUE(first.ok());
+    const auto second = Build({picture, picture}, {}, memory);
+    ASSERT_FALSE(second.ok());
+    EXPECT_EQ(second.error().kind, ErrorKind::kBusy);
+    EXPECT_TRUE(Build({picture}, {}, memory).ok());
+  }
+  EXPECT_TRUE(Build({picture, picture}, {}, memory).ok());
+  const auto never = Build({picture, picture, picture}, {}, memory);
+  ASSERT_FALSE(never.ok());
+  EXPECT_EQ(never.error().kind, ErrorKind::kResource);
 }
 
 }  // namespace

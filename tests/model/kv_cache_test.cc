@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <optional>
 
 namespace facet {
 namespace {
@@ -130,6 +131,29 @@ TEST(KvCache, TheEstimateEqualsWhatASequenceHolds) {
     const auto held = static_cast<double>(sequence.bytes()),
                estimate = static_cast<double>(pool.layout().BytesFor(tokens));
     EXPECT_LE(std::abs(held - estimate), pool.layout().page_bytes[0]) << tokens;
+  }
+}
+
+TEST(KvCache, TheLongestSequenceFitsOnItsWayThere) {
+  const CacheLayout layout = CacheLayout::Create(Config(), CacheType::kF32, true);
+  const size_t page = layout.page_bytes[0] + layout.page_bytes[1];
+  EXPECT_EQ(layout.TokensIn(0, 5000), 5000);
+  EXPECT_EQ(layout.TokensIn(page - 1, 5000), 0);
+  EXPECT_EQ(layout.TokensIn(size_t{1} << 30, 5000), 5000);
+  for (const size_t bytes : {4 * page, 13 * page, 20 * page, 50 * page}) {
+    const int tokens = layout.TokensIn(bytes, 1 << 20);
+    ASSERT_GT(tokens, 0);
+    EXPECT_LE(layout.PeakBytes(tokens), bytes);
+    EXPECT_GT(layout.PeakBytes(tokens + 1), bytes);
+    KvPool pool(layout, bytes);
+    KvSequence sequence(pool);
+    for (int step = 7; step > 0; step = std::min(kStepReserve, tokens - sequence.length())) {
+      std::optional<KvSequence> snapshot(sequence);  // shares the page that is written next
+      ASSERT_TRUE(sequence.Reserve(step).ok()) << sequence.length() << " of " << tokens;
+      snapshot.reset();
+      sequence.Commit(step);
+    }
+    EXPECT_EQ(sequence.length(), tokens);
   }
 }
 

@@ -112,6 +112,28 @@ TEST_F(ApiTest, AnswersToolCallsWhole) {
   EXPECT_FALSE(Chat().Json()["choices"][0]["message"].contains("tool_calls"));
 }
 
+TEST_F(ApiTest, ACallThatIsCutOffIsNoCall) {
+  const std::string cut =
+      "<|tool_call>call:get_weather{city:<|\"|>a town with a very long name that says where it "
+      "lies and who once lived there and what they grew";
+  StartServer({{{"match", "two"},
+                {"emit", "<|tool_call>call:get_weather{city:<|\"|>Rom<|\"|>}<tool_call|>" + cut}},
+               {{"emit", "Hm." + cut}}});
+  const json stopped = Chat({{"tools", Tools()}}).Json()["choices"][0];
+  EXPECT_EQ(stopped["finish_reason"], "stop");
+  EXPECT_EQ(stopped["message"]["content"], "Hm.");
+  EXPECT_FALSE(stopped["message"].contains("tool_calls"));
+  const json limited = Chat({{"tools", Tools()}, {"max_tokens", 20}}).Json()["choices"][0];
+  EXPECT_EQ(limited["finish_reason"], "length");
+  EXPECT_FALSE(limited["message"].contains("tool_calls"));
+  const auto events = Chat({{"tools", Tools()}, {"stream", true}}).Events();
+  EXPECT_EQ(events.back()["choices"][0]["finish_reason"], "stop");
+  const json second = Chat({{"tools", Tools()}}, "two").Json()["choices"][0];
+  EXPECT_EQ(second["finish_reason"], "stop");
+  ASSERT_EQ(second["message"]["tool_calls"].size(), 1u);
+  EXPECT_EQ(second["message"]["tool_calls"][0]["function"]["arguments"], "{\"city\":\"Rom\"}");
+}
+
 TEST_F(ApiTest, ToolResultsGoBackIntoTheSameTurn) {
   StartServer(
       {{{"match", "response:get_weather.*3 degrees"}, {"emit", "It is cold."}}, {{"emit", kCall}}});
@@ -187,6 +209,18 @@ TEST_F(ApiTest, ThinkingHasABudget) {
   const json cut = Chat({{"thinking_budget", 6}}).Json();
   EXPECT_LT(cut["choices"][0]["message"]["reasoning_content"].get<std::string>().size(), 12u);
   EXPECT_LE(cut["usage"]["completion_tokens_details"]["reasoning_tokens"], 9);
+}
+
+TEST_F(ApiTest, ALaterThoughtHasNoBudgetOfItsOwn) {
+  StartServer(
+      {{{"emit",
+         "<|channel>thought\na b c d e f g h<channel|>So.<|channel>thought\nq r s t u v w x y "
+         "z<channel|>Done."}}});
+  const json body = Chat({{"thinking_budget", 6}}).Json();
+  const json message = body["choices"][0]["message"];
+  EXPECT_EQ(message["reasoning_content"].get<std::string>().find('r'), std::string::npos);
+  EXPECT_TRUE(message["content"].get<std::string>().ends_with("Done."));
+  EXPECT_LE(body["usage"]["completion_tokens_details"]["reasoning_tokens"], 6 + 2 + 3);
 }
 
 TEST_F(ApiTest, SwitchesThinking) {
@@ -265,6 +299,24 @@ TEST_F(ApiTest, RefusesWhatItCannotDo) {
       "json_too_deep");
 }
 
+TEST_F(ApiTest, WhatWouldChangeTheAnswerIsNotIgnored) {
+  StartServer({{{"emit", "ok"}}, {{"emit", "ok"}}});
+  const auto param = [&](const json& messages, const json& more) {
+    json body = {{"messages", messages}};
+    body.update(more);
+    const HttpAnswer answer = Post("/v1/chat/completions", body);
+    return answer.status == 200 ? json() : answer.Json()["error"]["param"];
+  };
+  const json user = {{"role", "user"}, {"content", "x"}};
+  const auto assistant = [](json call) {
+    return json{{"role", "assistant"}, {"content", "y"}, {"function_call", std::move(call)}};
+  };
+  EXPECT_EQ(param({user, assistant({{"name", "f"}, {"arguments", "{}"}}), user}, json::object()),
+            "messages[1].function_call");
+  EXPECT_EQ(param({user, assistant(nullptr), user}, json::object()), json());
+  EXPECT_EQ(param(json::array({user}), {{"logit_bias", {{"999999999", -100}}}}), "logit_bias");
+}
+
 TEST_F(ApiTest, SaysWhenTheContextIsTooSmall) {
   options_.model.context = 64;
   StartServer({{{"emit", "ok"}}});
@@ -318,6 +370,22 @@ TEST_F(ApiTest, CompletesText) {
             "echo");
   const auto events = Post("/v1/completions", {{"prompt", "Say"}, {"stream", true}}).Events();
   EXPECT_EQ(events[0]["choices"][0]["text"], " it");
+}
+
+TEST_F(ApiTest, UsageCountsEveryPromptOnce) {
+  StartServer({{{"emit", "ok"}}});
+  const auto usage = [&](const json& prompt, int choices) {
+    return Post("/v1/completions", {{"prompt", prompt}, {"n", choices}}).Json()["usage"];
+  };
+  const int one = usage("a text of some words", 1)["prompt_tokens"],
+            two = usage("x", 1)["prompt_tokens"];
+  ASSERT_GT(one, two);
+  const json both = usage({"a text of some words", "x"}, 3);
+  EXPECT_EQ(both["prompt_tokens"], one + two);
+  EXPECT_EQ(both["total_tokens"], one + two + both["completion_tokens"].get<int>());
+  // All of a prompt but its last token, which is computed for what comes next.
+  EXPECT_EQ(both["prompt_tokens_details"]["cached_tokens"], one - 1 + two - 1);
+  EXPECT_EQ(usage("a text of some words", 2)["prompt_tokens"], one);
 }
 
 TEST_F(ApiTest, ListsModels) {

@@ -129,6 +129,27 @@ TEST_F(MediaAccessTest, FetchesFromAllowedHostsOnly) {
   Refused("file:///etc/passwd", "unsupported_url");
 }
 
+// Requests that wait for media keep nobody else waiting.
+TEST_F(MediaAccessTest, OthersAreAnsweredWhileMediaAreFetched) {
+  Site site;
+  options_.limits.media.hosts = {site.host()};
+  options_.limits.media.private_addresses = true;
+  options_.limits.media.time = std::chrono::milliseconds(2000);
+  StartServer({{{"emit", "x"}}});
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 8; ++i)
+    clients.emplace_back([&] { EXPECT_EQ(See(site.Url("/slow")).status, 400); });
+  while (site.asked == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(Request("GET", "/health", "").status, 200);
+  EXPECT_EQ(
+      Post("/v1/chat/completions", {{"messages", {{{"role", "user"}, {"content", "hi"}}}}}).status,
+      200);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(1500));
+  for (std::thread& client : clients) client.join();
+}
+
 TEST_F(MediaAccessTest, AnAllowedNameThatLeadsToThisMachineIsRefused) {
   Site site;
   options_.limits.media.hosts = {site.host(), Cat("LOCALHOST:", site.host().substr(10))};

@@ -14,8 +14,8 @@ constexpr size_t kMiB = size_t{1} << 20;
 class ModelsTest : public ServerTest {
  protected:
   // Scripted models a, b, c of 64 MiB each: 32 for the vocabulary, 32 for keys and values.
-  void Start(size_t memory, int count = 3) {
-    options_.model.cache_budget = 32 * kMiB;
+  void Start(size_t memory, int count = 3, size_t cache = 32 * kMiB) {
+    options_.model.cache_budget = cache;
     options_.memory.bytes = memory;
     for (int i = 0; i < count; ++i) {
       const std::string name(1, static_cast<char>('a' + i));
@@ -134,6 +134,52 @@ TEST_F(ModelsTest, KeysAndValuesGetWhatIsLeft) {
   EXPECT_EQ(server_->models().Loaded("a")->engine->Stats().cache_budget, 68 * kMiB);
 }
 
+// What a model says that it can hold is refused at once beyond, and answered up to there.
+TEST_F(ModelsTest, TheContextIsWhatTheCacheHolds) {
+  options_.model.cache_budget = kMiB;
+  StartServer({{{"emit", "ok"}}});
+  const int context = Request("GET", "/v1/models").Json()["data"][0]["context_length"];
+  EXPECT_LT(context, 20000);
+  EXPECT_EQ(server_->models().Loaded("gemma-4-12b")->engine->context(), context);
+  const auto ask = [&](int tokens) {
+    const std::vector<int> prompt(tokens, 100);
+    return Post("/v1/completions", {{"prompt", prompt}, {"max_tokens", 4}});
+  };
+  const HttpAnswer refused = ask(context);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.Json()["error"]["code"], "context_length_exceeded") << refused.body;
+  EXPECT_EQ(ask(context - 8).status, 200);
+}
+
+// Of what is asked for, as much as the memory leaves: said before the model is loaded.
+TEST_F(ModelsTest, TheContextIsWhatTheMemoryLeaves) {
+  options_.model.context = 1 << 20;
+  Start(70 * kMiB, 2, size_t{8} << 30);  // 38 MiB for keys and values
+  json b;
+  for (int i = 0; i < 200 && !b.contains("context_length"); ++i) {
+    b = Request("GET", "/v1/models/b").Json();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  const int context = server_->models().Loaded("a")->engine->context();
+  EXPECT_LT(context, 1 << 20);
+  EXPECT_GT(context, 1 << 19);
+  EXPECT_EQ(b["status"]["value"], "unloaded");
+  EXPECT_EQ(b["context_length"], context);
+  EXPECT_EQ(Request("GET", "/v1/models/a").Json()["context_length"], context);
+}
+
+TEST_F(ModelsTest, ACacheThatHoldsNothingIsAnError) {
+  const auto tiny = std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny";
+  options_.model.cache_budget = 1000;
+  options_.models = {{.id = "tiny", .files = {"tiny", tiny / "checkpoint", {}, {}}}};
+  StartServer({{{"emit", "unused"}}});
+  Stop();
+  ASSERT_FALSE(run_.ok());
+  EXPECT_NE(run_.error().message.find("for keys and values do not hold a conversation"),
+            std::string::npos)
+      << run_.error().message;
+}
+
 TEST_F(ModelsTest, AnAdapterIsAModelOfItsOwnWithAPrefixCacheOfItsOwn) {
   const auto path = folder_ / "a.jsonl";
   std::ofstream(path) << json({{"emit", "x"}});
@@ -153,6 +199,10 @@ TEST_F(ModelsTest, AnAdapterIsAModelOfItsOwnWithAPrefixCacheOfItsOwn) {
   EXPECT_EQ(cached("a:tuned"), 0);
   EXPECT_GT(cached("a"), 0);
   EXPECT_GT(cached("a:tuned"), 0);
+  // They share an engine, which counts once.
+  const std::string metrics = Request("GET", "/metrics").body;
+  EXPECT_NE(metrics.find("facet_prompt_tokens_total{model=\"a\"}"), std::string::npos);
+  EXPECT_EQ(metrics.find("a:tuned"), std::string::npos);
   EXPECT_EQ(Ask("a:other").Json()["error"]["code"], "model_not_found");
   EXPECT_EQ(Request("GET", "/v1/models/a:tuned").status, 200);
 }

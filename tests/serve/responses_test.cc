@@ -8,7 +8,48 @@ namespace {
 
 using nlohmann::json;
 
-class ResponsesTest : public ServerTest {};
+class ResponsesTest : public ServerTest {
+ protected:
+  static std::string Field(const std::string& name, const std::string& value) {
+    return "--B\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n";
+  }
+  HttpAnswer Transcribe(const std::string& fields, const std::string& file) {
+    std::string body = fields;
+    body += "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n" +
+            file + "\r\n--B--\r\n";
+    return Request("POST", "/v1/audio/transcriptions", body,
+                   "Content-Type: multipart/form-data; boundary=B\r\n");
+  }
+  // Three seconds of speech.
+  static std::string Speech() {
+    const auto wav =
+        ReadFile(std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny/media/speech.wav");
+    EXPECT_TRUE(wav.ok());
+    return wav.ok() ? *wav : "";
+  }
+  // A WAV file of 16-bit samples.
+  static std::string Silence(uint32_t seconds) {
+    constexpr uint32_t kRate = 8000;
+    const uint32_t bytes = seconds * kRate * 2;
+    std::string out;
+    const auto put = [&](uint32_t value, int size) {
+      for (int i = 0; i < size; ++i) out.push_back(static_cast<char>(value >> (8 * i) & 0xFF));
+    };
+    out += "RIFF";
+    put(36 + bytes, 4);
+    out += "WAVEfmt ";
+    put(16, 4);
+    put(1, 2);
+    put(1, 2);
+    put(kRate, 4);
+    put(kRate * 2, 4);
+    put(2, 2);
+    put(16, 2);
+    out += "data";
+    put(bytes, 4);
+    return out + std::string(bytes, '\0');
+  }
+};
 
 const char kCall[] = "<|channel>thought\nLook.\n<channel|>Wait.<|tool_call>call:f{a:1}<tool_call|>";
 
@@ -88,6 +129,35 @@ TEST_F(ResponsesTest, StreamsTheOfficialEvents) {
   EXPECT_EQ(cut["incomplete_details"]["reason"], "max_output_tokens");
 }
 
+TEST_F(ResponsesTest, ACallThatIsCutOffIsNoCall) {
+  StartServer({{{"match", "call:f.*again"}, {"emit", "a call"}},
+               {{"match", "again"}, {"emit", "no call"}},
+               {{"emit", "Hm.<|tool_call>call:f{a:<|\"|>x"}}});
+  const json tools = {
+      {{"type", "function"},
+       {"name", "f"},
+       {"parameters", {{"type", "object"}, {"properties", {{"a", {{"type", "string"}}}}}}}}};
+  json ended;
+  for (const json& event :
+       Post("/v1/responses", {{"input", "x"}, {"stream", true}, {"tools", tools}}).Events()) {
+    EXPECT_NE(event["type"], "response.function_call_arguments.done");
+    if (event["type"] == "response.output_item.done") ended.push_back(event["item"]["status"]);
+    if (event["type"] == "response.completed") {
+      EXPECT_EQ(event["response"]["output"].size(), 1u);
+    }
+  }
+  EXPECT_EQ(ended, json({"completed", "incomplete"}));
+  const json whole = Post("/v1/responses", {{"input", "x"}, {"tools", tools}}).Json();
+  ASSERT_EQ(whole["output"].size(), 1u);
+  EXPECT_EQ(whole["output"][0]["content"][0]["text"], "Hm.");
+  EXPECT_EQ(Request("GET", "/v1/responses/" + whole["id"].get<std::string>()).Json(), whole);
+  const json next =
+      Post("/v1/responses",
+           {{"input", "again"}, {"previous_response_id", whole["id"]}, {"tools", tools}})
+          .Json();
+  EXPECT_EQ(next["output"][0]["content"][0]["text"], "no call");
+}
+
 TEST_F(ResponsesTest, KeysDoNotSeeEachOthersResponses) {
   ASSERT_TRUE(options_.http.access.keys.Add("a").ok());
   ASSERT_TRUE(options_.http.access.keys.Add("b").ok());
@@ -106,32 +176,20 @@ TEST_F(ResponsesTest, KeysDoNotSeeEachOthersResponses) {
 
 TEST_F(ResponsesTest, Transcribes) {
   StartServer({{{"emit", "<|channel>thought\n<channel|>hello world"}}});
-  const auto wav =
-      ReadFile(std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny/media/speech.wav");
-  ASSERT_TRUE(wav.ok());
-  const auto post = [&](const std::string& fields, const std::string& file) {
-    std::string body = fields;
-    body += "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n" +
-            file + "\r\n--B--\r\n";
-    return Request("POST", "/v1/audio/transcriptions", body,
-                   "Content-Type: multipart/form-data; boundary=B\r\n");
-  };
-  const auto field = [](const std::string& name, const std::string& value) {
-    return "--B\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n";
-  };
-  EXPECT_EQ(post(field("model", "gemma-4-12b"), *wav).Json()["text"], "hello world");
-  EXPECT_EQ(post(field("response_format", "text"), *wav).body, "hello world\n");
-  EXPECT_EQ(post(field("response_format", "srt"), *wav).body.substr(0, 34),
+  const std::string wav = Speech();
+  EXPECT_EQ(Transcribe(Field("model", "gemma-4-12b"), wav).Json()["text"], "hello world");
+  EXPECT_EQ(Transcribe(Field("response_format", "text"), wav).body, "hello world\n");
+  EXPECT_EQ(Transcribe(Field("response_format", "srt"), wav).body.substr(0, 34),
             "1\n00:00:00,000 --> 00:00:02,992\nhe");
-  EXPECT_TRUE(
-      post(field("response_format", "vtt"), *wav).body.starts_with("WEBVTT\n\n00:00:00.000 --> "));
-  const json verbose = post(field("response_format", "verbose_json"), *wav).Json();
+  EXPECT_TRUE(Transcribe(Field("response_format", "vtt"), wav)
+                  .body.starts_with("WEBVTT\n\n00:00:00.000 --> "));
+  const json verbose = Transcribe(Field("response_format", "verbose_json"), wav).Json();
   EXPECT_EQ(verbose["segments"].size(), 1u);
   EXPECT_NEAR(verbose["duration"].get<double>(), verbose["segments"][0]["end"].get<double>(), 1e-9);
-  EXPECT_EQ(post(field("response_format", "xml"), *wav).Json()["error"]["param"],
+  EXPECT_EQ(Transcribe(Field("response_format", "xml"), wav).Json()["error"]["param"],
             "response_format");
-  EXPECT_EQ(post(field("nope", "1"), *wav).Json()["error"]["param"], "nope");
-  EXPECT_EQ(post("", "no sound").Json()["error"]["param"], "file");
+  EXPECT_EQ(Transcribe(Field("nope", "1"), wav).Json()["error"]["param"], "nope");
+  EXPECT_EQ(Transcribe("", "no sound").Json()["error"]["param"], "file");
   EXPECT_EQ(Request("POST", "/v1/audio/transcriptions", "--B\r\n",
                     "Content-Type: multipart/form-data; boundary=B\r\n")
                 .status,
@@ -140,6 +198,54 @@ TEST_F(ResponsesTest, Transcribes) {
                     "Content-Type: multipart/form-data; boundary=B\r\n")
                 .Json()["error"]["param"],
             "file");
+}
+
+TEST_F(ResponsesTest, FieldsOfATranscriptionAreNotCut) {
+  StartServer({{{"emit", "ok"}}});
+  const std::string wav = Speech();
+  EXPECT_EQ(Transcribe(Field("prompt", std::string(4096, 'a')), wav).status, 200);
+  const std::pair<std::string, std::string> cases[] = {
+      {"prompt", std::string(4095, 'a') + "\u00e9"},
+      {"prompt", "\xff"},
+      {"language", std::string(5000, 'a')}};
+  for (const auto& [name, value] : cases) {
+    const HttpAnswer answer = Transcribe(Field(name, value), wav);
+    EXPECT_EQ(answer.status, 400);
+    EXPECT_EQ(answer.Json()["error"]["param"], name) << answer.body;
+  }
+}
+
+TEST_F(ResponsesTest, ALongSoundNeedsNoLongQueue) {
+  options_.model.engine.max_sequences = 1;
+  options_.model.engine.max_queue = 1;
+  StartServer({{{"emit", "word"}}});
+  const std::string wav = Silence(200);
+  const HttpAnswer whole = Transcribe(Field("response_format", "verbose_json"), wav);
+  ASSERT_EQ(whole.status, 200) << whole.body;
+  EXPECT_EQ(whole.Json()["text"], "word word word word word word word");
+  const json segments = whole.Json()["segments"];
+  ASSERT_EQ(segments.size(), 7u);
+  for (size_t i = 1; i < segments.size(); ++i)
+    EXPECT_EQ(segments[i]["start"], segments[i - 1]["end"]);
+  EXPECT_NEAR(segments.back()["end"].get<double>(), 200, 0.01);
+  std::string deltas;
+  const auto events = Transcribe(Field("stream", "true"), wav).Events();
+  ASSERT_FALSE(events.empty());
+  for (const json& event : events) deltas += event.value("delta", "");
+  EXPECT_EQ(events.back()["type"], "transcript.text.done");
+  EXPECT_EQ(events.back()["text"], whole.Json()["text"]);
+  EXPECT_EQ(deltas, whole.Json()["text"]);
+  EXPECT_EQ(events.back()["usage"], whole.Json()["usage"]);
+  EXPECT_TRUE(Idle());
+}
+
+TEST_F(ResponsesTest, ATranscriptionThatRepeatsItselfEnds) {
+  std::string loop;
+  for (int i = 0; i < 2000; ++i) loop += " la";
+  StartServer({{{"emit", loop}}});
+  const HttpAnswer answer = Transcribe("", Speech());
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(answer.Json()["usage"]["output_tokens"], 64 + 25 * 3);  // of three seconds
 }
 
 }  // namespace

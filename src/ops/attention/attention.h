@@ -30,7 +30,8 @@ struct KvShape {
   CacheType type = CacheType::kF32;
 
   int record_dim() const { return value_offset + value_dim; }
-  // Scales of a q8_0 record: one float16 for every kScaleBlock elements, the last block may be short.
+  // Scales of a q8_0 record: one float16 for every kScaleBlock elements, the last block may be
+  // short.
   int record_scales() const { return (record_dim() + kScaleBlock - 1) / kScaleBlock; }
   // Bytes of one kv head of a tile: all codes (kTile, record_dim), then (q8_0) all scales (kTile,
   // record_scales).
