@@ -25,16 +25,27 @@ Result<void> ExportGguf(const ExportFlags& flags, const ModelFiles& files) {
   convert.output = flags.output;
   convert.threads = flags.threads;
   FACET_ASSIGN(convert.type, ParseDType(flags.type.empty() ? "q8_0" : flags.type, "--type"));
-  // Without the projector file an adapter that reaches into it is refused by name: it is merged by
-  // an export of that file.
-  FACET_ASSIGN(const Checkpoint checkpoint, LoadCheckpoint(files.model, std::nullopt));
-  FACET_ASSIGN(const std::unique_ptr<Adapter> adapter,
-               Adapter::Load(flags.adapter, checkpoint.weights, checkpoint.config));
-  convert.adapter = adapter.get();
+  const bool folder = fs::is_directory(files.model);
+  if (!flags.mmproj.empty() && !folder && !files.mmproj)
+    return Error{Cat("--mmproj: ", files.model.string(), " has no projector beside it"),
+                 ErrorKind::kNotFound};
+  FACET_ASSIGN(Checkpoint checkpoint, LoadCheckpoint(files.model, files.mmproj));
+  if (flags.mmproj.empty()) {
+    // An adapter that reaches into pictures or sound is refused by name, not merged in part.
+    checkpoint.weights.vision.reset();
+    checkpoint.weights.audio.reset();
+  }
+  const auto adapter = Adapter::Load(flags.adapter, checkpoint.weights, checkpoint.config);
+  if (!adapter.ok()) {
+    return flags.mmproj.empty() ? adapter.error().In("without --mmproj, which writes the projector")
+                                : adapter.error();
+  }
+  convert.adapter = adapter->get();
   FACET_TRY(ConvertToGguf(convert));
   if (flags.mmproj.empty()) return Ok();
   convert.part = ConvertPart::kProjector;
   convert.output = flags.mmproj;
+  if (!folder) convert.source = *files.mmproj;
   return ConvertToGguf(convert);
 }
 

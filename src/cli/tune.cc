@@ -23,6 +23,7 @@
 #include "cli/tune_view.h"
 #include "formats/json.h"
 #include "formats/space.h"
+#include "tune/checkpoints.h"
 #include "tune/data.h"
 #include "tune/drafter_trainer.h"
 #include "tune/estimate.h"
@@ -38,8 +39,21 @@ namespace fs = std::filesystem;
 
 constexpr const char* kOptionsFile = "tune.json";
 
+// A folder that goes with its owner.
+struct Scratch {
+  Scratch() = default;
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() {
+    std::error_code code;
+    if (!path.empty()) fs::remove_all(path, code);
+  }
+  fs::path path;
+};
+
 // Everything that is known of a run before its first step.
 struct Session {
+  Scratch scratch;
   ModelFiles files;
   Checkpoint checkpoint;
   ModelConfig config;  // the checkpoint goes to the trainer
@@ -92,19 +106,36 @@ Result<void> TakeFrom(const TuneFlags& flags, TuneFlags& with, Session& session)
   return Ok();
 }
 
-// Makes a model from nothing in OUT/initial, unless an earlier call of this run has. Of several
-// processes the first does, and the others wait.
-Result<void> Initialise(const TuneFlags& flags, tune::Processes& processes, TuneFlags& with) {
+// Where a model or a drafter from nothing is made: OUT/initial. A call that only shows something
+// leaves nothing there.
+fs::path InitialFolder(const TuneFlags& flags, Session& session) {
+  if (!flags.dry_run && flags.show_mask.empty()) return fs::path(flags.out) / "initial";
+  session.scratch.path = fs::temp_directory_path() / Cat("facet-tune-", getpid());
+  return session.scratch.path;
+}
+
+// A run that goes on needs what it began with; a new one, what its options say.
+bool KeepsInitial(const TuneFlags& flags) {
+  return flags.resume || !tune::ListCheckpoints(flags.out).empty();
+}
+
+// Makes a model from nothing. Of several processes the first does, and the others wait.
+Result<void> Initialise(const TuneFlags& flags, tune::Processes& processes, TuneFlags& with,
+                        Session& session) {
   if (!flags.model.empty() || !flags.from.empty())
     return Error{"--init makes a model: it goes with neither MODEL nor --from"};
   if (!flags.full) return Error{"--init: a model without knowledge needs --full"};
   if (flags.tokenizer.empty()) return Error{"--init needs --tokenizer"};
-  const fs::path folder = fs::path(flags.out) / "initial";
+  const fs::path folder = InitialFolder(flags, session);
   std::error_code code;
-  if (processes.rank() == 0 && !fs::exists(folder / "model.safetensors", code)) {
+  const bool here = fs::exists(folder / "model.safetensors", code);
+  const bool makes = processes.rank() == 0 || !session.scratch.path.empty();
+  if (makes && !(here && KeepsInitial(flags))) {
+    fs::remove_all(folder, code);
     FACET_TRY(tune::WriteInitialModel(
         {.config = flags.init, .tokenizer = flags.tokenizer, .out = folder, .seed = flags.seed}));
   }
+  FACET_TRY(processes.Wait());
   with.model = folder.string();
   return Ok();
 }
@@ -112,7 +143,7 @@ Result<void> Initialise(const TuneFlags& flags, tune::Processes& processes, Tune
 Result<void> LoadModel(const TuneFlags& given, tune::Processes& processes, Session& session) {
   TuneFlags flags = given;
   if (!given.drafter.on) {
-    if (!given.init.empty()) FACET_TRY(Initialise(given, processes, flags));
+    if (!given.init.empty()) FACET_TRY(Initialise(given, processes, flags, session));
     if (!given.from.empty()) FACET_TRY(TakeFrom(given, flags, session));
   }
   if (flags.model.empty())
@@ -129,11 +160,13 @@ Result<void> LoadModel(const TuneFlags& given, tune::Processes& processes, Sessi
   FACET_ASSIGN(session.checkpoint, LoadCheckpoint(session.files.model, session.files.mmproj));
   session.config = session.checkpoint.config;
   if (given.drafter.on) {
-    FACET_ASSIGN(session.drafter,
-                 PrepareDrafter(
-                     given.drafter,
-                     {.from = given.from, .init = given.init, .out = given.out, .seed = given.seed},
-                     session.config));
+    FACET_ASSIGN(session.drafter, PrepareDrafter(given.drafter,
+                                                 {.from = given.from,
+                                                  .init = given.init,
+                                                  .initial = InitialFolder(given, session),
+                                                  .keep = KeepsInitial(given),
+                                                  .seed = given.seed},
+                                                 session.config));
   }
   session.parameters = tune::ParameterCount(session.checkpoint);
   FACET_ASSIGN(session.tokenizer, Tokenizer::Load(session.files.model));
@@ -273,6 +306,7 @@ tune::TrainerOptions MakeTrainerOptions(const TuneFlags& flags, const Session& s
   options.seed = flags.seed;
   options.keep_bytes = static_cast<size_t>(flags.keep_activations) << 20;
   options.adapter = session.adapter;
+  if (flags.full) options.model_files = session.files.model;
   return options;
 }
 
@@ -428,11 +462,17 @@ Result<void> Finish(const TuneFlags& flags, const Session& session, const tune::
   if (flags.drafter.on) {
     FACET_ASSIGN(score, ScoreDrafter(session, run, static_cast<tune::DrafterTrainer&>(trainer)));
   }
-  if (flags.full) FACET_TRY(tune::CopyModelFiles(session.files.model, flags.out));
   tune::ModelCard card;
   card.base = flags.model.empty() ? session.files.model.string() : flags.model;
   card.full = flags.full;
   card.lora = flags.lora;
+  if (!session.adapter.empty()) {  // its own shape, not the options'
+    FACET_ASSIGN(const nlohmann::json shape, ReadJson(fs::path(flags.out) / "adapter_config.json"));
+    card.lora.rank = shape["r"];
+    card.lora.alpha = shape["lora_alpha"];
+    card.lora.dropout = shape["lora_dropout"];
+    card.lora.rank_stabilised = shape["use_rslora"];
+  }
   card.drafter = score;
   card.drafts = flags.drafter.drafts;
   card.run = run;
@@ -506,7 +546,6 @@ Result<void> TuneAmong(tune::Processes& processes, TuneFlags flags,
   inputs.train_examples = session->split.train;
   inputs.validation = session->validation ? session->validation.get() : session->train.get();
   inputs.validation_examples = session->split.validation;
-  inputs.full = flags.full;
   inputs.processes = &processes;
   TuneView view(flags.quiet);
   const auto outcome = tune::Run(inputs, run, view, interrupt.flag());
@@ -595,6 +634,27 @@ Result<void> Resume(CLI::App& command, const std::string& given, TuneFlags& flag
   return Ok();
 }
 
+// What the command line's own checks do not see: options may come from files, too.
+Result<void> CheckOptions(const CLI::App& command, const TuneFlags& flags) {
+  std::error_code code;
+  const bool keeps_shape =
+      !flags.from.empty() && fs::exists(fs::path(flags.from) / "adapter_config.json", code);
+  for (const char* option : {"--rank", "--alpha", "--dropout", "--targets", "--rslora",
+                             "--train-vision", "--train-audio"}) {
+    if (command.count(option) == 0) continue;
+    if (flags.full)
+      return Error{Cat(option, ": is about an adapter, and --full trains all weights")};
+    if (keeps_shape) return Error{Cat(option, ": the adapter of --from keeps its shape")};
+  }
+  if (flags.eval_every > 0 && flags.validation.empty())
+    return Error{"--eval-every: needs --validation"};
+  if (!flags.tokenizer.empty() && flags.init.empty())
+    return Error{"--tokenizer: is for a new model, and needs --init"};
+  if (flags.optimizer == "muon" && !flags.full)
+    return Error{"--optimizer muon: is for --full; an adapter's thin matrices learn with adamw"};
+  return CheckDrafterOptions(command, flags.drafter);
+}
+
 Result<void> Start(CLI::App& command, const std::string& config, const std::string& resume,
                    TuneFlags& flags) {
   if (!config.empty()) {
@@ -602,17 +662,8 @@ Result<void> Start(CLI::App& command, const std::string& config, const std::stri
     FACET_TRY(ApplyJsonOptions(command, options, config));
   }
   if (command.count("--resume") > 0) FACET_TRY(Resume(command, resume, flags));
-  for (const char* option : {"--rank", "--alpha", "--dropout", "--targets", "--rslora"}) {
-    std::error_code code;
-    if (!flags.from.empty() && command.count(option) > 0 &&
-        fs::exists(fs::path(flags.from) / "adapter_config.json", code)) {
-      return Error{Cat(option, ": the adapter of --from keeps its shape")};
-    }
-  }
-  FACET_TRY(CheckDrafterOptions(command, flags.drafter));
+  FACET_TRY(CheckOptions(command, flags));
   if (!flags.show_mask.empty()) return ShowMasks(flags);
-  if (flags.optimizer == "muon" && !flags.full)
-    return Error{"--optimizer muon: is for --full; an adapter's thin matrices learn with adamw"};
   return Tune(flags, JsonOptions(command));
 }
 

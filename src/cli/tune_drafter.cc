@@ -3,8 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "base/mapped_file.h"
 #include "cli/progress.h"
+#include "formats/json.h"
 #include "tune/own_text.h"
 
 namespace facet::cli {
@@ -18,6 +18,8 @@ constexpr const char* kNotOfDrafters[] = {
 constexpr const char* kOfDrafters[] = {"--layers",      "--width",     "--ffn",
                                        "--drafts",      "--prompts",   "--answer-tokens",
                                        "--temperature", "--given-text"};
+
+constexpr size_t kAnswerCache = size_t{2} << 30;  // bytes of keys and values; as servers have
 
 }  // namespace
 
@@ -101,26 +103,26 @@ Result<fs::path> PrepareDrafter(const DrafterFlags& flags, const DrafterStart& s
   if (target.text.family != Family::kGemma4Unified)
     return Error{"--drafter: drafters are of Gemma 4 Unified models; this is another kind",
                  ErrorKind::kUnsupported};
-  fs::path folder = start.out / "initial";
-  if (fs::exists(folder / "model.safetensors", code)) return folder;
+  if (start.keep && fs::exists(start.initial / "model.safetensors", code)) return start.initial;
+  fs::remove_all(start.initial, code);
   nlohmann::ordered_json config = tune::DeriveDrafterConfig(target, flags.shape);
   if (!start.init.empty()) {
     const fs::path file = fs::is_directory(start.init, code) ? fs::path(start.init) / "config.json"
                                                              : fs::path(start.init);
-    FACET_ASSIGN(const std::string text, ReadFile(file));
-    config = nlohmann::ordered_json::parse(text, nullptr, false);
-    if (config.is_discarded()) return Error{Cat(file.string(), ": is no JSON")};
+    FACET_ASSIGN(config, ReadOrderedJson(file));
   }
-  const auto written = tune::WriteInitialDrafter(config, folder, start.seed);
+  const auto written = tune::WriteInitialDrafter(config, start.initial, start.seed);
   if (!written.ok())
     return start.init.empty() ? written.error() : written.error().In(Cat("--init ", start.init));
-  return folder;
+  return start.initial;
 }
 
 Result<void> AnswerPrompts(const DrafterFlags& flags, const OwnTextRun& run, tune::DataSet& data) {
   ThreadPool pool(run.threads);
-  FACET_ASSIGN(const std::unique_ptr<Model> model,
-               Model::Load({.model = run.files.model, .mmproj = run.files.mmproj}, pool));
+  FACET_ASSIGN(const std::unique_ptr<Model> model, Model::Load({.model = run.files.model,
+                                                                .mmproj = run.files.mmproj,
+                                                                .cache_budget = kAnswerCache},
+                                                               pool));
   tune::OwnTextOptions options;
   options.file = run.file;
   options.prompts = flags.prompts;

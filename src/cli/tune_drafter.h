@@ -35,8 +35,9 @@ nlohmann::ordered_json DescribeMethod(const DrafterFlags& flags);
 
 // Where a drafter begins.
 struct DrafterStart {
-  std::string from, init;     // a drafter's folder; a configuration or its folder; empty: none
-  std::filesystem::path out;  // of the run: a new drafter is written to out/initial, once
+  std::string from, init;         // a drafter's folder; a configuration or its folder; empty: none
+  std::filesystem::path initial;  // where a new one is written
+  bool keep = false;              // take the one that is there
   uint64_t seed = 0;
 };
 Result<std::filesystem::path> PrepareDrafter(const DrafterFlags& flags, const DrafterStart& start,

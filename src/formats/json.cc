@@ -37,41 +37,55 @@ int Depth(std::string_view text) {
   return deepest;
 }
 
-}  // namespace
-
-Result<nlohmann::json> ParseJson(std::string_view text, std::string_view where) {
-  using nlohmann::json;
+template <class Json>
+Result<Json> Parse(std::string_view text, std::string_view where) {
   if (Depth(text) > kMaxDepth) {
     return Error{Cat(where, ": JSON nested deeper than ", kMaxDepth)};
   }
+  using Event = typename Json::parse_event_t;
   std::vector<std::set<std::string>> keys;  // of the objects that are open
   std::string twice;
-  const json::parser_callback_t watch = [&](int, json::parse_event_t event, json& value) {
-    if (event == json::parse_event_t::object_start) {
+  const typename Json::parser_callback_t watch = [&](int, Event event, Json& value) {
+    if (event == Event::object_start) {
       keys.emplace_back();
-    } else if (event == json::parse_event_t::object_end) {
+    } else if (event == Event::object_end) {
       keys.pop_back();
-    } else if (event == json::parse_event_t::key) {
-      const std::string& key = value.get_ref<const std::string&>();
+    } else if (event == Event::key) {
+      const std::string& key = value.template get_ref<const std::string&>();
       if (!keys.back().insert(key).second && twice.empty()) twice = key;
     }
     return true;
   };
-  json value = json::parse(text, watch, false);
+  Json value = Json::parse(text, watch, false);
   if (value.is_discarded()) return Error{Cat(where, ": not valid JSON")};
   if (!twice.empty())
     return Error{Cat(where, ": the key \"", Printable(twice), "\" stands there twice")};
   return value;
 }
 
-Result<nlohmann::json> ReadJson(const std::filesystem::path& path) {
+template <class Json>
+Result<Json> Read(const std::filesystem::path& path) {
   std::error_code code;
   const uintmax_t size = std::filesystem::file_size(path, code);
   if (!code && size > kMaxBytes) {
     return Expected(Cat("at most ", kMaxBytes, " bytes"), size, path.string());
   }
   FACET_ASSIGN(const std::string text, ReadFile(path));
-  return ParseJson(text, path.string());
+  return Parse<Json>(text, path.string());
+}
+
+}  // namespace
+
+Result<nlohmann::json> ParseJson(std::string_view text, std::string_view where) {
+  return Parse<nlohmann::json>(text, where);
+}
+
+Result<nlohmann::json> ReadJson(const std::filesystem::path& path) {
+  return Read<nlohmann::json>(path);
+}
+
+Result<nlohmann::ordered_json> ReadOrderedJson(const std::filesystem::path& path) {
+  return Read<nlohmann::ordered_json>(path);
 }
 
 }  // namespace facet

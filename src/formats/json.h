@@ -14,5 +14,7 @@ Result<nlohmann::json> ParseJson(std::string_view text, std::string_view where);
 
 // The same for a file of at most 256 MB.
 Result<nlohmann::json> ReadJson(const std::filesystem::path& path);
+// With keys in the order of the file.
+Result<nlohmann::ordered_json> ReadOrderedJson(const std::filesystem::path& path);
 
 }  // namespace facet

@@ -41,13 +41,13 @@ std::optional<int64_t> StepOf(const std::string& name) {
   return step;
 }
 
-Result<void> WriteCheckpoint(const fs::path& folder, const RunState& state, const Trainer& trainer,
-                             bool with_model) {
+Result<void> WriteCheckpoint(const fs::path& folder, const RunState& state,
+                             const Trainer& trainer) {
   std::error_code code;
   fs::create_directories(folder, code);
   if (code) return Error{Cat(folder.string(), ": ", code.message()), ErrorKind::kIo};
   FACET_TRY(trainer.SaveState(folder / kTrainerFile));
-  if (with_model) FACET_TRY(trainer.Export(folder));
+  FACET_TRY(trainer.Export(folder));
   FACET_TRY(WriteFile(folder / kStateFile, ToJson(state).dump(1) + "\n"));
   return SyncFolder(folder);
 }
@@ -72,9 +72,7 @@ Json ToJson(const RunState& state) {
 }
 
 Result<RunState> ReadRunState(const fs::path& file) {
-  FACET_TRY(ReadJson(file));  // with its limits
-  FACET_ASSIGN(const std::string text, ReadFile(file));
-  const Json in = Json::parse(text, nullptr, false);
+  FACET_ASSIGN(const Json in, ReadOrderedJson(file));
   RunState state;
   try {
     state.step = in.at("global_step");
@@ -115,13 +113,12 @@ std::vector<int64_t> ListCheckpoints(const fs::path& out) {
   return steps;
 }
 
-Result<void> SaveCheckpoint(const fs::path& out, const RunState& state, const Trainer& trainer,
-                            bool with_model) {
+Result<void> SaveCheckpoint(const fs::path& out, const RunState& state, const Trainer& trainer) {
   const fs::path whole = CheckpointPath(out, state.step);
   const fs::path half = whole.string() + std::string(kHalf);
   std::error_code code;
   fs::remove_all(half, code);
-  Result<void> written = WriteCheckpoint(half, state, trainer, with_model);
+  Result<void> written = WriteCheckpoint(half, state, trainer);
   if (written.ok()) {
     fs::remove_all(whole, code);
     fs::rename(half, whole, code);

@@ -34,10 +34,10 @@ std::filesystem::path CheckpointPath(const std::filesystem::path& out, int64_t s
 // Steps of the whole checkpoints in `out`, ascending. Halves that a killed write left are removed.
 std::vector<int64_t> ListCheckpoints(const std::filesystem::path& out);
 
-// Writes out/checkpoint-STEP: the trainer's state, trainer_state.json, and where `with_model` the
-// exported model. On an error (a full disk) nothing new is there and older ones are as they were.
+// Writes out/checkpoint-STEP: the trainer's state, trainer_state.json, and the exported model. On
+// an error (a full disk) nothing new is there and older ones are as they were.
 Result<void> SaveCheckpoint(const std::filesystem::path& out, const RunState& state,
-                            const Trainer& trainer, bool with_model);
+                            const Trainer& trainer);
 Result<RunState> LoadCheckpointState(const std::filesystem::path& checkpoint, Trainer& trainer);
 
 // Removes all but the `keep` last ones and the best.

@@ -37,8 +37,8 @@ Result<DataFile> ParseDataFile(const std::string& argument) {
   DataFile file{argument.substr(0, colon), 0};
   const auto [stop, error] = std::from_chars(begin, end, file.weight);
   if (error != std::errc() || stop != end) return DataFile{argument, 1};
-  if (!(file.weight > 0 && file.weight <= 1000))
-    return Expected("a weight above 0 and at most 1000", argument.substr(colon + 1), argument);
+  if (!(file.weight >= 0.001 && file.weight <= 1000))
+    return Expected("a weight of 0.001 to 1000", argument.substr(colon + 1), argument);
   return file;
 }
 
@@ -53,7 +53,8 @@ std::string_view DataSet::Lines::Text(size_t row) const {
 
 DataSet::DataSet(const Renderer& renderer, DataOptions options)
     : renderer_(renderer), options_(std::move(options)) {
-  if (options_.max_tokens == 0) options_.max_tokens = renderer.context();
+  const int context = renderer.context();
+  options_.max_tokens = options_.max_tokens > 0 ? std::min(options_.max_tokens, context) : context;
 }
 
 Result<void> DataSet::AddLines(const fs::path& path) {

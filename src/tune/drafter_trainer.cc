@@ -86,7 +86,6 @@ class Distiller : public DrafterTrainer {
 
   Result<LossSum> Accumulate(std::span<const Example* const> batch, double scale) override {
     FACET_TRY(Draft(batch, true));
-    ++passes_;
     const LossSum sum = Loss(scale, true, {});
     chain_.Backward();
     parameters_.Touch(Part::kText);

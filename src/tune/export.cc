@@ -2,15 +2,24 @@
 
 #include <unordered_map>
 
+#include "base/mapped_file.h"
 #include "formats/safetensors.h"
 #include "ops/quant/quant.h"
 
 namespace facet::tune {
 namespace {
 
-Result<void> MakeFolder(const std::filesystem::path& folder) {
+namespace fs = std::filesystem;
+
+constexpr const char* kModelFiles[] = {
+    "config.json",         "generation_config.json", "tokenizer.json",
+    "tokenizer.model",     "tokenizer_config.json",  "special_tokens_map.json",
+    "added_tokens.json",   "processor_config.json",  "preprocessor_config.json",
+    "chat_template.jinja", "chat_template.json"};
+
+Result<void> MakeFolder(const fs::path& folder) {
   std::error_code code;
-  std::filesystem::create_directories(folder, code);
+  fs::create_directories(folder, code);
   if (code) return Error{Cat(folder.string(), ": ", code.message()), ErrorKind::kIo};
   return Ok();
 }
@@ -24,7 +33,7 @@ std::vector<std::byte> Encoded(const Parameter& p, DType type) {
 
 }  // namespace
 
-Result<void> ExportAdapter(const std::filesystem::path& folder, const LoraSet& lora) {
+Result<void> ExportAdapter(const fs::path& folder, const LoraSet& lora) {
   std::vector<AdapterEntry> entries;
   for (const LoraSet::Entry& entry : lora.entries) {
     entries.push_back({entry.module,
@@ -34,7 +43,7 @@ Result<void> ExportAdapter(const std::filesystem::path& folder, const LoraSet& l
   return SaveAdapter(folder, lora.config, entries);
 }
 
-Result<void> ExportWeights(const std::filesystem::path& folder, const Checkpoint& checkpoint,
+Result<void> ExportWeights(const fs::path& folder, const Checkpoint& checkpoint,
                            const Parameters& parameters) {
   if (dynamic_cast<const Safetensors*>(checkpoint.text.get()) == nullptr)
     return Error{
@@ -59,6 +68,22 @@ Result<void> ExportWeights(const std::filesystem::path& folder, const Checkpoint
   }
   FACET_TRY(MakeFolder(folder));
   return SaveSafetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
+}
+
+Result<void> CopyModelFiles(const fs::path& model, const fs::path& out) {
+  std::error_code code;
+  if (!fs::is_directory(model, code)) {
+    return Error{Cat(model.string(), ": full tuning needs a checkpoint folder with safetensors; ",
+                     "a GGUF can be tuned with an adapter"),
+                 ErrorKind::kUnsupported};
+  }
+  if (fs::equivalent(model, out, code)) return Ok();
+  for (const char* name : kModelFiles) {
+    if (!fs::exists(model / name, code)) continue;
+    FACET_ASSIGN(const std::string text, ReadFile(model / name));
+    FACET_TRY(WriteFile(out / name, text));
+  }
+  return Ok();
 }
 
 }  // namespace facet::tune

@@ -16,4 +16,8 @@ Result<void> ExportAdapter(const std::filesystem::path& folder, const LoraSet& l
 Result<void> ExportWeights(const std::filesystem::path& folder, const Checkpoint& checkpoint,
                            const Parameters& parameters);
 
+// Configuration, tokenizer, processor and template of a checkpoint folder, so that `out` loads by
+// itself. Errors: a checkpoint that is a single file has none of them.
+Result<void> CopyModelFiles(const std::filesystem::path& model, const std::filesystem::path& out);
+
 }  // namespace facet::tune

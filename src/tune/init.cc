@@ -13,8 +13,8 @@
 #include "formats/tokenizer.h"
 #include "model/drafter.h"
 #include "model/tensor_names.h"
+#include "tune/export.h"
 #include "tune/order.h"
-#include "tune/output.h"
 
 namespace facet::tune {
 namespace {

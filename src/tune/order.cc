@@ -45,7 +45,10 @@ std::vector<uint32_t> EpochOrder(const DataSet& data, const std::vector<uint32_t
     const double whole = std::floor(weight);
     for (int copy = 0; copy < static_cast<int>(whole); ++copy)
       order.insert(order.end(), own.begin(), own.end());
-    const auto rest = static_cast<size_t>((weight - whole) * static_cast<double>(own.size()) + 0.5);
+    // The share that is left, summed up over the epochs: no file is rounded away for good.
+    const double share = (weight - whole) * static_cast<double>(own.size());
+    const auto rest =
+        static_cast<size_t>(std::llround(share * (epoch + 1)) - std::llround(share * epoch));
     if (rest == 0) continue;
     Shuffle(own, MixSeed(round, kSample + (file << 8)));
     order.insert(order.end(), own.begin(), own.begin() + static_cast<std::ptrdiff_t>(rest));
@@ -92,6 +95,7 @@ Result<void> ForEachBatch(const DataSet& data, const std::vector<uint32_t>& exam
 Plan::Plan(const DataSet& data, std::vector<uint32_t> examples, const PlanOptions& options)
     : data_(data), examples_(std::move(examples)), options_(options) {
   double left = options.max_steps > 0 ? std::numeric_limits<double>::infinity() : options.epochs;
+  // An epoch may be empty where weights are small; one of the next ones then is not.
   for (int epoch = 0; left > 0 && !examples_.empty(); ++epoch, left -= 1) {
     Load(epoch);
     const int64_t all = StepsOf(static_cast<int64_t>(batches_.size()));

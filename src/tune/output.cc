@@ -9,12 +9,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kModelFiles[] = {
-    "config.json",         "generation_config.json", "tokenizer.json",
-    "tokenizer.model",     "tokenizer_config.json",  "special_tokens_map.json",
-    "added_tokens.json",   "processor_config.json",  "preprocessor_config.json",
-    "chat_template.jinja", "chat_template.json"};
-
 std::string Short(double value) {
   char text[32];
   std::snprintf(text, sizeof(text), "%.4g", value);
@@ -22,22 +16,6 @@ std::string Short(double value) {
 }
 
 }  // namespace
-
-Result<void> CopyModelFiles(const fs::path& model, const fs::path& out) {
-  std::error_code code;
-  if (!fs::is_directory(model, code)) {
-    return Error{Cat(model.string(), ": full tuning needs a checkpoint folder with safetensors; ",
-                     "a GGUF can be tuned with an adapter"),
-                 ErrorKind::kUnsupported};
-  }
-  if (fs::equivalent(model, out, code)) return Ok();
-  for (const char* name : kModelFiles) {
-    if (!fs::exists(model / name, code)) continue;
-    FACET_ASSIGN(const std::string text, ReadFile(model / name));
-    FACET_TRY(WriteFile(out / name, text));
-  }
-  return Ok();
-}
 
 std::string TryCommand(const ModelCard& card) {
   const std::string out = card.run.out.string();

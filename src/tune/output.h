@@ -10,10 +10,6 @@
 
 namespace facet::tune {
 
-// Configuration, tokenizer, processor and template of a checkpoint folder. Errors: a checkpoint
-// that is a single file has none of them.
-Result<void> CopyModelFiles(const std::filesystem::path& model, const std::filesystem::path& out);
-
 struct ModelCard {
   std::string base;  // what was tuned, as the user named it
   bool full = false;

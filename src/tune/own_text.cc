@@ -172,7 +172,8 @@ class OwnText {
   Result<void> AnswerRest() {
     EngineOptions engine_options;
     engine_options.max_sequences = kTogether;
-    engine_options.max_queue = kWaiting;
+    // One example may have more answers than kWaiting.
+    engine_options.max_queue = 1 << 20;
     Engine engine(MakeModelExecutor(model_), engine_options);
     std::ofstream file(options_.file, std::ios::app);
     if (!answers_.empty())

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "ops/elementwise/dropout.h"
 #include "tune/state.h"
 
 namespace facet::tune {
@@ -39,14 +40,23 @@ Result<void> ParameterTrainer::Step(double learning_rate, double max_norm) {
                     .weight_decay = options_.weight_decay,
                     .muon = options_.muon},
                    pool_);
+  ++steps_;
   return Ok();
 }
 
+uint64_t ParameterTrainer::DropoutKey(std::span<const Example* const> batch) const {
+  uint64_t key = MixBits(options_.seed, steps_);
+  for (const Example* example : batch) {
+    for (const TokenId token : example->tokens) key = MixBits(key, static_cast<uint64_t>(token));
+  }
+  return key | 1;  // 0 is none
+}
+
 Result<void> ParameterTrainer::SaveState(const std::filesystem::path& file) const {
-  return tune::SaveState(file, parameters_, passes_);
+  return tune::SaveState(file, parameters_, steps_);
 }
 Result<void> ParameterTrainer::LoadState(const std::filesystem::path& file) {
-  return tune::LoadState(file, parameters_, passes_);
+  return tune::LoadState(file, parameters_, steps_);
 }
 
 }  // namespace facet::tune

@@ -19,10 +19,14 @@ class ParameterTrainer : public Trainer {
   ParameterTrainer(const TrainerOptions& options, ThreadPool& pool)
       : options_(options), pool_(pool) {}
 
+  // What dropout follows from: the seed, the step, and what is in the batch, so that it makes no
+  // difference which process computes a batch, or when.
+  uint64_t DropoutKey(std::span<const Example* const> batch) const;
+
   TrainerOptions options_;
   ThreadPool& pool_;
   Parameters parameters_;
-  uint64_t passes_ = 0;  // calls of Accumulate so far: what dropout follows from
+  uint64_t steps_ = 0;  // of the optimiser
 };
 
 }  // namespace facet::tune

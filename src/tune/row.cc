@@ -281,7 +281,7 @@ Result<void> ReadMessage(const json& given, const fs::path& folder, const std::s
                          Row& row) {
   if (!given.is_object()) return Expected("an object", Show(given), path);
   Fields fields(given, path);
-  fields.Ignore({"refusal", "annotations", "audio", "function_call", "cache_control"});
+  fields.Ignore({"refusal", "annotations", "audio", "cache_control"});
   FACET_ASSIGN(const auto named, fields.String("role"));
   static const std::set<std::string> kRoles = {"system", "developer", "user", "assistant", "tool"};
   const std::string role = named && *named == "model" ? "assistant" : named.value_or("");

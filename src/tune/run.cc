@@ -262,7 +262,7 @@ class Runner {
     if (saved_ == state_.step && state_.step > 0) return Ok();
     saved_ = state_.step;
     if (!writes()) return Ok();
-    FACET_TRY(SaveCheckpoint(options_.out, state_, trainer(), !in_.full));
+    FACET_TRY(SaveCheckpoint(options_.out, state_, trainer()));
     RemoveOldCheckpoints(options_.out, options_.keep,
                          state_.best_loss ? std::optional(state_.best_step) : std::nullopt);
     view_.OnSave(CheckpointPath(options_.out, state_.step));

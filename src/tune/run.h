@@ -36,7 +36,6 @@ struct RunInputs {
   std::vector<uint32_t> train_examples;
   const DataSet* validation = nullptr;  // null: none; may be the same as `train`
   std::vector<uint32_t> validation_examples;
-  bool full = false;               // checkpoints of adapters hold the adapter, ready to use
   Processes* processes = nullptr;  // that share the run, each with the same parameters
 };
 

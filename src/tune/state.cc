@@ -8,7 +8,7 @@
 namespace facet::tune {
 namespace {
 
-constexpr const char* kPasses = "passes";
+constexpr const char* kSteps = "steps";
 constexpr const char* kFormat = "facet-tune-1";
 
 struct Field {
@@ -32,10 +32,10 @@ Result<uint64_t> Number(const Safetensors& file, const std::string& key) {
 }  // namespace
 
 Result<void> SaveState(const std::filesystem::path& file, const Parameters& parameters,
-                       uint64_t passes) {
+                       uint64_t steps) {
   std::vector<TensorOut> tensors;
   std::map<std::string, std::string> metadata = {{"format", kFormat},
-                                                 {kPasses, std::to_string(passes)}};
+                                                 {kSteps, std::to_string(steps)}};
   for (const Parameter& p : parameters.all()) {
     for (const Field& field : kFields)
       tensors.push_back(
@@ -45,16 +45,15 @@ Result<void> SaveState(const std::filesystem::path& file, const Parameters& para
   return SaveSafetensors(file, tensors, metadata);
 }
 
-Result<void> LoadState(const std::filesystem::path& path, Parameters& parameters,
-                       uint64_t& passes) {
+Result<void> LoadState(const std::filesystem::path& path, Parameters& parameters, uint64_t& steps) {
   FACET_ASSIGN(const std::unique_ptr<Safetensors> file, Safetensors::Open(path));
   const auto format = file->metadata().find("format");
   if (format == file->metadata().end() || format->second != kFormat)
     return Error{Cat(path.string(), ": is not the state of a training run"),
                  ErrorKind::kUnsupported};
   // Everything is checked before anything changes.
-  FACET_ASSIGN(const uint64_t saved_passes, Number(*file, kPasses));
-  std::vector<uint64_t> steps;
+  FACET_ASSIGN(const uint64_t saved_steps, Number(*file, kSteps));
+  std::vector<uint64_t> counts;  // of the steps in which each tensor had a gradient
   for (const Parameter& p : parameters.all()) {
     for (const Field& field : kFields) {
       FACET_ASSIGN(const Tensor* tensor, file->Get(field.prefix + p.name));
@@ -63,10 +62,10 @@ Result<void> LoadState(const std::filesystem::path& path, Parameters& parameters
                         Cat(path.string(), ": ", tensor->name));
     }
     FACET_ASSIGN(const uint64_t count, Number(*file, "steps." + p.name));
-    steps.push_back(count);
+    counts.push_back(count);
   }
-  if (file->tensors().size() != std::size(kFields) * steps.size())
-    return Expected(Cat(std::size(kFields) * steps.size(), " tensors"), file->tensors().size(),
+  if (file->tensors().size() != std::size(kFields) * counts.size())
+    return Expected(Cat(std::size(kFields) * counts.size(), " tensors"), file->tensors().size(),
                     Cat(path.string(), ": other weights were trained"));
   size_t i = 0;
   for (Parameter& p : parameters.all()) {
@@ -74,11 +73,11 @@ Result<void> LoadState(const std::filesystem::path& path, Parameters& parameters
       const Tensor& tensor = *file->Find(field.prefix + p.name);
       std::memcpy((p.*field.values).data(), tensor.data.data(), tensor.data.size());
     }
-    p.steps = static_cast<int64_t>(steps[i++]);
+    p.steps = static_cast<int64_t>(counts[i++]);
     p.touched = false;
     std::fill(p.gradient.begin(), p.gradient.end(), 0.0f);
   }
-  passes = saved_passes;
+  steps = saved_steps;
   return Ok();
 }
 

@@ -7,10 +7,10 @@
 
 namespace facet::tune {
 
-// Gradients are not written: state is saved between steps.
+// `steps` of the optimiser so far. Gradients are not written: state is saved between steps.
 Result<void> SaveState(const std::filesystem::path& file, const Parameters& parameters,
-                       uint64_t passes);
+                       uint64_t steps);
 // Errors name the tensor: missing, of another shape, or one that these parameters do not have.
-Result<void> LoadState(const std::filesystem::path& file, Parameters& parameters, uint64_t& passes);
+Result<void> LoadState(const std::filesystem::path& file, Parameters& parameters, uint64_t& steps);
 
 }  // namespace facet::tune

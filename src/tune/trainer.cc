@@ -40,8 +40,7 @@ class ModelTrainer : public ParameterTrainer {
 
   Result<LossSum> Accumulate(std::span<const Example* const> batch, double scale) override {
     FACET_ASSIGN(const PackedBatch packed, Pack(text(), batch));
-    ++passes_;
-    projector_.set_dropout_key(MixBits(options_.seed, passes_) | 1);
+    projector_.set_dropout_key(DropoutKey(batch));
     FACET_TRY(Embed(packed, decoder_.Begin(packed.rows, true)));
     const ConstMat states = decoder_.Forward();
     Mat dstates = dstates_.Resize(states.rows(), states.cols());
@@ -62,8 +61,9 @@ class ModelTrainer : public ParameterTrainer {
   }
 
   Result<void> Export(const std::filesystem::path& folder) const override {
-    return options_.full ? ExportWeights(folder, checkpoint_, parameters_)
-                         : ExportAdapter(folder, lora_);
+    if (!options_.full) return ExportAdapter(folder, lora_);
+    FACET_TRY(ExportWeights(folder, checkpoint_, parameters_));
+    return options_.model_files.empty() ? Ok() : CopyModelFiles(options_.model_files, folder);
   }
 
  private:

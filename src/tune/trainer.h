@@ -46,6 +46,8 @@ struct TrainerOptions {
   // Activations kept for the backward; what does not fit is computed again. 0: everything is.
   size_t keep_bytes = size_t{512} << 20;
   std::filesystem::path adapter = {};  // a PEFT folder to go on from; its shape replaces `lora`
+  // Full tuning: the folder whose configuration and tokenizer an exported model gets. Empty: none.
+  std::filesystem::path model_files = {};
 };
 
 // Sum over labelled tokens of -log p, and how many there were.
@@ -90,7 +92,7 @@ class Trainer {
   virtual Result<void> SaveState(const std::filesystem::path& file) const = 0;
   virtual Result<void> LoadState(const std::filesystem::path& file) = 0;
 
-  // A PEFT adapter folder, or for full tuning a checkpoint folder's model.safetensors.
+  // A PEFT adapter folder, or for full tuning a checkpoint folder.
   virtual Result<void> Export(const std::filesystem::path& folder) const = 0;
 };
 

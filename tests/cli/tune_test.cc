@@ -137,6 +137,8 @@ TEST_F(TuneCommand, RefusesBeforeItTrains) {
       {"tune " + Reference("tiny/gguf/model-q8_0.gguf").string() + " --full --data chat.jsonl",
        "full tuning needs a checkpoint folder"},
       {"tune " + tiny_ + " --from media --data chat.jsonl", "holds neither an adapter nor a model"},
+      {"tune " + tiny_ + " --data chat.jsonl --eval-every 5", "--eval-every: needs --validation"},
+      {"tune " + tiny_ + " --data chat.jsonl --tokenizer media", "needs --init"},
   };
   for (const auto& [arguments, message] : cases) {
     const Finished run = Run(arguments);
@@ -174,6 +176,21 @@ TEST_F(TuneCommand, LeavesAnAdapterWithAllThatBelongsToIt) {
   EXPECT_EQ(Run("tune " + tiny_ + " --data chat.jsonl --out ad").code, 1);
 }
 
+// An adapter that reaches into pictures is merged whole or refused.
+TEST_F(TuneCommand, ExportsAllOfAnAdapterOrNothing) {
+  const Finished run =
+      Run("tune " + tiny_ + " --data chat.jsonl --steps 1 --out ad --train-vision --threads 1");
+  ASSERT_EQ(run.code, 0) << run.err;
+  const Finished part = Run("export " + tiny_ + " part.gguf --adapter ad");
+  EXPECT_EQ(part.code, 1);
+  EXPECT_NE(part.err.find("without --mmproj"), std::string::npos) << part.err;
+  EXPECT_NE(part.err.find("embed_vision"), std::string::npos) << part.err;
+  EXPECT_FALSE(fs::exists(folder_.path() / "part.gguf"));
+  const Finished both = Run("export " + tiny_ + " both.gguf --adapter ad --mmproj mm.gguf");
+  EXPECT_EQ(both.code, 0) << both.err;
+  EXPECT_TRUE(fs::exists(folder_.path() / "mm.gguf"));
+}
+
 TEST_F(TuneCommand, LeavesAModelThatLoads) {
   const Finished run =
       Run("tune " + tiny_ + " --data chat.jsonl --full --steps 2 --out full --threads 1");
@@ -186,6 +203,10 @@ TEST_F(TuneCommand, LeavesAModelThatLoads) {
       << R"({"messages": [{"role": "user", "content": "say 7"}]})";
   EXPECT_EQ(Run("render full case.json").code, 0);
   EXPECT_EQ(Run("tune full --data chat.jsonl --dry-run").code, 0);
+  // So does what a run leaves that is stopped, or whose best step was an earlier one.
+  EXPECT_EQ(*ReadFile(folder_.path() / "full/checkpoint-2/model.safetensors"),
+            *ReadFile(folder_.path() / "full/model.safetensors"));
+  EXPECT_EQ(Run("render full/checkpoint-2 case.json").code, 0);
 }
 
 TEST_F(TuneCommand, TakesOptionsFromAFile) {
@@ -309,6 +330,28 @@ TEST_F(TuneCommand, RefusesWhatDraftersAreNot) {
     EXPECT_EQ(run.code, 1) << arguments;
     EXPECT_NE(run.err.find(message), std::string::npos) << arguments << "\n" << run.err;
   }
+}
+
+// A model from nothing is what the options say, and a call that only shows leaves nothing.
+TEST_F(TuneCommand, ANewRunTakesNoOldBeginning) {
+  const std::string drafter =
+      "tune --drafter " + tiny_ + " --data chat.jsonl --width 32 --out begun ";
+  ASSERT_EQ(Run(drafter + "--layers 4 --dry-run").code, 0);
+  EXPECT_FALSE(fs::exists(folder_.path() / "begun"));
+  // Stopped before its first checkpoint: the next call has other options.
+  fs::create_directories(folder_.path() / "begun/initial");
+  std::ofstream(folder_.path() / "begun/initial/model.safetensors") << "of an earlier call";
+  const Finished run = Run(drafter + "--layers 2 --given-text --steps 1 --threads 1");
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(Json::parse(File("begun/initial/config.json"))["text_config"]["num_hidden_layers"], 2);
+}
+
+TEST_F(TuneCommand, OptionsOfAFileAreCheckedLikeThoseOfTheCommandLine) {
+  std::ofstream(folder_.path() / "both.json")
+      << R"({"full": true, "rank": 8, "data": ["chat.jsonl"]})";
+  const Finished run = Run("tune " + tiny_ + " --config both.json --dry-run");
+  EXPECT_EQ(run.code, 1);
+  EXPECT_NE(run.err.find("--rank: is about an adapter"), std::string::npos) << run.err;
 }
 
 TEST_F(TuneCommand, CtrlCSavesAndSaysHowToGoOn) {

@@ -83,6 +83,7 @@ TEST_F(Data, ReadsWeights) {
   EXPECT_EQ(ParseDataFile(file + ":0.25")->path, file);
   EXPECT_EQ(ParseDataFile("odd:name")->path, "odd:name");
   EXPECT_FALSE(ParseDataFile(file + ":-1").ok());
+  EXPECT_FALSE(ParseDataFile(file + ":0.0001").ok());
 }
 
 TEST_F(Data, MixesFilesByWeight) {
@@ -99,6 +100,18 @@ TEST_F(Data, MixesFilesByWeight) {
   const auto second = EpochOrder(**data, All(**data), 7, 1);
   EXPECT_NE(first, second);
   EXPECT_NE(std::set(first.begin(), first.end()), std::set(second.begin(), second.end()));
+}
+
+// One row that weighs a third is in every third epoch, and a run of so many steps has an end.
+TEST_F(Data, SmallSharesComeInTurn) {
+  const auto data = Open({{Write("a.jsonl", 1), 1.0 / 3}});
+  ASSERT_TRUE(data.ok());
+  size_t seen = 0;
+  for (int epoch = 0; epoch < 9; ++epoch) seen += EpochOrder(**data, All(**data), 7, epoch).size();
+  EXPECT_EQ(seen, 3u);
+  Plan plan(**data, All(**data), {.max_steps = 4});
+  EXPECT_EQ(plan.steps(), 4);
+  for (int64_t step = 0; step < 4; ++step) EXPECT_EQ(plan.Step(step).batches.size(), 1u);
 }
 
 TEST_F(Data, SplitsRowsBySeed) {

@@ -166,6 +166,20 @@ TEST(Trainer, DropoutRepeatsWithItsSeedAndLeavesEvaluationAlone) {
   EXPECT_NE(run(0.3, 0), run(0, 0));
 }
 
+// Whichever process computes a batch, and when: it drops the same.
+TEST(Trainer, DropoutFollowsFromTheBatchAndTheStep) {
+  ThreadPool pool(1);
+  const Example one = TextExample(40, 20, 1), two = TextExample(50, 20, 2);
+  const Example *first[] = {&one}, *second[] = {&two};
+  const auto norm = [&](std::vector<std::span<const Example* const>> batches) {
+    const auto trainer = Make({.lora = {.rank = 4, .dropout = 0.3}, .seed = 5}, pool);
+    for (const auto& batch : batches) Take(trainer->Accumulate(batch, 1));
+    return trainer->GradientNorm();
+  };
+  const double there = norm({first, second});
+  EXPECT_NEAR(norm({second, first}), there, 1e-5 * there);
+}
+
 TEST(Trainer, SavedStateGoesOnBitForBit) {
   ThreadPool pool(2);
   const TempFolder folder;
