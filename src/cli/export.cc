@@ -30,17 +30,16 @@ Result<void> ExportGguf(const ExportFlags& flags, const ModelFiles& files) {
     return Error{Cat("--mmproj: ", files.model.string(), " has no projector beside it"),
                  ErrorKind::kNotFound};
   FACET_ASSIGN(Checkpoint checkpoint, LoadCheckpoint(files.model, files.mmproj));
+  FACET_ASSIGN(const std::unique_ptr<Adapter> adapter,
+               Adapter::Load(flags.adapter, checkpoint.weights, checkpoint.config));
+  convert.adapter = adapter.get();
   if (flags.mmproj.empty()) {
     // An adapter that reaches into pictures or sound is refused by name, not merged in part.
     checkpoint.weights.vision.reset();
     checkpoint.weights.audio.reset();
+    const auto of_text = Adapter::Load(flags.adapter, checkpoint.weights, checkpoint.config);
+    if (!of_text.ok()) return of_text.error().In("without --mmproj, which writes the projector");
   }
-  const auto adapter = Adapter::Load(flags.adapter, checkpoint.weights, checkpoint.config);
-  if (!adapter.ok()) {
-    return flags.mmproj.empty() ? adapter.error().In("without --mmproj, which writes the projector")
-                                : adapter.error();
-  }
-  convert.adapter = adapter->get();
   FACET_TRY(ConvertToGguf(convert));
   if (flags.mmproj.empty()) return Ok();
   convert.part = ConvertPart::kProjector;

@@ -25,7 +25,7 @@ constexpr int kMemoryShare = 80;
 struct ServeFlags {
   std::vector<std::string> models, names, adapters, keys, key_files;
   std::string mmproj, vocabulary;
-  int64_t cache_mb = 2048, body_mb = 128;
+  int64_t cache_mb = 2048, body_mb = 128, media_mb = 4096;
   uint64_t memory = 0;
   double memory_wait = 30;
   std::string cache_dir;
@@ -127,6 +127,7 @@ Result<void> Serve(ServeFlags& flags, bool port_given) {
   }
   for (const std::string& path : flags.media_paths) o.limits.media.folders.emplace_back(path);
   o.model.engine.prefix_cache = !flags.no_prefix_cache;
+  o.limits.media_memory = static_cast<size_t>(flags.media_mb) << 20;
   o.http.max_body = static_cast<size_t>(flags.body_mb) << 20;
   o.http.keepalive = std::chrono::milliseconds(static_cast<int64_t>(flags.keepalive * 1000));
   o.http.drain = std::chrono::milliseconds(static_cast<int64_t>(flags.drain * 1000));
@@ -206,6 +207,11 @@ void AddServe(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_option("--mmproj", flags->mmproj, "Projector GGUF of the first model");
   command->add_option("--vocab", flags->vocabulary, "Vocabulary of scripted models");
+  command
+      ->add_option("--media-mb", flags->media_mb,
+                   "MiB of decoded pictures, films and sounds, of all requests together")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->capture_default_str();
   command->add_option("--max-body-mb", flags->body_mb, "MiB of a request")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();

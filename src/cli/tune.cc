@@ -131,9 +131,14 @@ Result<void> Initialise(const TuneFlags& flags, tune::Processes& processes, Tune
   const bool here = fs::exists(folder / "model.safetensors", code);
   const bool makes = processes.rank() == 0 || !session.scratch.path.empty();
   if (makes && !(here && KeepsInitial(flags))) {
-    fs::remove_all(folder, code);
+    // Written aside: what it is made from may lie in the folder itself.
+    const fs::path part = folder.string() + ".part";
+    fs::remove_all(part, code);
     FACET_TRY(tune::WriteInitialModel(
-        {.config = flags.init, .tokenizer = flags.tokenizer, .out = folder, .seed = flags.seed}));
+        {.config = flags.init, .tokenizer = flags.tokenizer, .out = part, .seed = flags.seed}));
+    fs::remove_all(folder, code);
+    fs::rename(part, folder, code);
+    if (code) return Error{Cat(folder.string(), ": ", code.message()), ErrorKind::kIo};
   }
   FACET_TRY(processes.Wait());
   with.model = folder.string();
@@ -511,6 +516,13 @@ Result<void> TuneAmong(tune::Processes& processes, TuneFlags flags,
   if (!first) flags.quiet = true;
   if (flags.drafter.on && !processes.alone())
     return Error{"--drafter: a drafter is trained by one process", ErrorKind::kUnsupported};
+  std::unique_ptr<tune::FolderLock> lock;  // before anything is written there
+  if (first && !flags.dry_run) {
+    std::error_code code;
+    fs::create_directories(flags.out, code);
+    if (code) return Error{Cat(flags.out, ": ", code.message()), ErrorKind::kIo};
+    FACET_ASSIGN(lock, tune::FolderLock::Take(flags.out));
+  }
   auto session = std::make_unique<Session>();
   FACET_TRY(LoadModel(flags, processes, *session));
   const bool new_run = !flags.resume && !flags.dry_run && first;
@@ -547,6 +559,7 @@ Result<void> TuneAmong(tune::Processes& processes, TuneFlags flags,
   inputs.validation = session->validation ? session->validation.get() : session->train.get();
   inputs.validation_examples = session->split.validation;
   inputs.processes = &processes;
+  inputs.lock = lock.get();
   TuneView view(flags.quiet);
   const auto outcome = tune::Run(inputs, run, view, interrupt.flag());
   view.Clear();
@@ -559,6 +572,9 @@ Result<void> Tune(const TuneFlags& flags, const nlohmann::ordered_json& options)
   FACET_ASSIGN(const std::unique_ptr<tune::Processes> processes, tune::Processes::Join());
   const Result<void> done = TuneAmong(*processes, flags, options);
   const bool stopped = !done.ok() && done.error().kind == ErrorKind::kCancelled;
+  std::error_code code;
+  if (!done.ok() && fs::is_directory(flags.out, code) && fs::is_empty(flags.out, code))
+    fs::remove(flags.out, code);
   if (!done.ok() && !stopped && !processes->alone()) {
     // The others wait for this one's gradients: mpirun ends them when one ends like this.
     std::_Exit(Report(done));

@@ -104,16 +104,21 @@ Result<fs::path> PrepareDrafter(const DrafterFlags& flags, const DrafterStart& s
     return Error{"--drafter: drafters are of Gemma 4 Unified models; this is another kind",
                  ErrorKind::kUnsupported};
   if (start.keep && fs::exists(start.initial / "model.safetensors", code)) return start.initial;
-  fs::remove_all(start.initial, code);
   nlohmann::ordered_json config = tune::DeriveDrafterConfig(target, flags.shape);
   if (!start.init.empty()) {
     const fs::path file = fs::is_directory(start.init, code) ? fs::path(start.init) / "config.json"
                                                              : fs::path(start.init);
     FACET_ASSIGN(config, ReadOrderedJson(file));
   }
-  const auto written = tune::WriteInitialDrafter(config, start.initial, start.seed);
+  // Written aside: what it is made from may lie in the folder itself.
+  const fs::path part = start.initial.string() + ".part";
+  fs::remove_all(part, code);
+  const auto written = tune::WriteInitialDrafter(config, part, start.seed);
   if (!written.ok())
     return start.init.empty() ? written.error() : written.error().In(Cat("--init ", start.init));
+  fs::remove_all(start.initial, code);
+  fs::rename(part, start.initial, code);
+  if (code) return Error{Cat(start.initial.string(), ": ", code.message()), ErrorKind::kIo};
   return start.initial;
 }
 

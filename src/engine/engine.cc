@@ -693,7 +693,8 @@ Result<Engine::RequestId> Engine::Submit(GenerationRequest request,
   sequence->arrived = Clock::now();
   const std::lock_guard lock(inbox_->mutex);
   if (inbox_->stop) return Error{"the server is stopping", ErrorKind::kResource};
-  if (inbox_->accepted >= options_.max_sequences + options_.max_queue) {
+  if (!sequence->request.goes_on &&
+      inbox_->accepted >= options_.max_sequences + options_.max_queue) {
     return Error{Cat("the queue is full: ", inbox_->accepted, " requests run or wait"),
                  ErrorKind::kResource};
   }

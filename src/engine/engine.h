@@ -50,6 +50,7 @@ struct GenerationRequest {
   std::string scope;                       // of the prefix cache: tenant '\n' adapter, salt
   std::shared_ptr<const Adapter> adapter;  // LoRA beside the weights; null: none
   bool use_cache = true;
+  bool goes_on = false;  // a further part of what was accepted: not refused for a full queue
   std::unique_ptr<TokenConstraint> constraint;
   bool embed = false;  // reads the prompt, hands back the mean of its states, and generates nothing
 };

@@ -101,7 +101,16 @@ class Expander {
     }
     if (type == "video") return AddFilm(part, data);
     if (!config_.audio) return Error{"this model cannot hear", ErrorKind::kUnsupported};
-    FACET_ASSIGN(const media::Sound sound, media::DecodeSound(data, request_.media.limits));
+    media::Limits limits = request_.media.limits;
+    constexpr double kTokensPerSecond = 16000.0 / media::kFrameSamples;
+    const double room = static_cast<double>(left_ + 1) / kTokensPerSecond;
+    const bool bound = room < limits.max_audio_seconds;
+    if (bound) limits.max_audio_seconds = room;
+    auto decoded = media::DecodeSound(data, limits);
+    if (!decoded.ok() && bound &&
+        decoded.error().message.find(" s of sound but got") != std::string::npos)
+      return OverContext();
+    FACET_ASSIGN(const media::Sound sound, std::move(decoded));
     FACET_TRY(AddSound(sound));
     return false;
   }
@@ -119,14 +128,15 @@ class Expander {
     return Ok();
   }
 
+  static Error OverContext() {
+    return {std::string("needs ").append(kOverContext), ErrorKind::kResource};
+  }
+
   // Counts what was decoded before the next part is: a small request may name pictures and films
   // that are large together.
   Result<void> Admit(SoftItem& item) {
     left_ -= item.count;
-    if (left_ < 0)
-      return Error{Cat("with what stands before it, it needs more soft tokens than the ",
-                       config_.text.context, " of the model's context"),
-                   ErrorKind::kResource};
+    if (left_ < 0) return OverContext();
     if (request_.memory == nullptr) return Ok();
     const size_t rows = size_t{sizeof(float)} * item.count * config_.text.width;
     const size_t bytes = item.patches.pixels.size() + item.frames.size() * sizeof(float) + rows;
@@ -164,9 +174,15 @@ class Expander {
     limits.film_sound = config_.audio.has_value() && part.value("audio", true);
     limits.frame_budget =
         budget;  // frames shrink as they are decoded: an hour at full size would not fit in memory
+    // A film that needs more than the context is not decoded to its end.
     constexpr int64_t kTokenPixels = int64_t{media::kPatchSide} * media::kPatchSide;
-    limits.max_film_pixels = std::min(limits.max_film_pixels, left_ * kTokenPixels);
-    FACET_ASSIGN(media::Film film, media::DecodeFilm(data, limits));
+    const bool bound = left_ * kTokenPixels < limits.max_film_pixels;
+    if (bound) limits.max_film_pixels = left_ * kTokenPixels;
+    auto decoded = media::DecodeFilm(data, limits);
+    if (!decoded.ok() && bound &&
+        decoded.error().message.find("pixels in all sampled frames") != std::string::npos)
+      return OverContext();
+    FACET_ASSIGN(media::Film film, std::move(decoded));
     Expansion expansion{kVideo, {}, {}};
     for (media::Frame& frame : film.frames) {
       FACET_ASSIGN(media::Patches patches, media::CutPatches(frame.picture));

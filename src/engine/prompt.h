@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -76,10 +77,14 @@ struct PromptRequest {
   std::shared_ptr<MediaMemory> memory = nullptr;  // null: no limit but the context
 };
 
+// How an error ends whose media need more soft tokens than the context has left.
+inline constexpr std::string_view kOverContext = "more soft tokens than the context has left";
+
 // Renders, decodes and tokenises. Parts of type image, audio and video become soft tokens; a part
 // may carry image_budget, video_budget, fps and (video) audio: false. Errors name the message and
 // the part: undecodable media, a budget that is none, a model that cannot see or hear, more media
-// than the context or `memory` can ever hold (kResource), or than is free of it now (kBusy).
+// than the context (kOverContext) or `memory` can ever hold (kResource), or than is free of it now
+// (kBusy).
 Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer,
                            const ChatTemplate& chat_template, const PromptRequest& request);
 

@@ -20,10 +20,13 @@ namespace {
 
 // What a request says may take long to fetch or to decode. A body is looked at once it is parsed:
 // a text that only speaks of pictures costs nobody anything.
-bool CarriesMedia(const HttpRequest& request, const Json& body) {
+bool CarriesMedia(const HttpRequest& request, const Json& body, ResponseStore& responses) {
   if (request.Header("content-type").value_or("").starts_with("multipart/")) return true;
   if (!body.is_object()) return false;
-  if (body.contains("previous_response_id")) return true;  // with what was said before
+  if (body.contains("previous_response_id") && body["previous_response_id"].is_string()) {
+    const auto before = responses.Get(request.tenant, body["previous_response_id"]);
+    if (before && !before->conversation.media.empty()) return true;
+  }
   const auto is_medium = [](const Json& part) {
     if (!part.is_object() || !part.contains("type") || !part["type"].is_string()) return false;
     const std::string& type = part["type"].get_ref<const std::string&>();
@@ -33,9 +36,11 @@ bool CarriesMedia(const HttpRequest& request, const Json& body) {
   for (const char* list : {"messages", "input"}) {
     if (!body.contains(list) || !body[list].is_array()) continue;
     for (const Json& message : body[list]) {
-      if (!message.is_object() || !message.contains("content")) continue;
-      const Json& content = message["content"];
-      if (content.is_array() && std::any_of(content.begin(), content.end(), is_medium)) return true;
+      if (!message.is_object()) continue;
+      for (const char* parts : {"content", "output"}) {  // of a message, of a call
+        if (!message.contains(parts) || !message[parts].is_array()) continue;
+        if (std::any_of(message[parts].begin(), message[parts].end(), is_medium)) return true;
+      }
     }
   }
   return false;
@@ -94,7 +99,8 @@ void Api::Handle(std::shared_ptr<const HttpRequest> request, std::shared_ptr<Exc
     if (const auto error = ParseBody(call.request->body, call.body))
       return SendError(*call.exchange, *error);
   }
-  if (CarriesMedia(*call.request, call.body)) return HandleMedia(route->second, std::move(call));
+  if (CarriesMedia(*call.request, call.body, responses_))
+    return HandleMedia(route->second, std::move(call));
   (this->*route->second)(call);
 }
 
@@ -146,7 +152,8 @@ std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequ
     // What is wrong with a medium is the client's to mend; that others are served is not.
     if (prompt.error().kind != ErrorKind::kBusy && (error.status == 404 || error.status == 503)) {
       error.status = 400;
-      error.code = "invalid_value";
+      error.code = prompt.error().message.ends_with(kOverContext) ? "context_length_exceeded"
+                                                                  : "invalid_value";
     }
     // "messages[2].content[1]: ..." names the part itself.
     const std::string& text = prompt.error().message;

@@ -98,13 +98,10 @@ class EmbeddingJob : public std::enable_shared_from_this<EmbeddingJob> {
     request.tenant = tenant_;
     request.adapter = model_->adapter.weights;
     request.embed = true;
+    request.goes_on = next_ > 0;
     auto id = model_->engine->Submit(std::move(request),
                                      std::make_shared<Listener>(shared_from_this(), next_));
-    if (!id) {
-      ApiError error = ToApiError(id.error());
-      if (error.status == 503) error.status = 429, error.code = "queue_full";
-      return Fail(error);
-    }
+    if (!id) return Fail(SubmitError(id.error()));
     ids_.push_back(*id);
     ++next_;
   }

@@ -68,9 +68,7 @@ void Job::Start(std::vector<Run> runs) {
         failed_ = true;
         open_ = 0;
         for (const auto other : ids_) model_->engine->Cancel(other);
-        ApiError error = ToApiError(id.error());
-        if (error.status == 503) error.status = 429, error.code = "queue_full";
-        exchange_->Send(ErrorResponse(error));
+        exchange_->Send(ErrorResponse(SubmitError(id.error())));
         return;
       }
       ids_.push_back(*id);
@@ -202,6 +200,12 @@ GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const
   request.use_cache = common.use_cache;
   request.prompt = std::move(prompt);
   return request;
+}
+
+ApiError SubmitError(const Error& error) {
+  ApiError out = ToApiError(error);
+  if (out.status == 503) out.status = 429, out.code = "queue_full";
+  return out;
 }
 
 std::optional<ApiError> CheckLength(const LoadedModel& model, const Prompt& prompt,

@@ -77,6 +77,8 @@ GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const
                                  const Common& common, const std::string& tenant, int choice);
 
 // A prompt that leaves no room is answered as the API does.
+// What Engine::Submit says, as an answer: a full queue is 429.
+ApiError SubmitError(const Error& error);
 std::optional<ApiError> CheckLength(const LoadedModel& model, const Prompt& prompt,
                                     const std::string& param);
 

@@ -176,9 +176,10 @@ std::optional<ApiError> Models::State::Measure(Entry& entry) {
     return ApiError{500, Cat(entry.spec.id, ": ", facts.error().message), "model_error", "model"};
   const std::lock_guard lock(mutex);
   entry.facts = *facts;
-  // Other than the options say, where the budget leaves less.
-  entry.facts->context =
-      facts->layout.TokensIn(entry.CacheBytes(memory.bytes), entry.facts->context);
+  // Other than the options say, where the budget leaves less, or nothing at all.
+  const size_t cache = entry.CacheBytes(memory.bytes);
+  const bool none = cache == 0 && facts->cache > 0;
+  entry.facts->context = none ? 0 : facts->layout.TokensIn(cache, entry.facts->context);
   return std::nullopt;
 }
 

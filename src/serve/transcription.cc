@@ -84,32 +84,30 @@ std::string Trim(const std::string& text) {
 
 // One stretch of the sound and what was heard in it.
 struct Segment {
-  size_t first = 0, last = 0;  // samples
+  double begin = 0, end = 0;             // seconds
+  std::shared_ptr<const Prompt> prompt;  // null: the engine has it
   std::string text;
   bool done = false;
 
-  double begin() const { return static_cast<double>(first) / kRate; }  // seconds
-  double end() const { return static_cast<double>(last) / kRate; }
+  int MaxTokens() const {
+    return kLeastTokens + static_cast<int>(std::ceil(kTokensPerSecond * (end - begin)));
+  }
 };
 
 // Runs the segments through the engine, a few at a time, and joins their texts.
 class TranscriptionJob : public std::enable_shared_from_this<TranscriptionJob> {
  public:
-  // `chat`: how each segment is answered, but for its sound.
+  // `chat`: how each segment is answered; `held`: the memory that the segments may use.
   TranscriptionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
-                   TranscriptionRequest request, ChatRequest chat, media::Sound sound,
-                   const std::vector<size_t>& cuts, std::shared_ptr<MediaMemory> memory,
-                   std::string tenant)
+                   TranscriptionRequest request, ChatRequest chat, std::vector<Segment> segments,
+                   std::shared_ptr<void> held, std::string tenant)
       : exchange_(std::move(exchange)),
         model_(std::move(model)),
         request_(std::move(request)),
         chat_(std::move(chat)),
-        sound_(std::move(sound)),
-        memory_(std::move(memory)),
-        tenant_(std::move(tenant)) {
-    for (size_t i = 0; i + 1 < cuts.size(); ++i)
-      segments_.push_back({.first = cuts[i], .last = cuts[i + 1], .text = {}});
-  }
+        segments_(std::move(segments)),
+        held_(std::move(held)),
+        tenant_(std::move(tenant)) {}
 
   void Start() {
     exchange_->OnClose([weak = weak_from_this()] {
@@ -140,40 +138,23 @@ class TranscriptionJob : public std::enable_shared_from_this<TranscriptionJob> {
 
   // --- with the mutex held
 
-  // Where others fill the queue or the memory for media, the next segment that ends gives its place
-  // to the one that follows.
+  // Once the first segment is accepted, the others follow as places become free.
   void SubmitSome() {
     while (!stopped_ && running_ < kAtOnce && next_ < segments_.size()) {
-      const auto error = Submit(next_);
-      if (error && (error->status == 429 || error->status == 503) && running_ > 0) return;
-      if (error) return Fail(*error);
-      ++next_;
+      if (const auto error = Submit(next_)) return Fail(*error);
+      segments_[next_++].prompt.reset();
       ++running_;
     }
   }
   std::optional<ApiError> Submit(size_t index) {
-    const Segment& segment = segments_[index];
-    const double seconds = segment.end() - segment.begin();
-    chat_.common.max_tokens =
-        kLeastTokens + static_cast<int>(std::ceil(kTokensPerSecond * seconds));
-    chat_.conversation.media = {
-        Wav(std::span(sound_.samples).subspan(segment.first, segment.last - segment.first))};
-    std::shared_ptr<Prompt> prompt;
+    chat_.common.max_tokens = segments_[index].MaxTokens();
     std::vector<Job::Run> runs;
-    auto error = BuildChatPrompt(*model_, chat_, "file", prompt, memory_);
-    if (!error) error = ChatRuns(*model_, chat_, prompt, tenant_, runs);
-    if (error) {
-      error->param = "file";
-      return error;
-    }
+    if (auto error = ChatRuns(*model_, chat_, segments_[index].prompt, tenant_, runs)) return error;
+    runs[0].request.goes_on = index > 0;
     auto listener = MakeAnswer(model_->tokenizer, std::move(runs[0].answer),
                                std::make_shared<Sink>(shared_from_this(), index));
     const auto id = model_->engine->Submit(std::move(runs[0].request), std::move(listener));
-    if (!id) {
-      ApiError error = ToApiError(id.error());
-      if (error.status == 503) error.status = 429, error.code = "queue_full";
-      return error;
-    }
+    if (!id) return SubmitError(id.error());
     ids_.push_back(*id);
     return std::nullopt;
   }
@@ -270,21 +251,21 @@ class TranscriptionJob : public std::enable_shared_from_this<TranscriptionJob> {
       const std::string text = Trim(segment.text);
       if (text.empty()) continue;
       if (point == ',') out += Cat(++number, "\n");
-      out += Cat(Clock(segment.begin(), point), " --> ", Clock(segment.end(), point), "\n", text,
-                 "\n\n");
+      out +=
+          Cat(Clock(segment.begin, point), " --> ", Clock(segment.end, point), "\n", text, "\n\n");
     }
     return out;
   }
   OrderedJson Verbose(const std::string& text) const {
     OrderedJson body = {{"task", "transcribe"},
                         {"language", request_.language},
-                        {"duration", segments_.back().end()},
+                        {"duration", segments_.back().end},
                         {"text", text}};
     body["segments"] = OrderedJson::array();
     for (size_t i = 0; i < segments_.size(); ++i) {
       body["segments"].push_back({{"id", i},
-                                  {"start", segments_[i].begin()},
-                                  {"end", segments_[i].end()},
+                                  {"start", segments_[i].begin},
+                                  {"end", segments_[i].end},
                                   {"text", Trim(segments_[i].text)}});
     }
     return body;
@@ -296,8 +277,7 @@ class TranscriptionJob : public std::enable_shared_from_this<TranscriptionJob> {
   ChatRequest chat_;
   std::mutex mutex_;  // Start against the engine's thread
   std::vector<Segment> segments_;
-  const media::Sound sound_;
-  const std::shared_ptr<MediaMemory> memory_;
+  const std::shared_ptr<void> held_;
   const std::string tenant_;
   std::vector<Engine::RequestId> ids_;
   size_t next_ = 0, running_ = 0, done_ = 0;
@@ -389,9 +369,32 @@ void Api::Transcriptions(Call& call) {
   chat.conversation.messages = Json::array(
       {{{"role", "user"},
         {"content", {{{"type", "audio"}, {"index", 0}}, {{"type", "text"}, {"text", order}}}}}});
-  request.file.clear();
+  // Frames of all segments, and rows of those that run: counted at once, so that a sound that has
+  // begun is not refused in its middle.
+  const size_t frames = sound->samples.size() * sizeof(float);
+  const size_t rows = size_t{kSegment / media::kFrameSamples} * model->config.text.width *
+                      sizeof(float) * std::min(kAtOnce, cuts.size() - 1);
+  std::shared_ptr<void> held = media_memory_->Hold(frames + rows);
+  if (held == nullptr)
+    return SendError(*call.exchange, {503, "the memory for media is full", "overloaded", {}});
+  std::vector<Segment> segments;
+  for (size_t i = 0; i + 1 < cuts.size(); ++i) {
+    const auto samples = std::span(sound->samples).subspan(cuts[i], cuts[i + 1] - cuts[i]);
+    chat.conversation.media = {Wav(samples)};
+    std::shared_ptr<Prompt> prompt;
+    if (auto error = BuildChatPrompt(*model, chat, "file", prompt)) {
+      error->param = "file";
+      return SendError(*call.exchange, *error);
+    }
+    segments.push_back({.begin = static_cast<double>(cuts[i]) / kRate,
+                        .end = static_cast<double>(cuts[i + 1]) / kRate,
+                        .prompt = std::move(prompt),
+                        .text = {}});
+  }
+  chat.conversation = {};
+  request.file = {};  // not clear(), which keeps the bytes
   std::make_shared<TranscriptionJob>(call.exchange, model, std::move(request), std::move(chat),
-                                     std::move(*sound), cuts, media_memory_, call.request->tenant)
+                                     std::move(segments), std::move(held), call.request->tenant)
       ->Start();
 }
 

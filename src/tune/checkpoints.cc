@@ -100,17 +100,24 @@ fs::path CheckpointPath(const fs::path& out, int64_t step) {
 
 std::vector<int64_t> ListCheckpoints(const fs::path& out) {
   std::vector<int64_t> steps;
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(out, code)) {
+    const std::string name = entry.path().filename().string();
+    if (const auto step = StepOf(name); step && fs::exists(entry.path() / kStateFile, code))
+      steps.push_back(*step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+void RemoveHalves(const fs::path& out) {
   std::vector<fs::path> halves;
   std::error_code code;
   for (const auto& entry : fs::directory_iterator(out, code)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with(kPrefix) && name.ends_with(kHalf)) halves.push_back(entry.path());
-    if (const auto step = StepOf(name); step && fs::exists(entry.path() / kStateFile, code))
-      steps.push_back(*step);
   }
   for (const fs::path& half : halves) fs::remove_all(half, code);
-  std::sort(steps.begin(), steps.end());
-  return steps;
 }
 
 Result<void> SaveCheckpoint(const fs::path& out, const RunState& state, const Trainer& trainer) {

@@ -31,8 +31,10 @@ nlohmann::ordered_json ToJson(const RunState& state);
 Result<RunState> ReadRunState(const std::filesystem::path& file);
 
 std::filesystem::path CheckpointPath(const std::filesystem::path& out, int64_t step);
-// Steps of the whole checkpoints in `out`, ascending. Halves that a killed write left are removed.
+// Steps of the whole checkpoints in `out`, ascending.
 std::vector<int64_t> ListCheckpoints(const std::filesystem::path& out);
+// Removes what a killed write left. The folder has to be locked: a running one writes such files.
+void RemoveHalves(const std::filesystem::path& out);
 
 // Writes out/checkpoint-STEP: the trainer's state, trainer_state.json, and the exported model. On
 // an error (a full disk) nothing new is there and older ones are as they were.

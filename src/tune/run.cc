@@ -1,7 +1,6 @@
 #include "tune/run.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,26 +29,6 @@ double Since(Clock::time_point begin) {
 bool IsSet(const std::atomic<bool>* flag) {
   return flag != nullptr && flag->load();
 }
-
-// One run writes into a folder at a time.
-class FolderLock {
- public:
-  static Result<std::unique_ptr<FolderLock>> Take(const fs::path& folder) {
-    const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return Error{Cat(folder.string(), ": cannot be opened"), ErrorKind::kIo};
-    auto lock = std::unique_ptr<FolderLock>(new FolderLock(fd));
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
-      return Error{Cat(folder.string(), ": another run is writing there"), ErrorKind::kResource};
-    return lock;
-  }
-  ~FolderLock() { close(fd_); }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  explicit FolderLock(int fd) : fd_(fd) {}
-  int fd_;
-};
 
 // log.jsonl and TensorBoard's files.
 class Log {
@@ -175,9 +154,10 @@ class Runner {
     std::error_code code;
     fs::create_directories(options_.out, code);
     if (code) return Error{Cat(options_.out.string(), ": ", code.message()), ErrorKind::kIo};
-    if (writes()) {
+    if (writes() && in_.lock == nullptr) {
       FACET_ASSIGN(lock_, FolderLock::Take(options_.out));
     }
+    if (writes()) RemoveHalves(options_.out);
     const auto steps = ListCheckpoints(options_.out);
     if (!options_.resume && !steps.empty()) {
       return Error{Cat(options_.out.string(), " holds checkpoint-", steps.back(),

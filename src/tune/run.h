@@ -10,6 +10,7 @@
 
 #include "tune/checkpoints.h"
 #include "tune/data.h"
+#include "tune/folder_lock.h"
 #include "tune/order.h"
 #include "tune/processes.h"
 #include "tune/schedule.h"
@@ -37,6 +38,7 @@ struct RunInputs {
   const DataSet* validation = nullptr;  // null: none; may be the same as `train`
   std::vector<uint32_t> validation_examples;
   Processes* processes = nullptr;  // that share the run, each with the same parameters
+  FolderLock* lock = nullptr;      // of RunOptions::out, where the caller has taken it already
 };
 
 struct StepReport {

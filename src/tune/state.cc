@@ -9,7 +9,7 @@ namespace facet::tune {
 namespace {
 
 constexpr const char* kSteps = "steps";
-constexpr const char* kFormat = "facet-tune-1";
+constexpr const char* kFormat = "facet-tune-2";
 
 struct Field {
   const char* prefix;
@@ -49,7 +49,7 @@ Result<void> LoadState(const std::filesystem::path& path, Parameters& parameters
   FACET_ASSIGN(const std::unique_ptr<Safetensors> file, Safetensors::Open(path));
   const auto format = file->metadata().find("format");
   if (format == file->metadata().end() || format->second != kFormat)
-    return Error{Cat(path.string(), ": is not the state of a training run"),
+    return Error{Cat(path.string(), ": is not the state of a training run of this version"),
                  ErrorKind::kUnsupported};
   // Everything is checked before anything changes.
   FACET_ASSIGN(const uint64_t saved_steps, Number(*file, kSteps));

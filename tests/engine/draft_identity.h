@@ -73,6 +73,9 @@ class Generations {
       : tokenizer_(std::move(tokenizer)),
         vocabulary_(Take(ConstraintVocabulary::Create(*tokenizer_, kStops))) {}
 
+  // Some generations ask for it.
+  void Use(std::shared_ptr<const Adapter> adapter) { adapter_ = std::move(adapter); }
+
   std::pair<GenerationRequest, std::shared_ptr<Ear>> Make(int i) const {
     std::mt19937 random(i);
     GenerationRequest request;
@@ -90,6 +93,7 @@ class Generations {
     sampling.seed = i;
     request.max_tokens = 8 + static_cast<int>(random() % 40);
     request.anchors = {static_cast<int>(request.prompt->ids.size()) / 2};
+    if (adapter_ && i % 11 < 3) request.adapter = adapter_, request.scope = "\nadapter\n";
     if (i % 6 == 2) request.top_logprobs = 3;
     if (i % 3 != 0) request.stop_tokens = kStops;
     Ear::Habits habits;
@@ -148,6 +152,7 @@ class Generations {
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const ConstraintVocabulary> vocabulary_;
+  std::shared_ptr<const Adapter> adapter_;
 };
 
 // Runs generations [begin, end), `together` at a time.

@@ -44,14 +44,20 @@ class DraftTest : public testing::Test {
 
   void ExpectSame(const TestModel& files, Precision precision, const std::vector<Setting>& settings,
                   int count) {
-    const Generations generations(Take(Tokenizer::Load(Reference(files.model))));
+    Generations generations(Take(Tokenizer::Load(Reference(files.model))));
+    const auto adapt = [&](const Model& model) {
+      generations.Use(Take(
+          Adapter::Load(Reference("tiny/adapter-after-3-steps"), model.weights(), model.config())));
+    };
     std::vector<Heard> want;
     {
       const auto model = LoadTiny(files, precision, 0);
+      adapt(*model);
       want = RunAll(*Start(*model, files, Plain()), generations, 0, count, 1);
     }
     for (const Setting& setting : settings) {
       const auto model = LoadTiny(files, precision, setting.budget);
+      adapt(*model);
       const auto engine = Start(*model, files, setting);
       const std::vector<Heard> got = RunAll(*engine, generations, 0, count, setting.together);
       for (int i = 0; i < count; ++i) {

@@ -137,8 +137,17 @@ TEST_F(MediaAccessTest, OthersAreAnsweredWhileMediaAreFetched) {
   options_.limits.media.time = std::chrono::milliseconds(2000);
   StartServer({{{"emit", "x"}}});
   std::vector<std::thread> clients;
-  for (int i = 0; i < 8; ++i)
+  // Some in a message, some in what a tool gave.
+  const json result = {
+      {"type", "function_call_output"},
+      {"call_id", "c"},
+      {"output", json::array({{{"type", "input_image"}, {"image_url", site.Url("/slow")}}})}};
+  for (int i = 0; i < 4; ++i) {
     clients.emplace_back([&] { EXPECT_EQ(See(site.Url("/slow")).status, 400); });
+    clients.emplace_back([&] {
+      EXPECT_EQ(Post("/v1/responses", {{"input", json::array({result})}}).status, 400);
+    });
+  }
   while (site.asked == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   const auto begin = std::chrono::steady_clock::now();

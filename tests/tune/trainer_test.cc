@@ -178,6 +178,15 @@ TEST(Trainer, DropoutFollowsFromTheBatchAndTheStep) {
   };
   const double there = norm({first, second});
   EXPECT_NEAR(norm({second, first}), there, 1e-5 * there);
+  // The same batch in the next step drops other inputs.
+  const auto trainer = Make({.lora = {.rank = 4, .dropout = 0.3}, .seed = 5}, pool);
+  std::vector<double> norms;
+  for (int step = 0; step < 2; ++step) {
+    Take(trainer->Accumulate(first, 1));
+    norms.push_back(trainer->GradientNorm());
+    EXPECT_TRUE(trainer->Step(0, 0).ok());
+  }
+  EXPECT_GT(std::abs(norms[0] - norms[1]), 1e-4 * norms[0]);
 }
 
 TEST(Trainer, SavedStateGoesOnBitForBit) {

@@ -1,0 +1,25 @@
+// One run writes into a folder at a time.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "base/result.h"
+
+namespace facet::tune {
+
+// Held until it is destroyed, or the process ends in whatever way.
+class FolderLock {
+ public:
+  // Error (kResource): another process, or another lock of this one, has the folder.
+  static Result<std::unique_ptr<FolderLock>> Take(const std::filesystem::path& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  explicit FolderLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+}  // namespace facet::tune
