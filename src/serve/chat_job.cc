@@ -103,11 +103,12 @@ class ChatJob : public Job {
     Write(ServerSentEvent(Dump(chunk)));
   }
 
-  // Calls that are complete; the arguments of one that was cut off are no JSON.
+  // Calls that are complete. The arguments of one that was cut off are no JSON: where the limit cut
+  // it, finish_reason says so and clients expect to see how far it came.
   static OrderedJson Calls(const ChoiceState& choice) {
     OrderedJson out = OrderedJson::array();
     for (const ChoiceState::Call& call : choice.calls) {
-      if (!call.complete) continue;
+      if (!call.complete && choice.end.reason != AnswerEnd::Reason::kLength) continue;
       out.push_back({{"id", call.id},
                      {"type", "function"},
                      {"function", {{"name", call.name}, {"arguments", call.arguments}}}});

@@ -26,7 +26,7 @@ if "FACET_RECIPE_SUITE" not in os.environ:
 sys.path.insert(0, str(RECIPE))
 from pebble import reading, render, voices  # noqa: E402
 from pebble.media import MediaWriter  # noqa: E402
-from pebble.skills import SKILLS  # noqa: E402
+from pebble.skills import EXERCISES, SKILLS  # noqa: E402
 from pebble.split import HELD_OUT, TRAIN, split_of  # noqa: E402
 
 
@@ -173,7 +173,7 @@ class Split(unittest.TestCase):
     def test_the_plan_fits_its_stages(self):
         recipe = json.loads((RECIPE / "recipe.json").read_text())
         budget = recipe["tokens_per_second"] * recipe["minutes"] * 60
-        self.assertEqual(set(recipe["examples"]), set(SKILLS))
+        self.assertEqual(set(recipe["examples"]), set(SKILLS) | set(EXERCISES))
         for stage in recipe["stages"]:
             total = sum(w * recipe["examples"][s] * recipe["tokens_per_example"][s] for s, w in stage["weights"].items())
             self.assertLessEqual(total, budget, stage["name"])
