@@ -106,11 +106,8 @@ class Expander {
     const double room = static_cast<double>(left_ + 1) / kTokensPerSecond;
     const bool bound = room < limits.max_audio_seconds;
     if (bound) limits.max_audio_seconds = room;
-    auto decoded = media::DecodeSound(data, limits);
-    if (!decoded.ok() && bound &&
-        decoded.error().message.find(" s of sound but got") != std::string::npos)
-      return OverContext();
-    FACET_ASSIGN(const media::Sound sound, std::move(decoded));
+    FACET_ASSIGN(const media::Sound sound,
+                 Within(media::DecodeSound(data, limits), bound, " s of sound but got"));
     FACET_TRY(AddSound(sound));
     return false;
   }
@@ -130,6 +127,14 @@ class Expander {
 
   static Error OverContext() {
     return {std::string("needs ").append(kOverContext), ErrorKind::kResource};
+  }
+
+  // Where the context has set the limit that a decoder speaks of, the error is about the context.
+  template <typename T>
+  static Result<T> Within(Result<T> decoded, bool bound, std::string_view limit) {
+    const bool over =
+        !decoded.ok() && bound && decoded.error().message.find(limit) != std::string::npos;
+    return over ? Result<T>(OverContext()) : std::move(decoded);
   }
 
   // Counts what was decoded before the next part is: a small request may name pictures and films
@@ -178,11 +183,8 @@ class Expander {
     constexpr int64_t kTokenPixels = int64_t{media::kPatchSide} * media::kPatchSide;
     const bool bound = left_ * kTokenPixels < limits.max_film_pixels;
     if (bound) limits.max_film_pixels = left_ * kTokenPixels;
-    auto decoded = media::DecodeFilm(data, limits);
-    if (!decoded.ok() && bound &&
-        decoded.error().message.find("pixels in all sampled frames") != std::string::npos)
-      return OverContext();
-    FACET_ASSIGN(media::Film film, std::move(decoded));
+    FACET_ASSIGN(media::Film film,
+                 Within(media::DecodeFilm(data, limits), bound, "pixels in all sampled frames"));
     Expansion expansion{kVideo, {}, {}};
     for (media::Frame& frame : film.frames) {
       FACET_ASSIGN(media::Patches patches, media::CutPatches(frame.picture));

@@ -23,10 +23,9 @@ namespace {
 bool CarriesMedia(const HttpRequest& request, const Json& body, ResponseStore& responses) {
   if (request.Header("content-type").value_or("").starts_with("multipart/")) return true;
   if (!body.is_object()) return false;
-  if (body.contains("previous_response_id") && body["previous_response_id"].is_string()) {
-    const auto before = responses.Get(request.tenant, body["previous_response_id"]);
-    if (before && !before->conversation.media.empty()) return true;
-  }
+  if (body.contains("previous_response_id") && body["previous_response_id"].is_string() &&
+      responses.HoldsMedia(request.tenant, body["previous_response_id"]))
+    return true;
   const auto is_medium = [](const Json& part) {
     if (!part.is_object() || !part.contains("type") || !part["type"].is_string()) return false;
     const std::string& type = part["type"].get_ref<const std::string&>();

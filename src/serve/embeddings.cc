@@ -2,16 +2,16 @@
 // one. The model was trained to write, not to embed: answers say so.
 #include <cmath>
 #include <cstring>
-#include <mutex>
 
 #include "base/base64.h"
 #include "serve/api.h"
+#include "serve/parts_job.h"
 
 namespace facet::serve {
 namespace {
 
 constexpr size_t kMaxTexts = 2048;
-// Texts of one request that stand in the engine at the same time; the others follow.
+// Texts of one request that stand in the engine at the same time.
 constexpr size_t kAtOnce = 16;
 
 struct EmbeddingRequest {
@@ -54,25 +54,15 @@ std::string Base64Floats(const std::vector<float>& values) {
   return EncodeBase64(bytes);
 }
 
-// Runs the texts through the engine, a few at a time, and answers when all are done.
-class EmbeddingJob : public std::enable_shared_from_this<EmbeddingJob> {
+// Answers when all texts are done.
+class EmbeddingJob : public PartsJob {
  public:
   EmbeddingJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
                std::vector<std::shared_ptr<Prompt>> prompts, std::string tenant, bool base64)
-      : exchange_(std::move(exchange)),
-        model_(std::move(model)),
+      : PartsJob(std::move(exchange), std::move(model), std::move(tenant), prompts.size(), kAtOnce),
         prompts_(std::move(prompts)),
-        tenant_(std::move(tenant)),
         base64_(base64),
         vectors_(prompts_.size()) {}
-
-  void Start() {
-    exchange_->OnClose([weak = weak_from_this()] {
-      if (const auto job = weak.lock()) job->Stop();
-    });
-    const std::lock_guard lock(mutex_);
-    for (size_t i = 0; i < kAtOnce; ++i) SubmitNext();
-  }
 
  private:
   class Listener : public GenerationListener {
@@ -90,46 +80,24 @@ class EmbeddingJob : public std::enable_shared_from_this<EmbeddingJob> {
     size_t index_;
   };
 
-  // With the mutex held.
-  void SubmitNext() {
-    if (stopped_ || next_ == prompts_.size()) return;
+  std::optional<ApiError> Submit(size_t index) override {
     GenerationRequest request;
-    request.prompt = prompts_[next_];
-    request.tenant = tenant_;
+    request.prompt = prompts_[index];
     request.adapter = model_->adapter.weights;
     request.embed = true;
-    request.goes_on = next_ > 0;
-    auto id = model_->engine->Submit(std::move(request),
-                                     std::make_shared<Listener>(shared_from_this(), next_));
-    if (!id) return Fail(SubmitError(id.error()));
-    ids_.push_back(*id);
-    ++next_;
-  }
-  void Fail(const ApiError& error) {
-    if (stopped_) return;
-    exchange_->Send(ErrorResponse(error));
-    StopLocked();
-  }
-  void Stop() {
-    const std::lock_guard lock(mutex_);
-    StopLocked();
-  }
-  void StopLocked() {
-    stopped_ = true;
-    for (const auto id : ids_) model_->engine->Cancel(id);
+    auto self = std::static_pointer_cast<EmbeddingJob>(shared_from_this());
+    return Enter(std::move(request), std::make_shared<Listener>(std::move(self), index));
   }
 
   void Done(const Outcome& outcome) {
     const std::lock_guard lock(mutex_);
-    if (outcome.reason == Outcome::Reason::kError) return Fail(ToApiError(outcome.error));
-    if (outcome.reason == Outcome::Reason::kCancelled)
-      return Fail({503, "the request was cancelled", "cancelled", std::nullopt});
+    if (const auto error = FailureOf(outcome)) return Fail(*error);
+    if (stopped_) return;
     tokens_ += outcome.stats.prompt;
-    if (++done_ == prompts_.size()) return Answer();
-    SubmitNext();
+    Ended();
   }
 
-  void Answer() {
+  void Answer() override {
     OrderedJson body = {{"object", "list"}, {"data", OrderedJson::array()}, {"model", model_->id}};
     for (size_t i = 0; i < vectors_.size(); ++i) {
       OrderedJson vector;
@@ -146,17 +114,10 @@ class EmbeddingJob : public std::enable_shared_from_this<EmbeddingJob> {
     SendJson(*exchange_, body);
   }
 
-  std::shared_ptr<Exchange> exchange_;
-  std::shared_ptr<LoadedModel> model_;
-  std::vector<std::shared_ptr<Prompt>> prompts_;
-  std::string tenant_;
-  bool base64_;
-  std::mutex mutex_;  // Start against the engine's thread
+  const std::vector<std::shared_ptr<Prompt>> prompts_;
+  const bool base64_;
   std::vector<std::vector<float>> vectors_;
-  std::vector<Engine::RequestId> ids_;
-  size_t next_ = 0, done_ = 0;
   int64_t tokens_ = 0;
-  bool stopped_ = false;
 };
 
 }  // namespace

@@ -213,6 +213,13 @@ std::optional<StoredResponse> ResponseStore::Get(const std::string& tenant, cons
   return it->second;
 }
 
+bool ResponseStore::HoldsMedia(const std::string& tenant, const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  Expire();
+  const auto it = stored_.find({tenant, id});
+  return it != stored_.end() && !it->second.conversation.media.empty();
+}
+
 bool ResponseStore::Erase(const std::string& tenant, const std::string& id) {
   const std::lock_guard lock(mutex_);
   if (!stored_.contains({tenant, id})) return false;

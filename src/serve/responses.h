@@ -29,6 +29,8 @@ class ResponseStore {
   explicit ResponseStore(size_t max_bytes = size_t{256} << 20) : max_bytes_(max_bytes) {}
   void Put(const std::string& tenant, const std::string& id, StoredResponse response);
   std::optional<StoredResponse> Get(const std::string& tenant, const std::string& id);
+  // Whether Get would give one whose conversation has pictures or sound.
+  bool HoldsMedia(const std::string& tenant, const std::string& id);
   bool Erase(const std::string& tenant, const std::string& id);
 
  private:

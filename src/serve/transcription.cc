@@ -5,20 +5,20 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <mutex>
+#include <utility>
 
 #include "formats/utf8.h"
 #include "media/media.h"
 #include "serve/api.h"
 #include "serve/multipart.h"
+#include "serve/parts_job.h"
 
 namespace facet::serve {
 namespace {
 
 constexpr int kRate = 16000, kSegment = 30 * kRate, kSearch = 5 * kRate, kWindow = kRate / 20;
 constexpr size_t kMaxSegments = 512;
-// Segments of one sound that stand in the engine at the same time; the others follow, and a long
-// sound leaves the queue to other requests.
+// Segments of one sound that stand in the engine at the same time.
 constexpr size_t kAtOnce = 4;
 // A segment's answer ends behind so many tokens and so many for each second: fast speech takes a
 // few a second, and somewhat more where the vocabulary has few words of its language. A greedy
@@ -94,31 +94,19 @@ struct Segment {
   }
 };
 
-// Runs the segments through the engine, a few at a time, and joins their texts.
-class TranscriptionJob : public std::enable_shared_from_this<TranscriptionJob> {
+// Joins the texts of the segments.
+class TranscriptionJob : public PartsJob {
  public:
   // `chat`: how each segment is answered; `held`: the memory that the segments may use.
   TranscriptionJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
                    TranscriptionRequest request, ChatRequest chat, std::vector<Segment> segments,
                    std::shared_ptr<void> held, std::string tenant)
-      : exchange_(std::move(exchange)),
-        model_(std::move(model)),
+      : PartsJob(std::move(exchange), std::move(model), std::move(tenant), segments.size(),
+                 kAtOnce),
         request_(std::move(request)),
         chat_(std::move(chat)),
         segments_(std::move(segments)),
-        held_(std::move(held)),
-        tenant_(std::move(tenant)) {}
-
-  void Start() {
-    exchange_->OnClose([weak = weak_from_this()] {
-      if (const auto job = weak.lock()) job->Stop();
-    });
-    const std::lock_guard lock(mutex_);
-    SubmitSome();
-    if (stopped_ || !request_.stream) return;
-    streams_ = true;
-    exchange_->BeginStream();
-  }
+        held_(std::move(held)) {}
 
  private:
   class Sink : public AnswerSink {
@@ -136,49 +124,27 @@ class TranscriptionJob : public std::enable_shared_from_this<TranscriptionJob> {
     size_t index_;
   };
 
-  // --- with the mutex held
-
-  // Once the first segment is accepted, the others follow as places become free.
-  void SubmitSome() {
-    while (!stopped_ && running_ < kAtOnce && next_ < segments_.size()) {
-      if (const auto error = Submit(next_)) return Fail(*error);
-      segments_[next_++].prompt.reset();
-      ++running_;
-    }
-  }
-  std::optional<ApiError> Submit(size_t index) {
+  std::optional<ApiError> Submit(size_t index) override {
     chat_.common.max_tokens = segments_[index].MaxTokens();
     std::vector<Job::Run> runs;
-    if (auto error = ChatRuns(*model_, chat_, segments_[index].prompt, tenant_, runs)) return error;
-    runs[0].request.goes_on = index > 0;
-    auto listener = MakeAnswer(model_->tokenizer, std::move(runs[0].answer),
-                               std::make_shared<Sink>(shared_from_this(), index));
-    const auto id = model_->engine->Submit(std::move(runs[0].request), std::move(listener));
-    if (!id) return SubmitError(id.error());
-    ids_.push_back(*id);
-    return std::nullopt;
+    const auto prompt = std::exchange(segments_[index].prompt, nullptr);
+    if (auto error = ChatRuns(*model_, chat_, prompt, tenant_, runs)) return error;
+    auto self = std::static_pointer_cast<TranscriptionJob>(shared_from_this());
+    return Enter(std::move(runs[0].request),
+                 MakeAnswer(model_->tokenizer, std::move(runs[0].answer),
+                            std::make_shared<Sink>(std::move(self), index)));
   }
-  void Fail(const ApiError& error) {
-    if (stopped_) return;
-    if (streams_) {
-      exchange_->Write(ServerSentEvent(ErrorBody(error)));
-      exchange_->End();
-    } else {
-      exchange_->Send(ErrorResponse(error));
-    }
-    StopLocked();
+  void OnStarted() override {
+    if (!request_.stream) return;
+    streams_ = true;
+    exchange_->BeginStream();
   }
-  void StopLocked() {
-    stopped_ = true;
-    for (const auto id : ids_) model_->engine->Cancel(id);
+  void SendError(const ApiError& error) override {
+    if (!streams_) return PartsJob::SendError(error);
+    exchange_->Write(ServerSentEvent(ErrorBody(error)));
+    exchange_->End();
   }
 
-  // --- on other threads
-
-  void Stop() {
-    const std::lock_guard lock(mutex_);
-    StopLocked();
-  }
   void Heard(size_t index, const std::vector<OutputEvent>& events) {
     const std::lock_guard lock(mutex_);
     if (stopped_) return;
@@ -191,17 +157,13 @@ class TranscriptionJob : public std::enable_shared_from_this<TranscriptionJob> {
   }
   void Done(size_t index, const AnswerEnd& end) {
     const std::lock_guard lock(mutex_);
-    if (end.reason == AnswerEnd::Reason::kError) return Fail(ToApiError(end.error));
-    if (end.reason == AnswerEnd::Reason::kCancelled)
-      return Fail({503, "the request was cancelled", "cancelled", std::nullopt});
+    if (const auto error = FailureOf(end)) return Fail(*error);
     if (stopped_) return;
     segments_[index].done = true;
     prompt_tokens_ += end.stats.prompt;
     output_tokens_ += end.stats.generated;
-    --running_;
     if (streams_) SendWaiting();
-    if (++done_ == segments_.size()) return Answer();
-    SubmitSome();
+    Ended();
   }
 
   // --- the answer, with the mutex held
@@ -215,7 +177,7 @@ class TranscriptionJob : public std::enable_shared_from_this<TranscriptionJob> {
     exchange_->Write(
         ServerSentEvent(Dump(OrderedJson{{"type", "transcript.text.delta"}, {"delta", text}})));
   }
-  void Answer() {
+  void Answer() override {
     std::string text;
     for (const Segment& segment : segments_) {
       const std::string part = Trim(segment.text);
@@ -271,19 +233,12 @@ class TranscriptionJob : public std::enable_shared_from_this<TranscriptionJob> {
     return body;
   }
 
-  std::shared_ptr<Exchange> exchange_;
-  std::shared_ptr<LoadedModel> model_;
   const TranscriptionRequest request_;
   ChatRequest chat_;
-  std::mutex mutex_;  // Start against the engine's thread
   std::vector<Segment> segments_;
   const std::shared_ptr<void> held_;
-  const std::string tenant_;
-  std::vector<Engine::RequestId> ids_;
-  size_t next_ = 0, running_ = 0, done_ = 0;
   size_t current_ = 0;    // whose text goes out as it comes
   bool streams_ = false;  // the stream has begun
-  bool stopped_ = false;
   int64_t prompt_tokens_ = 0, output_tokens_ = 0;
 };
 

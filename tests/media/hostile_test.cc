@@ -133,12 +133,6 @@ std::string Big(uint32_t value) {
   return {static_cast<char>(value >> 24), static_cast<char>(value >> 16),
           static_cast<char>(value >> 8), static_cast<char>(value)};
 }
-std::string Little(uint32_t value, int bytes) {
-  std::string text;
-  for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i));
-  return text;
-}
-
 uint32_t Crc(const std::string& text) {
   uint32_t crc = ~0u;
   for (unsigned char byte : text) {
@@ -197,13 +191,6 @@ TEST(Hostile, ClaimedSizesAreRefusedWithBothNumbers) {
   }
   EXPECT_NE(Message(DecodePicture(AsBytes(TiffOfSize(0xFFFFFFFF)))).find("4294967295x4294967295"),
             std::string::npos);
-}
-
-std::string Wav(int channels, uint32_t rate, int bits, uint32_t claimed, const std::string& data) {
-  const int block = channels * bits / 8;
-  return "RIFF" + Little(claimed, 4) + "WAVEfmt " + Little(16, 4) + Little(1, 2) +
-         Little(channels, 2) + Little(rate, 4) + Little(rate * block, 4) + Little(block, 2) +
-         Little(bits, 2) + "data" + Little(claimed, 4) + data;
 }
 
 TEST(Hostile, WavHeadersThatLie) {

@@ -33,6 +33,22 @@ inline std::string ReferenceMedia(const std::string& name) {
   return ReadAll(TestFile("reference/tiny/media/" + name));
 }
 
+// A number as so many bytes, the lowest first.
+inline std::string Little(uint32_t value, int bytes) {
+  std::string text;
+  for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i));
+  return text;
+}
+
+// A WAV file whose header claims so many bytes of samples.
+inline std::string Wav(int channels, uint32_t rate, int bits, uint32_t claimed,
+                       const std::string& data) {
+  const int block = channels * bits / 8;
+  return "RIFF" + Little(claimed, 4) + "WAVEfmt " + Little(16, 4) + Little(1, 2) +
+         Little(channels, 2) + Little(rate, 4) + Little(rate * block, 4) + Little(block, 2) +
+         Little(bits, 2) + "data" + Little(claimed, 4) + data;
+}
+
 // A tensor of a safetensors file.
 struct Stored {
   std::vector<int64_t> shape;

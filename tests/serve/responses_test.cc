@@ -2,6 +2,7 @@
 #include "serve/client.h"
 
 #include "base/mapped_file.h"
+#include "media/support.h"
 
 namespace facet::serve {
 namespace {
@@ -31,23 +32,7 @@ class ResponsesTest : public ServerTest {
   static std::string Silence(uint32_t seconds) {
     constexpr uint32_t kRate = 8000;
     const uint32_t bytes = seconds * kRate * 2;
-    std::string out;
-    const auto put = [&](uint32_t value, int size) {
-      for (int i = 0; i < size; ++i) out.push_back(static_cast<char>(value >> (8 * i) & 0xFF));
-    };
-    out += "RIFF";
-    put(36 + bytes, 4);
-    out += "WAVEfmt ";
-    put(16, 4);
-    put(1, 2);
-    put(1, 2);
-    put(kRate, 4);
-    put(kRate * 2, 4);
-    put(2, 2);
-    put(16, 2);
-    out += "data";
-    put(bytes, 4);
-    return out + std::string(bytes, '\0');
+    return media::Wav(1, kRate, 16, bytes, std::string(bytes, '\0'));
   }
 };
 
