@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/mapped_file.h"
+#include "base/scratch_folder.h"
 #include "cli/commands.h"
 #include "cli/conversation.h"
 #include "cli/interrupt.h"
@@ -17,7 +18,6 @@
 #include "cli/resolve.h"
 #include "eval/programs.h"
 #include "eval/score.h"
-#include "eval/scratch_folder.h"
 
 namespace facet::cli {
 namespace {
@@ -242,7 +242,7 @@ Result<void> Eval(const EvalOptions& options) {
   for (const std::string& skill : options.skills) {
     if (eval::FindSkill(skill) == nullptr) return Expected("a skill", skill, "--skill");
   }
-  const eval::ScratchFolder scratch;
+  const ScratchFolder scratch;
   if (options.data.empty()) {
     FACET_ASSIGN(const fs::path recipe, FindRecipe());
     FACET_TRY(MakeData(options, recipe, scratch.path()));

@@ -6,28 +6,22 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "base/mapped_file.h"
-#include "chat/load_template.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/json_options.h"
-#include "cli/media_options.h"
-#include "cli/progress.h"
 #include "cli/report.h"
-#include "cli/resolve.h"
 #include "cli/tune_drafter.h"
 #include "cli/tune_flags.h"
+#include "cli/tune_session.h"
 #include "cli/tune_view.h"
 #include "formats/json.h"
 #include "formats/space.h"
-#include "tune/checkpoints.h"
-#include "tune/data.h"
+#include "model/adapter.h"
 #include "tune/drafter_trainer.h"
 #include "tune/estimate.h"
-#include "tune/init.h"
 #include "tune/output.h"
 #include "tune/run.h"
 #include "tune/show_mask.h"
@@ -38,34 +32,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kOptionsFile = "tune.json";
-
-// A folder that goes with its owner.
-struct Scratch {
-  Scratch() = default;
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    std::error_code code;
-    if (!path.empty()) fs::remove_all(path, code);
-  }
-  fs::path path;
-};
-
-// Everything that is known of a run before its first step.
-struct Session {
-  Scratch scratch;
-  ModelFiles files;
-  Checkpoint checkpoint;
-  ModelConfig config;  // the checkpoint goes to the trainer
-  std::shared_ptr<const Tokenizer> tokenizer;
-  std::optional<ChatTemplate> chat_template;
-  std::unique_ptr<tune::Renderer> renderer;
-  std::unique_ptr<tune::DataSet> train, validation;  // validation null: a part of train
-  tune::Split split;
-  fs::path adapter;  // to go on from
-  fs::path drafter;  // to train, as it is at the start
-  int64_t parameters = 0;
-};
 
 // "1,234,567".
 std::string Count(int64_t number) {
@@ -81,207 +47,6 @@ std::string Percent(int64_t part, int64_t whole) {
       text, sizeof(text), "%.3g %%",
       100.0 * static_cast<double>(part) / static_cast<double>(std::max<int64_t>(whole, 1)));
   return text;
-}
-
-// --- the model
-
-// Weights to begin with: a model's folder, or an adapter's beside its model.
-Result<void> TakeFrom(const TuneFlags& flags, TuneFlags& with, Session& session) {
-  const fs::path from = flags.from;
-  std::error_code code;
-  if (fs::exists(from / "adapter_config.json", code)) {
-    if (flags.full)
-      return Error{Cat("--from ", flags.from, ": is an adapter, which --full does not train")};
-    session.adapter = from;
-    return Ok();
-  }
-  if (!fs::exists(from / "config.json", code)) {
-    return Error{Cat("--from ", flags.from, ": holds neither an adapter nor a model",
-                     fs::exists(from / "trainer_state.json", code)
-                         ? "; a checkpoint of full tuning is gone on from with --resume"
-                         : ""),
-                 ErrorKind::kNotFound};
-  }
-  with.model = flags.from;
-  return Ok();
-}
-
-// Where a model or a drafter from nothing is made: OUT/initial. A call that only shows something
-// leaves nothing there.
-fs::path InitialFolder(const TuneFlags& flags, Session& session) {
-  if (!flags.dry_run && flags.show_mask.empty()) return fs::path(flags.out) / "initial";
-  session.scratch.path = fs::temp_directory_path() / Cat("facet-tune-", getpid());
-  return session.scratch.path;
-}
-
-// A run that goes on needs what it began with; a new one, what its options say.
-bool KeepsInitial(const TuneFlags& flags) {
-  return flags.resume || !tune::ListCheckpoints(flags.out).empty();
-}
-
-// Makes a model from nothing. Of several processes the first does, and the others wait.
-Result<void> Initialise(const TuneFlags& flags, tune::Processes& processes, TuneFlags& with,
-                        Session& session) {
-  if (!flags.model.empty() || !flags.from.empty())
-    return Error{"--init makes a model: it goes with neither MODEL nor --from"};
-  if (!flags.full) return Error{"--init: a model without knowledge needs --full"};
-  if (flags.tokenizer.empty()) return Error{"--init needs --tokenizer"};
-  const fs::path folder = InitialFolder(flags, session);
-  std::error_code code;
-  const bool here = fs::exists(folder / "model.safetensors", code);
-  const bool makes = processes.rank() == 0 || !session.scratch.path.empty();
-  if (makes && !(here && KeepsInitial(flags))) {
-    // Written aside: what it is made from may lie in the folder itself.
-    const fs::path part = folder.string() + ".part";
-    fs::remove_all(part, code);
-    FACET_TRY(tune::WriteInitialModel(
-        {.config = flags.init, .tokenizer = flags.tokenizer, .out = part, .seed = flags.seed}));
-    fs::remove_all(folder, code);
-    fs::rename(part, folder, code);
-    if (code) return Error{Cat(folder.string(), ": ", code.message()), ErrorKind::kIo};
-  }
-  FACET_TRY(processes.Wait());
-  with.model = folder.string();
-  return Ok();
-}
-
-Result<void> LoadModel(const TuneFlags& given, tune::Processes& processes, Session& session) {
-  TuneFlags flags = given;
-  if (!given.drafter.on) {
-    if (!given.init.empty()) FACET_TRY(Initialise(given, processes, flags, session));
-    if (!given.from.empty()) FACET_TRY(TakeFrom(given, flags, session));
-  }
-  if (flags.model.empty())
-    return Error{given.drafter.on ? "name the MODEL that the drafter is for"
-                                  : "name a MODEL, or make one with --init"};
-  FACET_ASSIGN(session.files, ResolveModel(flags.model));
-  if (flags.full) {  // refuses a GGUF before anything is read
-    std::error_code code;
-    if (!fs::is_directory(session.files.model, code))
-      return Error{Cat(flags.model, ": full tuning needs a checkpoint folder with safetensors; a ",
-                       "GGUF can be tuned with an adapter"),
-                   ErrorKind::kUnsupported};
-  }
-  FACET_ASSIGN(session.checkpoint, LoadCheckpoint(session.files.model, session.files.mmproj));
-  session.config = session.checkpoint.config;
-  if (given.drafter.on) {
-    FACET_ASSIGN(session.drafter, PrepareDrafter(given.drafter,
-                                                 {.from = given.from,
-                                                  .init = given.init,
-                                                  .initial = InitialFolder(given, session),
-                                                  .keep = KeepsInitial(given),
-                                                  .seed = given.seed},
-                                                 session.config));
-  }
-  session.parameters = tune::ParameterCount(session.checkpoint);
-  FACET_ASSIGN(session.tokenizer, Tokenizer::Load(session.files.model));
-  FACET_ASSIGN(session.chat_template, LoadChatTemplate(session.files.model, *session.tokenizer));
-  session.renderer =
-      std::make_unique<tune::Renderer>(session.config, *session.tokenizer,
-                                       session.chat_template ? &*session.chat_template : nullptr);
-  return Ok();
-}
-
-// --- the data
-
-tune::DataOptions MakeDataOptions(const TuneFlags& flags, const std::atomic<bool>* stop) {
-  tune::DataOptions options;
-  options.row.plain = flags.plain;
-  options.row.media = flags.media;
-  options.max_tokens = flags.max_length;
-  options.threads = flags.threads > 0 ? flags.threads : AvailableCores();
-  options.cancelled = stop;
-  if (flags.drafter.on) {
-    options.count = [drafts = flags.drafter.drafts](const tune::Example& example) {
-      return tune::CountDrafts(example, drafts);
-    };
-  }
-  if (!flags.quiet) {
-    options.progress = [line = std::make_shared<StatusLine>()](int64_t done, int64_t all) {
-      if (done % 50 == 0) line->Draw(Cat("reading ", done, " of ", all, " examples"));
-      if (done == all) line->Clear();
-    };
-  }
-  return options;
-}
-
-// A share of the training data where it is a number, else a file.
-std::optional<double> Share(const std::string& text) {
-  char* end = nullptr;
-  const double value = std::strtod(text.c_str(), &end);
-  std::error_code code;
-  if (text.empty() || *end != '\0' || fs::exists(text, code)) return std::nullopt;
-  return value;
-}
-
-// In place of the data's answers, the model's own.
-Result<void> TakeOwnText(const TuneFlags& flags, const std::atomic<bool>* stop, Session& session) {
-  int longest = std::max(flags.max_length, flags.batch_tokens);
-  if (flags.max_length > 0 && flags.batch_tokens > 0)
-    longest = std::min(flags.max_length, flags.batch_tokens);
-  const auto answer = [&](const char* file, tune::DataSet& data) {
-    return AnswerPrompts(flags.drafter,
-                         {.files = session.files,
-                          .renderer = *session.renderer,
-                          .file = fs::path(flags.out) / file,
-                          .example_tokens = longest,
-                          .seed = flags.seed,
-                          .threads = flags.threads,
-                          .quiet = flags.quiet,
-                          .stop = stop},
-                         data);
-  };
-  Result<void> done = answer("own-text.jsonl", *session.train);
-  if (done.ok() && session.validation)
-    done = answer("own-text-validation.jsonl", *session.validation);
-  if (!done.ok() && done.error().kind == ErrorKind::kCancelled)
-    return Error{
-        Cat("stopped while the model answered; go on with: facet tune --resume ", flags.out),
-        ErrorKind::kCancelled};
-  return done;
-}
-
-// Examples without a draft (answers of a single token) teach nothing.
-Result<void> LeaveOutEmpty(Session& session) {
-  const auto leave_out = [](const tune::DataSet& data, std::vector<uint32_t>& examples) {
-    std::erase_if(examples, [&](uint32_t i) { return data.entries()[i].labelled == 0; });
-  };
-  const bool apart = session.validation != nullptr;
-  leave_out(*session.train, session.split.train);
-  leave_out(apart ? *session.validation : *session.train, session.split.validation);
-  if (session.split.train.empty())
-    return Error{"all answers have a single token: there is nothing to draft in them"};
-  return Ok();
-}
-
-Result<void> LoadData(const TuneFlags& flags, const std::atomic<bool>* stop, Session& session) {
-  if (flags.data.empty()) return Error{"name what to learn from: --data FILE.jsonl"};
-  const tune::DataOptions options = MakeDataOptions(flags, stop);
-  std::vector<tune::DataFile> files;
-  for (const std::string& argument : flags.data) {
-    FACET_ASSIGN(tune::DataFile file, tune::ParseDataFile(argument));
-    files.push_back(std::move(file));
-  }
-  FACET_ASSIGN(session.train, tune::DataSet::Open(std::move(files), *session.renderer, options));
-  double fraction = 0;
-  if (const auto share = Share(flags.validation)) {
-    if (!(*share > 0 && *share < 1))
-      return Expected("a file, or a share between 0 and 1", flags.validation, "--validation");
-    fraction = *share;
-  } else if (!flags.validation.empty()) {
-    FACET_ASSIGN(session.validation,
-                 tune::DataSet::Open({{flags.validation, 1}}, *session.renderer, options));
-  }
-  if (flags.drafter.on && !flags.drafter.given_text && !flags.dry_run)
-    FACET_TRY(TakeOwnText(flags, stop, session));
-  if (session.validation) {
-    for (uint32_t i = 0; i < session.validation->entries().size(); ++i)
-      session.split.validation.push_back(i);
-  }
-  FACET_ASSIGN(tune::Split split, tune::SplitByRow(*session.train, fraction, flags.seed));
-  session.split.train = std::move(split.train);
-  if (fraction > 0) session.split.validation = std::move(split.validation);
-  return flags.drafter.on ? LeaveOutEmpty(session) : Ok();
 }
 
 // Batches hold the longest example; a number that the user gave is not changed.
@@ -419,9 +184,6 @@ std::string Describe(const TuneFlags& flags, const Session& session, const tune:
 }
 
 Result<void> SaveOptions(const TuneFlags& flags, nlohmann::ordered_json options) {
-  std::error_code code;
-  fs::create_directories(flags.out, code);
-  if (code) return Error{Cat(flags.out, ": ", code.message()), ErrorKind::kIo};
   for (const char* key : {"resume", "dry-run", "quiet", "config"}) options.erase(key);
   // A run may go on from another folder.
   const auto absolute = [](const nlohmann::ordered_json& value) -> nlohmann::ordered_json {
@@ -472,11 +234,11 @@ Result<void> Finish(const TuneFlags& flags, const Session& session, const tune::
   card.full = flags.full;
   card.lora = flags.lora;
   if (!session.adapter.empty()) {  // its own shape, not the options'
-    FACET_ASSIGN(const nlohmann::json shape, ReadJson(fs::path(flags.out) / "adapter_config.json"));
-    card.lora.rank = shape["r"];
-    card.lora.alpha = shape["lora_alpha"];
-    card.lora.dropout = shape["lora_dropout"];
-    card.lora.rank_stabilised = shape["use_rslora"];
+    FACET_ASSIGN(const AdapterConfig shape, ReadAdapterConfig(session.adapter));
+    card.lora.rank = shape.rank;
+    card.lora.alpha = shape.alpha;
+    card.lora.dropout = shape.dropout;
+    card.lora.rank_stabilised = shape.rank_stabilised;
   }
   card.drafter = score;
   card.drafts = flags.drafter.drafts;
@@ -518,9 +280,6 @@ Result<void> TuneAmong(tune::Processes& processes, TuneFlags flags,
     return Error{"--drafter: a drafter is trained by one process", ErrorKind::kUnsupported};
   std::unique_ptr<tune::FolderLock> lock;  // before anything is written there
   if (first && !flags.dry_run) {
-    std::error_code code;
-    fs::create_directories(flags.out, code);
-    if (code) return Error{Cat(flags.out, ": ", code.message()), ErrorKind::kIo};
     FACET_ASSIGN(lock, tune::FolderLock::Take(flags.out));
   }
   auto session = std::make_unique<Session>();

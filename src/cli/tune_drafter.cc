@@ -110,15 +110,11 @@ Result<fs::path> PrepareDrafter(const DrafterFlags& flags, const DrafterStart& s
                                                              : fs::path(start.init);
     FACET_ASSIGN(config, ReadOrderedJson(file));
   }
-  // Written aside: what it is made from may lie in the folder itself.
-  const fs::path part = start.initial.string() + ".part";
-  fs::remove_all(part, code);
-  const auto written = tune::WriteInitialDrafter(config, part, start.seed);
+  const auto written = tune::ReplaceFolder(start.initial, [&](const fs::path& part) {
+    return tune::WriteInitialDrafter(config, part, start.seed);
+  });
   if (!written.ok())
     return start.init.empty() ? written.error() : written.error().In(Cat("--init ", start.init));
-  fs::remove_all(start.initial, code);
-  fs::rename(part, start.initial, code);
-  if (code) return Error{Cat(start.initial.string(), ": ", code.message()), ErrorKind::kIo};
   return start.initial;
 }
 

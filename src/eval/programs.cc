@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "base/mapped_file.h"
-#include "eval/scratch_folder.h"
+#include "base/scratch_folder.h"
 #include "eval/text.h"
 #include "formats/json.h"
 

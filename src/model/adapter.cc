@@ -107,6 +107,15 @@ Result<AdapterConfig> ParseConfig(const json& config) {
   return out;
 }
 
+Result<json> ReadSettings(const std::filesystem::path& folder) {
+  return ReadJson(folder / "adapter_config.json");
+}
+Result<AdapterConfig> ConfigOf(const json& settings, const std::filesystem::path& folder) {
+  auto parsed = ParseConfig(settings);
+  if (!parsed.ok()) return parsed.error().In((folder / "adapter_config.json").string());
+  return parsed;
+}
+
 // One spelling for the modules whose path differs between releases and containers.
 std::string Canonical(std::string module) {
   constexpr std::pair<std::string_view, std::string_view> kSpellings[] = {
@@ -209,13 +218,16 @@ std::vector<Module<const Linear>> AdapterModules(const Weights& weights,
   return modules;
 }
 
+Result<AdapterConfig> ReadAdapterConfig(const std::filesystem::path& folder) {
+  FACET_ASSIGN(const json settings, ReadSettings(folder));
+  return ConfigOf(settings, folder);
+}
+
 Result<std::unique_ptr<Adapter>> Adapter::Load(const std::filesystem::path& folder,
                                                const Weights& weights, const ModelConfig& config) {
   auto out = std::make_unique<Adapter>();
-  FACET_ASSIGN(const json settings, ReadJson(folder / "adapter_config.json"));
-  auto parsed = ParseConfig(settings);
-  if (!parsed.ok()) return parsed.error().In((folder / "adapter_config.json").string());
-  out->config_ = std::move(*parsed);
+  FACET_ASSIGN(const json settings, ReadSettings(folder));
+  FACET_ASSIGN(out->config_, ConfigOf(settings, folder));
   const std::filesystem::path file = folder / "adapter_model.safetensors";
   FACET_ASSIGN(const std::unique_ptr<Safetensors> tensors, Safetensors::Open(file));
   std::unordered_map<std::string, const Linear*> linears;

@@ -41,6 +41,9 @@ struct AdapterConfig {
   float Scale(int64_t rank_of_pair) const;
 };
 
+// Of a PEFT folder. Errors name the key: a kind of adapter that is not computed here.
+Result<AdapterConfig> ReadAdapterConfig(const std::filesystem::path& folder);
+
 class Adapter {
  public:
   // Errors name the key or the tensor: a kind of adapter that is not computed here, a tensor that

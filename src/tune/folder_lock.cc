@@ -7,6 +7,9 @@
 namespace facet::tune {
 
 Result<std::unique_ptr<FolderLock>> FolderLock::Take(const std::filesystem::path& folder) {
+  std::error_code code;
+  std::filesystem::create_directories(folder, code);
+  if (code) return Error{Cat(folder.string(), ": ", code.message()), ErrorKind::kIo};
   const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return Error{Cat(folder.string(), ": cannot be opened"), ErrorKind::kIo};
   auto lock = std::unique_ptr<FolderLock>(new FolderLock(fd));

@@ -11,7 +11,8 @@ namespace facet::tune {
 // Held until it is destroyed, or the process ends in whatever way.
 class FolderLock {
  public:
-  // Error (kResource): another process, or another lock of this one, has the folder.
+  // Makes the folder where it is not there. Error (kResource): another process, or another lock of
+  // this one, has it.
   static Result<std::unique_ptr<FolderLock>> Take(const std::filesystem::path& folder);
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;

@@ -194,6 +194,18 @@ Result<void> WriteInitialModel(const InitOptions& options) {
   return SaveModel(*config, source, options.out, options.seed);
 }
 
+Result<void> ReplaceFolder(const fs::path& folder,
+                           const std::function<Result<void>(const fs::path& part)>& write) {
+  const fs::path part = folder.string() + ".part";
+  std::error_code code;
+  fs::remove_all(part, code);
+  FACET_TRY(write(part));
+  fs::remove_all(folder, code);
+  fs::rename(part, folder, code);
+  if (code) return Error{Cat(folder.string(), ": ", code.message()), ErrorKind::kIo};
+  return Ok();
+}
+
 nlohmann::ordered_json DeriveDrafterConfig(const ModelConfig& target, const DrafterShape& shape) {
   using Json = nlohmann::ordered_json;
   constexpr int kLeast = 256, kBlock = 32;  // widths of whole blocks of the quantised types

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 
 #include "base/result.h"
@@ -18,11 +19,18 @@ struct InitOptions {
 };
 
 // Writes a checkpoint folder in float32: matrices, table and positions from a normal distribution
-// of the configuration's initializer_range, the row of the padding token zero, norms one, biases
-// zero, as transformers does. Files that lie beside the tokenizer (template, processor, generation
-// defaults) come along. The same seed gives the same file on every machine. Errors: a configuration
-// that is not of a Gemma 4 Unified model, a vocabulary that the table does not hold.
+// of the configuration's initializer_range, the row of the padding token zero, biases zero, norms
+// where attention can learn (docs/tuning.md). Files that lie beside the tokenizer (template,
+// processor, generation defaults) come along. The same seed gives the same file on every machine.
+// Errors: a configuration that is not of a Gemma 4 Unified model, a vocabulary that the table does
+// not hold.
 Result<void> WriteInitialModel(const InitOptions& options);
+
+// Lets `write` fill a folder that takes the place of `folder` once it is whole: what it is made
+// from may lie in the old one.
+Result<void> ReplaceFolder(
+    const std::filesystem::path& folder,
+    const std::function<Result<void>(const std::filesystem::path& part)>& write);
 
 struct DrafterShape {
   int layers = 4;

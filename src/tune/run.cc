@@ -151,9 +151,6 @@ class Runner {
     state_.epochs = plan_.epochs();
     state_.run = Identity(in_, options_);
     if (state_.steps == 0) return Error{"there is nothing to do: no step"};
-    std::error_code code;
-    fs::create_directories(options_.out, code);
-    if (code) return Error{Cat(options_.out.string(), ": ", code.message()), ErrorKind::kIo};
     if (writes() && in_.lock == nullptr) {
       FACET_ASSIGN(lock_, FolderLock::Take(options_.out));
     }

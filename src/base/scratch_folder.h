@@ -6,14 +6,14 @@
 #include <filesystem>
 #include <string>
 
-namespace facet::eval {
+namespace facet {
 
 class ScratchFolder {
  public:
   ScratchFolder() {
     std::error_code code;
     const auto root = std::filesystem::temp_directory_path(code);
-    std::string name = (root / "facet-eval-XXXXXX").string();
+    std::string name = (root / "facet-XXXXXX").string();
     if (!code && mkdtemp(name.data()) != nullptr) path_ = name;
   }
   ~ScratchFolder() {
@@ -30,4 +30,4 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace facet::eval
+}  // namespace facet
