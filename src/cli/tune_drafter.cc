@@ -5,6 +5,7 @@
 
 #include "cli/progress.h"
 #include "formats/json.h"
+#include "tune/drafter_init.h"
 #include "tune/own_text.h"
 
 namespace facet::cli {
@@ -92,7 +93,7 @@ nlohmann::ordered_json DescribeMethod(const DrafterFlags& flags) {
 }
 
 Result<fs::path> PrepareDrafter(const DrafterFlags& flags, const DrafterStart& start,
-                                const ModelConfig& target) {
+                                const Checkpoint& target) {
   std::error_code code;
   if (!start.from.empty()) {
     if (!start.init.empty()) return Error{"--from and --init both say where the drafter begins"};
@@ -100,18 +101,21 @@ Result<fs::path> PrepareDrafter(const DrafterFlags& flags, const DrafterStart& s
       return Error{Cat("--from ", start.from, ": is no folder of a drafter"), ErrorKind::kNotFound};
     return fs::path(start.from);
   }
-  if (target.text.family != Family::kGemma4Unified)
-    return Error{"--drafter: drafters are of Gemma 4 Unified models; this is another kind",
+  if (target.config.drafter)
+    return Error{"--drafter: drafters are of models; this is a drafter itself",
                  ErrorKind::kUnsupported};
   if (start.keep && fs::exists(start.initial / "model.safetensors", code)) return start.initial;
-  nlohmann::ordered_json config = tune::DeriveDrafterConfig(target, flags.shape);
+  nlohmann::ordered_json config = tune::DeriveDrafterConfig(target.config, flags.shape);
   if (!start.init.empty()) {
     const fs::path file = fs::is_directory(start.init, code) ? fs::path(start.init) / "config.json"
                                                              : fs::path(start.init);
     FACET_ASSIGN(config, ReadOrderedJson(file));
   }
   const auto written = tune::ReplaceFolder(start.initial, [&](const fs::path& part) {
-    return tune::WriteInitialDrafter(config, part, start.seed);
+    return tune::WriteInitialDrafter(config, part, start.seed, [&](const ModelConfig& drafter) {
+      ThreadPool pool(start.threads);
+      return tune::StartLikeTarget(target, drafter, start.seed, pool);
+    });
   });
   if (!written.ok())
     return start.init.empty() ? written.error() : written.error().In(Cat("--init ", start.init));

@@ -39,9 +39,10 @@ struct DrafterStart {
   std::filesystem::path initial;  // where a new one is written
   bool keep = false;              // take the one that is there
   uint64_t seed = 0;
+  int threads = 0;
 };
 Result<std::filesystem::path> PrepareDrafter(const DrafterFlags& flags, const DrafterStart& start,
-                                             const ModelConfig& target);
+                                             const Checkpoint& target);
 
 // Lets the model answer the prompts of the data, and makes the answers the data's examples.
 struct OwnTextRun {

@@ -166,8 +166,9 @@ Result<void> LoadModel(const TuneFlags& given, tune::Processes& processes, Sessi
                                                   .init = given.init,
                                                   .initial = InitialFolder(given, session),
                                                   .keep = KeepsInitial(given),
-                                                  .seed = given.seed},
-                                                 session.config));
+                                                  .seed = given.seed,
+                                                  .threads = given.threads},
+                                                 session.checkpoint));
   }
   session.parameters = tune::ParameterCount(session.checkpoint);
   FACET_ASSIGN(session.tokenizer, Tokenizer::Load(session.files.model));

@@ -101,6 +101,22 @@ Shape MakeTiny() {
   return shape;
 }
 
+Shape MakeTinyGemma3() {
+  Shape shape = Make270m();
+  TextConfig& text = shape.config.text;
+  text.width = 256;
+  text.ffn = 512;
+  text.vocab = 2048;
+  text.context = 8192;
+  text.window = 32;
+  text.layers.resize(7);
+  for (LayerConfig& layer : text.layers) {
+    layer.kv_heads = 2;
+    layer.head_dim = 64;
+  }
+  return shape;
+}
+
 struct NamedShape {
   SynthShape shape;
   Shape (*make)();
@@ -113,6 +129,7 @@ const std::vector<NamedShape>& Shapes() {
       {{"12b-mmproj", "its projector for pictures and sound"}, Make12bProjector},
       {{"270m", "Gemma 3 270M"}, Make270m},
       {{"tiny", "a small Gemma 4 with both kinds of layers"}, MakeTiny},
+      {{"tiny-gemma3", "a small Gemma 3"}, MakeTinyGemma3},
   };
   return shapes;
 }

@@ -26,7 +26,7 @@ struct SynthOptions {
       {};  // false stops, and leaves no file
 };
 
-// Names and one line each: "12b", "12b-drafter", "12b-mmproj", "270m", "tiny".
+// Names and one line each: "12b", "12b-drafter", "12b-mmproj", "270m", "tiny", "tiny-gemma3".
 struct SynthShape {
   std::string_view name, help;
 };

@@ -229,9 +229,8 @@ Result<std::unique_ptr<DrafterTrainer>> DrafterTrainer::Create(Checkpoint target
                                                                const std::filesystem::path& drafter,
                                                                const DrafterTrainerOptions& options,
                                                                ThreadPool& pool) {
-  if (target.config.text.family != Family::kGemma4Unified)
-    return Error{"a drafter is trained for a Gemma 4 Unified model; this is another kind",
-                 ErrorKind::kUnsupported};
+  if (target.config.drafter)
+    return Error{"a drafter is trained for a model; this is a drafter", ErrorKind::kUnsupported};
   if (target.config.text.window < 2)
     return Expected("a window of at least 2", target.config.text.window, "sliding_window");
   FACET_ASSIGN(Checkpoint checkpoint, LoadCheckpoint(drafter, std::nullopt));

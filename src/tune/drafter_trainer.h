@@ -35,8 +35,8 @@ int32_t CountDrafts(const Example& example, int drafts);
 class DrafterTrainer : public ParameterTrainer {
  public:
   // `drafter`: a checkpoint folder that fits the target; all of its weights are trained. Errors: a
-  // target that is not Gemma 4 Unified, a drafter that is none, does not fit, has ordered
-  // embeddings or is a GGUF.
+  // target that is a drafter itself, a drafter that is none, does not fit, has ordered embeddings
+  // or is a GGUF.
   static Result<std::unique_ptr<DrafterTrainer>> Create(Checkpoint target,
                                                         const std::filesystem::path& drafter,
                                                         const DrafterTrainerOptions& options,

@@ -143,7 +143,7 @@ std::vector<float> Values(const Planned& tensor, double deviation, uint64_t seed
 }
 
 Result<void> SaveModel(const ModelConfig& config, const json& source, const fs::path& out,
-                       uint64_t seed) {
+                       uint64_t seed, InitialValues given = {}) {
   const std::vector<Planned> plan = ModelPlan(config);
   std::vector<std::vector<float>> values;
   std::vector<TensorOut> tensors;
@@ -151,7 +151,10 @@ Result<void> SaveModel(const ModelConfig& config, const json& source, const fs::
     const std::string& name = plan[i].name;
     const bool vision = name.find("vision") != name.npos, audio = name.find("audio") != name.npos;
     const char* part = vision ? "vision_config" : audio ? "audio_config" : "text_config";
-    values.push_back(Values(plan[i], Range(source, part), MixSeed(seed, 0x1417 + (i << 16))));
+    const auto own = given.find(name);
+    values.push_back(own != given.end()
+                         ? std::move(own->second)
+                         : Values(plan[i], Range(source, part), MixSeed(seed, 0x1417 + (i << 16))));
   }
   const int64_t padding =
       source.contains("text_config") ? source["text_config"].value("pad_token_id", int64_t{0}) : 0;
@@ -223,6 +226,10 @@ nlohmann::ordered_json DeriveDrafterConfig(const ModelConfig& target, const Draf
     const RopeConfig& r = model.rope(sliding);
     Json out = {{"rope_theta", r.theta}, {"rope_type", "default"}};
     const int pairs = source(sliding).head_dim / 2;
+    if (r.scale != 1) {
+      out["rope_type"] = "linear";
+      out["factor"] = r.scale;
+    }
     if (r.rotated_pairs == pairs) return out;
     out["partial_rotary_factor"] = static_cast<double>(r.rotated_pairs) / pairs;
     out["rope_type"] = "proportional";
@@ -271,8 +278,9 @@ nlohmann::ordered_json DeriveDrafterConfig(const ModelConfig& target, const Draf
           {"use_ordered_embeddings", false}};
 }
 
-Result<void> WriteInitialDrafter(const nlohmann::ordered_json& config, const fs::path& out,
-                                 uint64_t seed) {
+Result<void> WriteInitialDrafter(
+    const nlohmann::ordered_json& config, const fs::path& out, uint64_t seed,
+    const std::function<InitialValues(const ModelConfig& drafter)>& start) {
   const std::string text = config.dump(2) + "\n";
   FACET_ASSIGN(const json source, ParseJson(text, "config.json"));
   FACET_ASSIGN(const ModelConfig parsed, ConfigFromJson(source, json()));
@@ -285,7 +293,7 @@ Result<void> WriteInitialDrafter(const nlohmann::ordered_json& config, const fs:
   fs::create_directories(out, code);
   if (code) return Error{Cat(out.string(), ": ", code.message()), ErrorKind::kIo};
   FACET_TRY(WriteFile(out / "config.json", text));
-  return SaveModel(parsed, source, out, seed);
+  return SaveModel(parsed, source, out, seed, start ? start(parsed) : InitialValues());
 }
 
 }  // namespace facet::tune

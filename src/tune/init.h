@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "model/config.h"
+#include "tune/drafter_init.h"
 
 namespace facet::tune {
 
@@ -43,9 +44,10 @@ struct DrafterShape {
 nlohmann::ordered_json DeriveDrafterConfig(const ModelConfig& target, const DrafterShape& shape);
 
 // Writes a drafter that has learnt nothing into the folder `out`: this configuration, and weights
-// as those of WriteInitialModel. Errors: a configuration that is not of a drafter, or of one with
-// ordered embeddings.
-Result<void> WriteInitialDrafter(const nlohmann::ordered_json& config,
-                                 const std::filesystem::path& out, uint64_t seed);
+// as those of WriteInitialModel, or where `start` gives a tensor's, those. Errors: a configuration
+// that is not of a drafter, or of one with ordered embeddings.
+Result<void> WriteInitialDrafter(
+    const nlohmann::ordered_json& config, const std::filesystem::path& out, uint64_t seed,
+    const std::function<InitialValues(const ModelConfig& drafter)>& start = {});
 
 }  // namespace facet::tune

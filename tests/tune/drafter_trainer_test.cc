@@ -7,7 +7,10 @@
 
 #include "engine/draft_identity.h"
 #include "formats/temp_folder.h"
+#include "model/synth.h"
 #include "ops/gradient.h"
+#include "ops/quant/quant.h"
+#include "tune/drafter_init.h"
 #include "tune/init.h"
 #include "tune/models.h"
 #include "tune/order.h"
@@ -98,6 +101,75 @@ TEST(DrafterTrainer, LossIsThatOfTheEnginesArithmetic) {
   }
 }
 
+// Its scores have a scale, which a drafter's norm of queries learns; its values have no norm, and
+// all of its heads are alike.
+TEST(DrafterTrainer, Gemma3HasDraftersToo) {
+  ThreadPool pool(2);
+  const TempFolder folder;
+  const fs::path path = folder.path() / "gemma3.gguf", drafter_path = folder.path() / "drafter";
+  const auto written = WriteSynthModel({"tiny-gemma3", DType::kF32, path});
+  ASSERT_TRUE(written.ok()) << written.error().message;
+  UseTestCache();
+  const auto target = Take(Model::Load(PlainOptions(path), pool));
+  const auto config = DeriveDrafterConfig(target->config(), {.layers = 2});
+  ASSERT_TRUE(WriteInitialDrafter(config, drafter_path, 1).ok());
+  const auto drafter = Take(Drafter::Load(drafter_path, *target));
+  const auto trainer = Take(DrafterTrainer::Create(Take(LoadCheckpoint(path, std::nullopt)),
+                                                   drafter_path, {{.seed = 1}, 3}, pool));
+  const Example example = TextExample(70, 20, 1);  // longer than the window
+  const LossSum want = ByInference(*target, *drafter, example, 3);
+  const Example* batch[] = {&example};
+  const LossSum got = Take(trainer->Evaluate(batch));
+  EXPECT_EQ(got.tokens, want.tokens);
+  EXPECT_NEAR(got.loss, want.loss, 1e-3 * want.loss);
+}
+
+// What a narrow drafter starts with of its target's table: the directions that hold most of it.
+TEST(DrafterStart, IsTheTargetsTableInItsMainDirections) {
+  ThreadPool pool(2);
+  const Checkpoint target = TinyCheckpoint();
+  const WeightView& table = target.weights.embedding.weight;
+  const int64_t width = target.config.text.width, half = width / 2;
+  ModelConfig drafter;
+  drafter.text.vocab = target.config.text.vocab;
+  drafter.drafter = DrafterConfig{.target_width = static_cast<int>(width)};
+  std::vector<float> row(width);
+  const auto start = [&](int64_t wide) {
+    drafter.text.width = static_cast<int>(wide);
+    return StartLikeTarget(target, drafter, 1, pool);
+  };
+
+  const InitialValues same = start(width), narrow = start(half);
+  const std::vector<float>& directions = narrow.at("post_projection.weight");  // (width, half)
+  double held = 0, all = 0;
+  for (int64_t id = 0; id < table.rows; ++id) {
+    DequantizeRow(table.type, table.row(id), row);
+    for (int64_t d = 0; d < width; ++d) {
+      EXPECT_EQ(same.at("model.embed_tokens.weight")[id * width + d], row[d]);
+      all += row[d] * row[d];
+    }
+    for (int64_t r = 0; r < half; ++r) {
+      double want = 0;
+      for (int64_t d = 0; d < width; ++d) want += double{directions[d * half + r]} * row[d];
+      const float got = narrow.at("model.embed_tokens.weight")[id * half + r];
+      EXPECT_NEAR(got, want, 1e-4);
+      held += got * got;
+    }
+  }
+  EXPECT_GT(held, 0.55 * all);  // any half of the directions holds half of a random table
+  for (int64_t a = 0; a < half; ++a) {
+    for (int64_t b = 0; b <= a; ++b) {
+      double product = 0;
+      for (int64_t d = 0; d < width; ++d)
+        product += double{directions[d * half + a]} * directions[d * half + b];
+      EXPECT_NEAR(product, a == b ? 1 : 0, 1e-4);
+    }
+  }
+  EXPECT_TRUE(start(width + 32).empty());
+  drafter.drafter->target_width = 1;
+  EXPECT_TRUE(start(half).empty());
+}
+
 TEST(DrafterTrainer, GradientsAgreeWithFiniteDifferences) {
   ThreadPool pool(2);
   const TempFolder folder;
@@ -183,8 +255,8 @@ TEST(DrafterTrainer, RefusesByName) {
   refuse(TinyCheckpoint(), Reference("tiny/checkpoint"), "is not a drafter");
   refuse(TinyCheckpoint(), Reference("tiny/gguf/assistant-f32.gguf"), "not a GGUF");
   Checkpoint other = TinyCheckpoint();
-  other.config.text.family = Family::kGemma3;
-  refuse(std::move(other), assistant, "Gemma 4 Unified");
+  other.config.drafter = DrafterConfig{};
+  refuse(std::move(other), assistant, "this is a drafter");
   other = TinyCheckpoint();
   other.config.text.width = 128;
   refuse(std::move(other), assistant, "backbone_hidden_size");
