@@ -86,6 +86,10 @@ def data(recipe, args):
     return max(m.result() for m in made)
 
 
+def script(*words):
+    subprocess.run([str(w) for w in (HERE / "python", HERE / words[0], *words[1:])], check=True)
+
+
 def stage_words(recipe, args) -> list:
     index = args.number - 1
     stage = recipe["stages"][index]
@@ -94,12 +98,16 @@ def stage_words(recipe, args) -> list:
     before = args.work / recipe["stages"][index - 1]["name"]
     if index == 0:
         words += ["--init", HERE / "config", "--tokenizer", HERE / "config"]
-    elif before.exists() or recipe["published"] != before.name:
-        words.append(before)
     else:
-        restored = args.work / "published"
-        subprocess.run([str(w) for w in (HERE / "python", HERE / "restore.py", PUBLISHED, restored)], check=True)
-        words.append(restored)
+        if not before.exists() and recipe["published"] == before.name:
+            before = args.work / "published"
+            script("restore.py", PUBLISHED, before)
+        if "begins_with" in stage:
+            start = args.work / f"{stage['name']}-start"
+            if not start.exists():
+                script(stage["begins_with"], before, start)
+            before = start
+        words.append(before)
     for skill, weight in stage["weights"].items():
         words += ["--data", f"{training_file(args.work, skill, recipe)}:{weight}"]
     words += ["--full", "--out", out, "--steps", steps_of(stage, recipe, args), "--seed", recipe["seed"] + index,

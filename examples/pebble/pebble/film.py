@@ -1,6 +1,6 @@
 """Film: what moves where, and at which second something appears."""
 from . import scenes, words
-from .media import FILM_RATE, SIDE, assistant, text, user
+from .media import FILM_RATE, PATCH, SIDE, assistant, text, user
 from .split import TRAIN
 
 WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
@@ -54,22 +54,21 @@ class Film:
         return {"messages": messages}
 
     def _frames(self, rng, plan):
-        hero, cell = plan["hero"], scenes.CELL
+        hero = plan["hero"]
         ground = rng.choice(scenes.GROUNDS)
-        r = rng.uniform(32, 46)
-        centre = [(hero.place % 3 + 0.5) * cell, (hero.place // 3 + 0.5) * cell]
-        still = [(t.shape, scenes.RGB[t.colour], (t.place % 3 + 0.5) * cell + rng.uniform(-12, 12),
-                  (t.place // 3 + 0.5) * cell + rng.uniform(-12, 12), rng.uniform(28, 40)) for t in plan["still"]]
+        *centre, r = scenes.spot(rng, hero.place, False)
+        still = [(t.shape, scenes.RGB[t.colour], *scenes.spot(rng, t.place, False)) for t in plan["still"]]
         way = WAYS[plan["way"]]
         count = plan["seconds"] * FILM_RATE
-        # The path runs through the hero's row or column, from one edge to the other.
-        start, end = r + 6, SIDE - r - 6
+        # The path runs through the hero's row or column from one edge to the other, from patch to patch.
+        last = SIDE // PATCH - 1
+        lead = scenes.within(rng, 0, r)
         frames, shown = [], None
         for i in range(count):
             share = i / (count - 1)
             x, y = centre
             if plan["kind"] == "move":
-                along = start + (end - start) * share if sum(way) > 0 else end + (start - end) * share
+                along = lead + PATCH * round(last * (share if sum(way) > 0 else 1 - share))
                 x, y = (along, y) if way[0] else (x, along)
             visible = plan["kind"] == "move" or i / FILM_RATE >= plan["at"]
             if plan["kind"] == "appear" and frames and visible == shown:

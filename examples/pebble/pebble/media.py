@@ -9,6 +9,7 @@ from . import voices
 # Soft tokens of a picture at most. 384 x 384 pixels are 8 x 8 patches: nothing is scaled, nothing is lost.
 BUDGET = 70
 SIDE = 384
+PATCH = 48  # pixels; what the model sees at once
 FILM_RATE = 2  # pictures a second in the file; the model sees one a second
 
 

@@ -1,17 +1,23 @@
-"""Reading: one to four written words in a picture. The typefaces of held-out pictures are never trained with."""
+"""Reading: one to four written words in a picture. The typefaces of held-out pictures are never trained with.
+
+Words stand below each other, letter by letter with wide spaces: one letter a patch, because raw patches are all that the model
+sees with. Running text has its letters as close as the typeface wants them, about three a patch.
+"""
 import functools
 import importlib.util
 import pathlib
+import string
 
 from PIL import Image, ImageDraw, ImageFont
 
 from . import words
-from .media import assistant, text, user
+from .media import PATCH, assistant, text, user
 from .split import HELD_OUT
 
 ORDERS = ["Read the text.", "What is written here?", "Which words are written?", "Read what is written.", "Read this."]
 # Sizes that are whole patches within the budget, so that no letter is scaled.
-ROW = 48
+ROW = PATCH
+SPACED = (528, 288)  # 11 letters a line, 6 lines
 SIZES = [(384, 384), (528, 288), (576, 240), (768, 192)]
 TRAINING = {
     "matplotlib": ["DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSansMono", "STIXGeneral"],
@@ -23,6 +29,7 @@ TRAINING = {
 HELD_OUT_FONTS = {"font_lato": ["Lato-Regular", "Lato-Bold"], "font_hanken_grotesk": ["HankenGrotesk-Medium"]}
 PER_LINE = {384: 1, 528: 2, 576: 2, 768: 4}  # words of a line by the picture's width
 STYLES = [str.lower, str.capitalize, str.upper]
+USUAL = [6, 2, 2]  # how often each
 INKS = [((20, 20, 20), (250, 250, 245)), ((25, 40, 110), (240, 240, 250)), ((120, 20, 25), (250, 245, 230)),
         ((15, 80, 45), (235, 245, 235)), ((250, 250, 250), (40, 50, 70)), ((255, 235, 130), (50, 40, 60))]
 
@@ -45,7 +52,23 @@ def font(path: str, size: int):
     return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def paint(rng, lines, size, typeface) -> Image.Image:
+def paint_spaced(rng, lines, typeface) -> Image.Image:
+    """One letter a patch, from the top left on, all of a picture a few pixels off their middles."""
+    ink, paper = rng.choices(INKS, [3, 3, 3, 3, 1, 1])[0]
+    image = Image.new("RGB", SPACED, paper)
+    draw = ImageDraw.Draw(image)
+    letters = font(typeface, rng.randint(32, 40))
+    ascent, descent = letters.getmetrics()
+    dx, dy = rng.uniform(-3, 3), rng.uniform(-3, 3)
+    for row, line in enumerate(lines):
+        for column, letter in enumerate(line):
+            left, _, right, _ = letters.getbbox(letter)
+            x = (column + 0.5) * PATCH - (left + right) / 2 + dx
+            draw.text((x, (row + 0.5) * ROW - (ascent + descent) / 2 + dy), letter, font=letters, fill=ink)
+    return image
+
+
+def paint_running(rng, lines, size, typeface) -> Image.Image:
     """`lines` in order, each in one row of patches; `size` in pixels."""
     width, height = size
     pixels = rng.randint(30, 40)
@@ -66,39 +89,68 @@ def paint(rng, lines, size, typeface) -> Image.Image:
 
 class Reading:
     name, check = "reading", "letters"
+    beside = "running text"
 
     def plan(self, rng, split):
         written = [rng.choice(words.WRITTEN) for _ in range(rng.randint(1, 4))]
         key = "reading " + " ".join(written)
-        style = rng.choices(STYLES, [6, 2, 2])[0]
+        style = rng.choices(STYLES, USUAL)[0]
         return {"key": key, "words": [style(w) for w in written]}
 
-    def build(self, plan, rng, media, split):
-        picture = media.picture(rng, lambda r: self._paint(r, plan["words"], r.choice(fonts(split))))
+    def build(self, plan, rng, media, split, group=None):
+        paint = self._running if group else paint_spaced
+        picture = media.picture(rng, lambda r: paint(r, plan["words"], r.choice(fonts(split))))
         return {"messages": [user(picture, text(rng.choice(ORDERS))), assistant(" ".join(plan["words"]))]}
 
-    def _paint(self, rng, written, typeface):
+    def _running(self, rng, written, typeface):
         # One word a line in square pictures, up to two in wide ones, all in the widest.
         size = rng.choice(SIZES)
         per_line = PER_LINE[size[0]]
         lines = [" ".join(written[i:i + per_line]) for i in range(0, len(written), per_line)]
-        return paint(rng, lines, size, typeface)
+        return paint_running(rng, lines, size, typeface)
 
 
-class Page:
-    """An exercise: pictures full of words, some of them made up. A picture costs as much as with one word in it, and teaches
-    five times as many letters."""
-    name, check = "page", "letters"
+class Exercise:
+    """Pictures full of lines, in one style each."""
+    check = "letters"
+
+    def _line(self, rng) -> str:
+        raise NotImplementedError
 
     def plan(self, rng, split):
-        size = rng.choice(SIZES)
-        style = rng.choices(STYLES, [6, 2, 2])[0]
-        lines = [[rng.choice(words.WRITTEN) if rng.random() < 0.8 else words.made_up(rng)
-                  for _ in range(rng.randint(1, PER_LINE[size[0]]))] for _ in range(size[1] // ROW)]
-        return {"key": "page " + " ".join(w for line in lines for w in line), "size": size,
-                "parts": ["reading " + " ".join(line) for line in lines],
-                "lines": [" ".join(style(w) for w in line) for line in lines]}
+        style = rng.choices(STYLES, USUAL)[0]
+        lines = [self._line(rng) for _ in range(rng.randint(*self.lines))]
+        return {"key": f"{self.name} " + " ".join(lines), "parts": ["reading " + line for line in lines],
+                "lines": [style(line) for line in lines]}
 
     def build(self, plan, rng, media, split):
-        picture = media.picture(rng, lambda r: paint(r, plan["lines"], plan["size"], r.choice(fonts(split))))
+        drawn = plan.get("drawn", plan["lines"])
+        picture = media.picture(rng, lambda r: paint_spaced(r, drawn, r.choice(fonts(split))))
         return {"messages": [user(picture, text(rng.choice(ORDERS))), assistant(" ".join(plan["lines"]))]}
+
+
+class Page(Exercise):
+    """Words, some of them made up. A picture costs as much as with one word in it, and teaches several times as many letters."""
+    name, lines = "page", (5, 6)
+
+    def _line(self, rng):
+        return rng.choice(words.WRITTEN) if rng.random() < 0.8 else words.made_up(rng)
+
+
+class Letters(Exercise):
+    """What comes before words: one letter all over the picture, lines of one letter each, a few letters a line. Attention that
+    looks everywhere at first finds the one letter there, and then has a reason to look at a line, and at a patch."""
+    name, lines = "letters", (1, 6)
+
+    def _line(self, rng):
+        return "".join(rng.choices(string.ascii_lowercase, k=rng.choices([1, 2, 3, 4], [5, 2, 1, 1])[0]))
+
+    def plan(self, rng, split):
+        kind = rng.choices(["all over", "lines", "few"], [4, 3, 3])[0]
+        if kind == "few":
+            return super().plan(rng, split)
+        style = rng.choices(STYLES, USUAL)[0]
+        columns, rows = SPACED[0] // PATCH, SPACED[1] // ROW
+        shown = [style(c) for c in rng.choices(string.ascii_lowercase, k=1 if kind == "all over" else rng.randint(2, rows))]
+        drawn = shown * rows if kind == "all over" else shown
+        return {"key": f"{self.name} {kind} " + " ".join(shown), "drawn": [c * columns for c in drawn], "lines": shown}

@@ -1,11 +1,15 @@
-"""Scenes of coloured shapes on a grid of nine places: what seeing, film, and sound with picture share."""
+"""Scenes of coloured shapes on a grid of nine places: what seeing, film, and sound with picture share.
+
+A thing is small and stands within one patch, somewhere in it: raw patches are all that the model sees with. `free` scenes have
+large things anywhere in their places, over four patches and more.
+"""
 import dataclasses
 import math
 
 from PIL import Image, ImageDraw
 
 from . import words
-from .media import SIDE
+from .media import PATCH, SIDE
 
 PLACES = ["top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right"]
 RGB = {
@@ -14,6 +18,7 @@ RGB = {
 }
 GROUNDS = [(205, 205, 200), (185, 200, 212), (215, 200, 175), (175, 188, 175), (120, 130, 140), (195, 180, 195)]
 CELL = SIDE // 3
+PATCHES = [(0, 1), (3, 4), (6, 7)]  # columns and rows of patches of each place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,20 +103,54 @@ def key_of(things) -> str:
     return ", ".join(f"{t.name} {t.place}" for t in things)
 
 
-def paint_things(rng, things) -> Image.Image:
-    spots = []
-    for t in things:
+def within(rng, patch: int, r: float) -> float:
+    """A coordinate at which a thing of radius `r` lies within this column or row of patches."""
+    room = max(0.0, PATCH / 2 - 1 - 1.1 * r)
+    return (patch + 0.5) * PATCH + rng.uniform(-room, room)
+
+
+def spot(rng, place: int, free: bool):
+    """Where a thing stands: x, y and its radius."""
+    if free:
         r = rng.uniform(30, 48)
         room = CELL / 2 - r - 4
-        x = (t.place % 3 + 0.5) * CELL + rng.uniform(-room, room)
-        y = (t.place // 3 + 0.5) * CELL + rng.uniform(-room, room)
-        spread = 0 if t.colour in ("black", "white") else 12  # grey stays grey: the model's norms would blow up a hue
-        tint = tuple(min(255, max(0, v + rng.randint(-spread, spread))) for v in RGB[t.colour])
-        spots.append((t.shape, tint, x, y, r))
+        return tuple((p + 0.5) * CELL + rng.uniform(-room, room) for p in (place % 3, place // 3)) + (r,)
+    r = rng.uniform(15, 20)
+    return tuple(within(rng, rng.choice(PATCHES[p]), r) for p in (place % 3, place // 3)) + (r,)
+
+
+def tint(rng, colour: str):
+    spread = 0 if colour in ("black", "white") else 12  # grey stays grey: the model's norms would blow up a hue
+    return tuple(min(255, max(0, v + rng.randint(-spread, spread))) for v in RGB[colour])
+
+
+def paint_tiles(rng, things, half: str) -> Image.Image:
+    """One thing in every patch, or two in a half each: `half` is where the first one is, left or top."""
+    count = SIDE // PATCH
+    spots = []
+    tints = [tint(rng, t.colour) for t in things]
+    for row in range(count):
+        for column in range(count):
+            second = len(things) > 1 and (column if half == "left" else row) >= count // 2
+            r = rng.uniform(15, 20)
+            spots.append((things[second].shape, tints[second], within(rng, column, r), within(rng, row, r), r))
+    return paint_spots(rng, spots)
+
+
+def paint_things(rng, things, free: bool = False) -> Image.Image:
+    spots = []
+    for t in things:
+        x, y, r = spot(rng, t.place, free)
+        spots.append((t.shape, tint(rng, t.colour), x, y, r))
+    return paint_spots(rng, spots)
+
+
+def paint_spots(rng, spots) -> Image.Image:
+    """`spots`: shape, colour, x, y and radius of each thing."""
 
     def paint(draw, scale):
-        for shape, tint, x, y, r in spots:
-            draw_thing(draw, shape, tint, x * scale, y * scale, r * scale)
+        for shape, colour, x, y, r in spots:
+            draw_thing(draw, shape, colour, x * scale, y * scale, r * scale)
 
     return smooth(paint, rng.choice(GROUNDS))
 
