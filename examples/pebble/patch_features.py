@@ -20,10 +20,9 @@ import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from pebble import reading, scenes, words  # noqa: E402
+from pebble import checkpoint, reading, scenes, words  # noqa: E402
 from pebble.media import PATCH  # noqa: E402
 from pebble.split import TRAIN  # noqa: E402
-from restore import save_safetensors  # noqa: E402
 
 COPIED = ["config.json", "generation_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
           "chat_template.jinja"]
@@ -34,21 +33,6 @@ EACH = 800  # patches of each kind of picture
 EVEN = 64  # components beyond this one stay weaker than the others
 SLOWER = 100
 PART = 0.6  # of what the old features give the decoder, to begin with
-
-
-def load(path: pathlib.Path) -> dict:
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-        header.pop("__metadata__", None)
-        out = {}
-        for name, entry in header.items():
-            begin, end = entry["data_offsets"]
-            file.seek(8 + size + begin)
-            if entry["dtype"] != "F32":
-                raise SystemExit(f"{path}: {name} is {entry['dtype']}, expected F32")
-            out[name] = np.frombuffer(file.read(end - begin), np.float32).reshape(entry["shape"]).copy()
-    return out
 
 
 def norm(x, eps=1e-5):
@@ -93,7 +77,7 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    values = load(args.checkpoint / "model.safetensors")
+    values = checkpoint.load(args.checkpoint / "model.safetensors")
     old = FEATURES // 2
     v = {name: values[VISION + name] for name in ("patch_ln1.weight", "patch_ln1.bias", "patch_dense.weight", "patch_dense.bias",
                                                   "patch_ln2.weight", "patch_ln2.bias", "pos_embedding", "pos_norm.weight",
@@ -132,7 +116,7 @@ def main():
     config = json.loads((args.out / "config.json").read_text())
     config["vision_config"]["mm_embed_dim"] = FEATURES
     (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    save_safetensors(args.out / "model.safetensors", values)
+    checkpoint.save(args.out / "model.safetensors", values)
 
 
 if __name__ == "__main__":

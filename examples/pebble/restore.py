@@ -5,15 +5,19 @@
 Q8_0 costs a little of what was learnt; the first steps of training win it back.
 """
 import argparse
-import json
 import pathlib
 import shutil
+import sys
 
 import gguf
 import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
-SIDE, CHANNELS = 48, 3  # of a patch
+sys.path.insert(0, str(HERE))
+from pebble import checkpoint  # noqa: E402
+from pebble.media import PATCH  # noqa: E402
+
+CHANNELS = 3
 
 LAYER = {
     "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
@@ -56,25 +60,12 @@ def tensors(path: pathlib.Path) -> dict:
         value = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
         value = value.reshape([int(n) for n in tensor.shape[::-1]])
         if tensor.name in BY_COLOUR:
-            value = value.reshape(*value.shape[:-1] if value.ndim > 1 else (), CHANNELS, SIDE * SIDE)
+            value = value.reshape(*value.shape[:-1] if value.ndim > 1 else (), CHANNELS, PATCH * PATCH)
             value = np.swapaxes(value, -1, -2).reshape(*value.shape[:-2], -1)
         if tensor.name == "v.position_embd.weight":
             value = value.swapaxes(0, 1)
         out[name] = np.ascontiguousarray(value)
     return out
-
-
-def save_safetensors(path: pathlib.Path, values: dict):
-    header, at = {"__metadata__": {"format": "pt"}}, 0
-    for name, value in values.items():
-        header[name] = {"dtype": "F32", "shape": list(value.shape), "data_offsets": [at, at + value.nbytes]}
-        at += value.nbytes
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for value in values.values():
-            file.write(value.tobytes())
 
 
 def main():
@@ -89,7 +80,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     for file in (HERE / "config").iterdir():
         shutil.copy(file, args.out)
-    save_safetensors(args.out / "model.safetensors", values)
+    checkpoint.save(args.out / "model.safetensors", values)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def stage_words(recipe, args) -> list:
             script("restore.py", PUBLISHED, before)
         if "begins_with" in stage:
             start = args.work / f"{stage['name']}-start"
-            if not start.exists():
+            if not (start / "model.safetensors").exists():  # written last
                 script(stage["begins_with"], before, start)
             before = start
         words.append(before)

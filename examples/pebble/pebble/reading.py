@@ -16,7 +16,6 @@ from .split import HELD_OUT
 
 ORDERS = ["Read the text.", "What is written here?", "Which words are written?", "Read what is written.", "Read this."]
 # Sizes that are whole patches within the budget, so that no letter is scaled.
-ROW = PATCH
 SPACED = (528, 288)  # 11 letters a line, 6 lines
 SIZES = [(384, 384), (528, 288), (576, 240), (768, 192)]
 TRAINING = {
@@ -64,7 +63,7 @@ def paint_spaced(rng, lines, typeface) -> Image.Image:
         for column, letter in enumerate(line):
             left, _, right, _ = letters.getbbox(letter)
             x = (column + 0.5) * PATCH - (left + right) / 2 + dx
-            draw.text((x, (row + 0.5) * ROW - (ascent + descent) / 2 + dy), letter, font=letters, fill=ink)
+            draw.text((x, (row + 0.5) * PATCH - (ascent + descent) / 2 + dy), letter, font=letters, fill=ink)
     return image
 
 
@@ -78,11 +77,11 @@ def paint_running(rng, lines, size, typeface) -> Image.Image:
     image = Image.new("RGB", size, paper)
     draw = ImageDraw.Draw(image)
     # A line stands in one row of patches, a few pixels up or down: raw patches have no other way of being moved.
-    first = rng.randint(0, height // ROW - len(lines))
+    first = rng.randint(0, height // PATCH - len(lines))
     letters = font(typeface, pixels)
     ascent, descent = letters.getmetrics()
     for i, line in enumerate(lines):
-        y = (first + i) * ROW + (ROW - ascent - descent) / 2 + rng.uniform(-4, 4)
+        y = (first + i) * PATCH + (PATCH - ascent - descent) / 2 + rng.uniform(-4, 4)
         draw.text((rng.uniform(8, width - 8 - letters.getbbox(line)[2]), y), line, font=letters, fill=ink)
     return image
 
@@ -150,7 +149,7 @@ class Letters(Exercise):
         if kind == "few":
             return super().plan(rng, split)
         style = rng.choices(STYLES, USUAL)[0]
-        columns, rows = SPACED[0] // PATCH, SPACED[1] // ROW
+        columns, rows = SPACED[0] // PATCH, SPACED[1] // PATCH
         shown = [style(c) for c in rng.choices(string.ascii_lowercase, k=1 if kind == "all over" else rng.randint(2, rows))]
         drawn = shown * rows if kind == "all over" else shown
         return {"key": f"{self.name} {kind} " + " ".join(shown), "drawn": [c * columns for c in drawn], "lines": shown}
