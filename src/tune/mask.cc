@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "formats/utf8.h"
+
 namespace facet::tune {
 namespace {
 
@@ -62,6 +64,35 @@ std::string Trimmed(const std::string& text) {
 bool StartsWith(const std::vector<TokenId>& longer, const std::vector<TokenId>& shorter) {
   return shorter.size() <= longer.size() &&
          std::equal(shorter.begin(), shorter.end(), longer.begin());
+}
+
+// The token of one character: the vocabulary writes spaces as U+2581.
+std::optional<TokenId> LetterOf(const Tokenizer& tokenizer, std::string_view character) {
+  return tokenizer.Find(character == " " ? "\u2581" : character);
+}
+
+// The same text with one token for each character, where the vocabulary has them all: BPE dropout
+// (Provilkov et al. 2020, section 3.1) with a probability of 1.
+std::vector<TokenId> Spelled(const Tokenizer& tokenizer, std::span<const TokenId> ids) {
+  std::vector<TokenId> spelled;
+  for (const TokenId id : ids) {
+    const std::string_view piece = tokenizer.Piece(id);
+    std::vector<TokenId> letters;
+    if (!tokenizer.IsSpecial(id) && IsUtf8(piece)) {
+      for (size_t at = 0, bytes; at < piece.size(); at += bytes) {
+        bytes = DecodeUtf8(piece, at).bytes;
+        const auto letter = LetterOf(tokenizer, piece.substr(at, bytes));
+        if (!letter) {
+          letters.clear();
+          break;
+        }
+        letters.push_back(*letter);
+      }
+    }
+    if (letters.empty()) letters = {id};
+    spelled.insert(spelled.end(), letters.begin(), letters.end());
+  }
+  return spelled;
 }
 
 Example WithAnswer(Prompt prompt, const std::vector<TokenId>& answer) {
@@ -138,6 +169,7 @@ Result<Renderer::Turn> Renderer::ReadTurn(const Row& row, size_t message) const 
   Turn turn{message, tokenizer_.Encode(asked.text, asked.plain), {}};
   std::vector<TokenId>& ids = turn.answer;
   ids = tokenizer_.Encode(produced.text, produced.plain);
+  if (row.spell) ids = Spelled(tokenizer_, ids);
   const auto end = std::find_if(ids.begin(), ids.end(), [&](TokenId id) { return IsEnd(id); });
   if (end == ids.begin()) return Error{"content: the answer is empty"};
   if (end != ids.end()) {
@@ -163,6 +195,7 @@ Result<std::vector<Example>> Renderer::PlainExample(const Row& row) const {
   prompt.ids.insert(prompt.ids.end(), asked.begin(), asked.end());
   std::vector<TokenId> said = tokenizer_.EncodePlain(row.plain->completion);
   if (said.empty()) return Error{"nothing to learn: the text is empty"};
+  if (row.spell) said = Spelled(tokenizer_, said);
   if (const auto eos = tokenizer_.eos()) said.push_back(*eos);
   const bool from_nothing = prompt.ids.empty();
   std::vector<Example> examples;

@@ -436,6 +436,8 @@ Result<void> ReadTools(Fields& fields, Row& row) {
 
 Result<void> ReadRendering(Fields& fields, Row& row) {
   FACET_ASSIGN(row.render.enable_thinking, fields.Bool("enable_thinking"));
+  FACET_ASSIGN(const auto spell, fields.Bool("spell"));
+  row.spell = spell.value_or(false);
   if (const json* extra = fields.Take("chat_template_kwargs")) {
     if (!extra->is_object()) return fields.Wrong("chat_template_kwargs", "an object", *extra);
     row.render.extra = *extra;

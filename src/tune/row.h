@@ -22,6 +22,7 @@ struct Row {
   nlohmann::json tools;       // null or a list
   RenderOptions render;
   MediaOptions media;
+  bool spell = false;  // what is learnt has one token for each character
 
   // Rows of `prompt` and `completion` or of `text` for a model without a template.
   struct Plain {

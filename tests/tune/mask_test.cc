@@ -167,6 +167,30 @@ TEST(Mask, PlainTextIsContinued) {
             Masks(*TinyModel(), kGreeting));
 }
 
+TEST(Mask, SpellsWhatIsLearnt) {
+  const auto model = Gemma4Model();
+  const auto examples_of = [&](const char* line) {
+    const auto row = ReadRow(line, "", {});
+    EXPECT_TRUE(row.ok()) << row.error().message;
+    auto examples = model->renderer->Examples(*row);
+    EXPECT_TRUE(examples.ok());
+    return *std::move(examples);
+  };
+  const auto whole = examples_of(kGreeting);
+  const auto spelled = examples_of(R"({"spell": true, "messages": [
+      {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello there."}]})");
+  const auto labelled = [](const Example& e) {
+    return std::count(e.labelled.begin(), e.labelled.end(), 1);
+  };
+  EXPECT_EQ(labelled(spelled[0]), 13);  // 12 characters and the end of the turn
+  EXPECT_LT(labelled(whole[0]), 6);
+  EXPECT_EQ(model->tokenizer->Decode(spelled[0].tokens), model->tokenizer->Decode(whole[0].tokens));
+  // The prompt is the one of inference all the same.
+  const size_t prompt = spelled[0].tokens.size() - 13;
+  EXPECT_TRUE(std::equal(spelled[0].tokens.begin(), spelled[0].tokens.begin() + prompt,
+                         whole[0].tokens.begin()));
+}
+
 TEST(Mask, ShareGptIsTheSameConversation) {
   EXPECT_EQ(Masks(*TinyModel(), R"({"conversations": [{"from": "human", "value": "Hi"},
                                      {"from": "gpt", "value": "Hello there."}]})"),

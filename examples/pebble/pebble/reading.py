@@ -1,7 +1,8 @@
 """Reading: one to four written words in a picture. The typefaces of held-out pictures are never trained with.
 
 Words stand below each other, letter by letter with wide spaces: one letter a patch, because raw patches are all that the model
-sees with. Running text has its letters as close as the typeface wants them, about three a patch.
+sees with. Answers are learnt letter by letter as well (`spell`): a letter then has one patch to be looked up in, where a whole word
+would have to be put together from six before the first token. Running text has its letters as close as the typeface wants them, about three a patch.
 """
 import functools
 import importlib.util
@@ -99,7 +100,7 @@ class Reading:
     def build(self, plan, rng, media, split, group=None):
         paint = self._running if group else paint_spaced
         picture = media.picture(rng, lambda r: paint(r, plan["words"], r.choice(fonts(split))))
-        return {"messages": [user(picture, text(rng.choice(ORDERS))), assistant(" ".join(plan["words"]))]}
+        return {"messages": [user(picture, text(rng.choice(ORDERS))), assistant(" ".join(plan["words"]))], "spell": True}
 
     def _running(self, rng, written, typeface):
         # One word a line in square pictures, up to two in wide ones, all in the widest.
@@ -125,7 +126,7 @@ class Exercise:
     def build(self, plan, rng, media, split):
         drawn = plan.get("drawn", plan["lines"])
         picture = media.picture(rng, lambda r: paint_spaced(r, drawn, r.choice(fonts(split))))
-        return {"messages": [user(picture, text(rng.choice(ORDERS))), assistant(" ".join(plan["lines"]))]}
+        return {"messages": [user(picture, text(rng.choice(ORDERS))), assistant(" ".join(plan["lines"]))], "spell": True}
 
 
 class Page(Exercise):
