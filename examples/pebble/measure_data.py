@@ -45,7 +45,7 @@ def main():
             media = render.soft_tokens(row, path.parent)
             soft += media
             total += media + len(tokenizer.encode(render.render(row)).ids)
-            learnt += sum(len(tokenizer.encode(a).ids) for a in render.answers(row))
+            learnt += sum(len(a) if row.get("spell") else len(tokenizer.encode(a).ids) for a in render.answers(row))
         n = len(rows[:MEASURED])
         print(f"{path.stem:34}{len(rows):9}{total / n:8.1f}{soft / n:7.1f}{learnt / n:8.1f}")
     shared = 0

@@ -84,3 +84,53 @@ class Film:
 
             frames.append(scenes.smooth(paint, ground))
         return frames
+
+
+class Changes:
+    """An exercise: many things move or appear together. A change that fills a frame is found before one in a single patch."""
+    name, check = "changes", "text"
+
+    def plan(self, rng, split):
+        seconds = rng.randint(3, 4)
+        kind = rng.choice(["move", "appear"])
+        thing = scenes.Thing(rng.choice(words.COLOURS), rng.choice(words.SHAPES), 4)
+        plan = {"kind": kind, "seconds": seconds, "thing": thing, "way": rng.choice(list(WAYS)), "at": rng.randint(1, seconds - 1),
+                "many": rng.choice([1, 1 / 2, 1 / 4])}
+        story = plan["way"] if kind == "move" else f"at {plan['at']}"
+        return {**plan, "key": f"changes {seconds} {thing.name} {story} {plan['many']}"}
+
+    def build(self, plan, rng, media, split):
+        things = scenes.plural(2, plan["thing"].name).split(" ", 1)[1]
+        shapes = scenes.plural(2, plan["thing"].shape).split(" ", 1)[1]
+        when = stamp(plan["at"])
+        turns = [("Where do they move?", plan["way"]), ("What moves where?", f"the {things} move {plan['way']}")]
+        if plan["kind"] == "appear":
+            turns = [(rng.choice(["When do they appear?", f"At which second do the {shapes} appear?"]), when),
+                     ("What appears, and when?", f"{things} at {when}")]
+        rng.shuffle(turns)
+        film = media.film(rng, lambda r: self._frames(r, plan))
+        return {"messages": [user(film, text(turns[0][0])), assistant(turns[0][1]), user(turns[1][0]), assistant(turns[1][1])]}
+
+    def _frames(self, rng, plan):
+        thing, way = plan["thing"], WAYS[plan["way"]]
+        ground, count, side = rng.choice(scenes.GROUNDS), plan["seconds"] * FILM_RATE, SIDE // PATCH
+        r = rng.uniform(15, 20)
+        # Moving: lanes, one thing in each. Appearing: patches.
+        spots = range(side) if plan["kind"] == "move" else range(side * side)
+        spots = rng.sample(spots, int(len(spots) * plan["many"]))
+        frames = []
+        for i in range(count):
+            share = i / (count - 1)
+            along = round((side - 1) * (share if sum(way) > 0 else 1 - share))
+            if plan["kind"] == "move":
+                at = [(along, lane) if way[0] else (lane, along) for lane in spots]
+            else:
+                at = [(s % side, s // side) for s in spots] if i / FILM_RATE >= plan["at"] else []
+
+            def paint(draw, scale):
+                for column, row in at:
+                    scenes.draw_thing(draw, thing.shape, scenes.RGB[thing.colour], (column + 0.5) * PATCH * scale,
+                                      (row + 0.5) * PATCH * scale, r * scale)
+
+            frames.append(scenes.smooth(paint, ground))
+        return frames
