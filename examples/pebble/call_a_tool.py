@@ -1,4 +1,5 @@
-"""Asks `facet serve pebble` something for which it needs a tool, and prints the call and the answer from its result: python3 call_a_tool.py build/facet"""
+"""Asks `facet serve pebble` something for which it needs a tool, and prints the call and the answer from its result:
+python3 call_a_tool.py build/facet"""
 import json
 import socket
 import subprocess

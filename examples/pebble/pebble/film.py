@@ -1,6 +1,6 @@
 """Film: what moves where, and at which second something appears."""
 from . import scenes, words
-from .media import FILM_RATE, PATCH, SIDE, assistant, text, user
+from .media import FILM_RATE, PATCH, SIDE, conversation
 from .split import TRAIN
 
 WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
@@ -47,11 +47,7 @@ class Film:
             turns = self._questions(plan)
             rng.shuffle(turns)
         film = media.film(rng, lambda r: self._frames(r, plan))
-        messages = []
-        for question, answer in turns:
-            messages.append(user(question) if messages else user(film, text(question)))
-            messages.append(assistant(answer))
-        return {"messages": messages}
+        return {"messages": conversation(film, turns)}
 
     def _frames(self, rng, plan):
         hero = plan["hero"]
@@ -100,8 +96,8 @@ class Changes:
         return {**plan, "key": f"changes {seconds} {thing.name} {story} {plan['many']}"}
 
     def build(self, plan, rng, media, split):
-        things = scenes.plural(2, plan["thing"].name).split(" ", 1)[1]
-        shapes = scenes.plural(2, plan["thing"].shape).split(" ", 1)[1]
+        things = scenes.several(plan["thing"].name)
+        shapes = scenes.several(plan["thing"].shape)
         when = stamp(plan["at"])
         turns = [("Where do they move?", plan["way"]), ("What moves where?", f"the {things} move {plan['way']}")]
         if plan["kind"] == "appear":
@@ -109,7 +105,7 @@ class Changes:
                      ("What appears, and when?", f"{things} at {when}")]
         rng.shuffle(turns)
         film = media.film(rng, lambda r: self._frames(r, plan))
-        return {"messages": [user(film, text(turns[0][0])), assistant(turns[0][1]), user(turns[1][0]), assistant(turns[1][1])]}
+        return {"messages": conversation(film, turns)}
 
     def _frames(self, rng, plan):
         thing, way = plan["thing"], WAYS[plan["way"]]

@@ -79,5 +79,14 @@ def user(*parts) -> dict:
     return {"role": "user", "content": parts[0] if len(parts) == 1 and isinstance(parts[0], str) else list(parts)}
 
 
+def conversation(media: dict, turns) -> list:
+    """Messages of `turns`, pairs of question and answer; the first question comes with the medium."""
+    messages = []
+    for question, answer in turns:
+        messages.append(user(question) if messages else user(media, text(question)))
+        messages.append(assistant(answer))
+    return messages
+
+
 def assistant(words: str) -> dict:
     return {"role": "assistant", "content": words}

@@ -43,6 +43,10 @@ def plural(count: int, name: str) -> str:
     return f"{number} {name}{'es' if name.endswith('cross') else 's'}"
 
 
+def several(name: str) -> str:
+    return plural(2, name).split(" ", 1)[1]
+
+
 def listing(parts) -> str:
     parts = list(parts)
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
@@ -170,7 +174,7 @@ def ask_count(rng, things):
         return rng.choice(["How many things are there?", "How many shapes are in the picture?"]), words.NUMBERS[len(things)]
     if kind == "shape":
         shape = rng.choice([t.shape for t in things] + [rng.choice(words.SHAPES)])
-        question = f"How many {plural(2, shape).split(' ', 1)[1]} are there?"
+        question = f"How many {several(shape)} are there?"
         return question, words.NUMBERS[sum(t.shape == shape for t in things)]
     colour = rng.choice([t.colour for t in things] + [rng.choice(words.COLOURS)])
     return f"How many {colour} things are there?", words.NUMBERS[sum(t.colour == colour for t in things)]
@@ -182,8 +186,8 @@ def ask_about(rng, things, shape):
     t = rng.choice(own)
     return rng.choice([
         (f"What shape is the thing at the {PLACES[t.place]}?", shape), (f"What shape is the thing at the {PLACES[t.place]}?", shape),
-        (f"How many {plural(2, shape).split(' ', 1)[1]} are there?", words.NUMBERS[len(own)]),
-        ask_place(rng, own) or (f"How many {plural(2, shape).split(' ', 1)[1]} are there?", words.NUMBERS[len(own)]),
+        (f"How many {several(shape)} are there?", words.NUMBERS[len(own)]),
+        ask_place(rng, own) or (f"How many {several(shape)} are there?", words.NUMBERS[len(own)]),
     ])
 
 

@@ -2,9 +2,10 @@
 import dataclasses
 
 from . import scenes, words
-from .media import assistant, text, user
+from .media import conversation
 from .split import TRAIN
 
+OPPOSITE = {"left": "right", "top": "bottom"}
 DESCRIBE = ["Describe the picture.", "What is in this picture?", "What do you see?", "Describe this image."]
 
 
@@ -36,11 +37,7 @@ class Seeing:
             turns.insert(rng.choice([0, len(turns)]), (rng.choice(DESCRIBE), scenes.describe(things)))
         free = bool(group) or (split == TRAIN and rng.random() < 1 / 4)
         picture = media.picture(rng, lambda r: scenes.paint_things(r, things, free))
-        messages = []
-        for question, answer in turns:
-            messages.append(user(question) if messages else user(picture, text(question)))
-            messages.append(assistant(answer))
-        return {"messages": messages}
+        return {"messages": conversation(picture, turns)}
 
 
 class Exercise:
@@ -53,10 +50,7 @@ class Exercise:
     def build(self, plan, rng, media, split):
         turns = list(dict(plan["asked"]).items())
         picture = media.picture(rng, lambda r: self._paint(r, plan))
-        messages = [user(picture, text(turns[0][0])), assistant(turns[0][1])]
-        for question, answer in turns[1:]:
-            messages += [user(question), assistant(answer)]
-        return {"messages": messages}
+        return {"messages": conversation(picture, turns)}
 
 
 class Tiles(Exercise):
@@ -68,7 +62,7 @@ class Tiles(Exercise):
         kinds = [(rng.choice(words.COLOURS), rng.choice(words.SHAPES)) for _ in range(rng.choice([1, 2, 2]))]
         things = [scenes.Thing(c, s, 3 * i) for i, (c, s) in enumerate(kinds)]
         half = rng.choice(["left", "top"])
-        sides = ["everywhere"] if len(things) == 1 else [half, {"left": "right", "top": "bottom"}[half]]
+        sides = ["everywhere"] if len(things) == 1 else [half, OPPOSITE[half]]
         asked = []
         for t, side in zip(things, sides):
             place = "" if len(things) == 1 else f" at the {side}"
@@ -79,7 +73,7 @@ class Tiles(Exercise):
         return {"key": "tiles " + scenes.key_of(things), "things": things, "half": half, "asked": asked}
 
     def _of_shape(self, thing, side):
-        shapes = scenes.plural(2, thing.shape).split(" ", 1)[1]
+        shapes = scenes.several(thing.shape)
         return [(f"What colour are the {shapes}?", thing.colour), (f"Where are the {shapes}?", side)]
 
     def _paint(self, rng, plan):
@@ -96,7 +90,7 @@ class Pairs(Tiles):
         things = [scenes.Thing(c, s, 3 * i) for i, (c, s) in enumerate(zip(colours, shapes))]
         half = rng.choice(["left", "top"])
         side = rng.randrange(2)
-        asked = self._of_shape(things[side], [half, {"left": "right", "top": "bottom"}[half]][side])
+        asked = self._of_shape(things[side], [half, OPPOSITE[half]][side])
         return {"key": "pairs " + scenes.key_of(things), "things": things, "half": half, "asked": [rng.choice(asked[:1] + asked)]}
 
 
