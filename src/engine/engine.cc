@@ -4,20 +4,21 @@
 #include <cmath>
 #include <condition_variable>
 #include <deque>
-#include <map>
 #include <mutex>
 #include <numeric>
 #include <optional>
 #include <thread>
 
 #include "base/log.h"
+#include "engine/fair_queue.h"
 #include "engine/prefix_cache.h"
+#include "engine/sequence.h"
 #include "engine/speculation.h"
 
 namespace facet {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = Sequence::Clock;
 
 double Milliseconds(Clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
@@ -43,51 +44,7 @@ void Report(std::span<const float> logits, int top, Sampled& token) {
 // Above this share of the cache's budget, snapshots make room.
 constexpr double kHighWater = 0.95, kLowWater = 0.90;
 
-// Beyond so many, tenants that have nothing to do are forgotten.
-constexpr size_t kMostTenants = 4096;
-
 }  // namespace
-
-// A request from its arrival to its end. `tokens` are prompt and answer; the first `computed` are
-// in the state.
-struct Engine::Sequence {
-  RequestId id = 0;
-  GenerationRequest request;
-  std::shared_ptr<GenerationListener> listener;
-  Sampler sampler;
-  std::vector<TokenId> tokens;
-  std::vector<CacheKey> keys;
-  std::unique_ptr<SequenceState> state;  // null while it waits
-  std::vector<double> sum;               // of the states of all tokens, where that is asked for
-  std::deque<TokenId> forced;
-  DraftMemory draft;
-  GenerationStats stats;
-  Clock::time_point arrived, admitted, first_token, last_token;
-  std::optional<Clock::time_point> unread;  // since when nobody takes what it says, while it runs
-  int limit = 0;                            // tokens at most, prompt and answer
-  bool cancelled = false, done = false;
-  bool stalled = false;  // waits because nobody read it
-
-  Sequence(GenerationRequest r, std::shared_ptr<GenerationListener> l)
-      : request(std::move(r)),
-        listener(std::move(l)),
-        sampler(request.sampling),
-        tokens(request.prompt->ids) {
-    sampler.AddPrompt(tokens);
-  }
-
-  int prompt() const { return static_cast<int>(request.prompt->ids.size()); }
-  int size() const { return static_cast<int>(tokens.size()); }
-  int computed() const { return state ? state->length() : 0; }
-  bool decoding() const { return computed() >= prompt() && computed() + 1 == size(); }
-  Media media() const { return request.prompt->items; }
-  bool InPicture(int length) const {
-    return std::any_of(media().begin(), media().end(), [&](const auto& item) {
-      return item->kind != SoftItem::Kind::kAudio && item->begin < length &&
-             length < item->begin + item->count;
-    });
-  }
-};
 
 struct Engine::Inbox {
   std::mutex mutex;
@@ -114,7 +71,6 @@ class Engine::Scheduler {
   }
 
  private:
-  using Sequences = std::vector<std::unique_ptr<Sequence>>;
   struct Work {
     Sequence* sequence;
     int rows;
@@ -123,9 +79,7 @@ class Engine::Scheduler {
 
   void Run();
   bool Collect();
-  void Level(const std::string& tenant);
   void Admit();
-  std::unique_ptr<Sequence> NextWaiting();
   bool MayStart(const Sequence& candidate) const;
   bool WorthWaiting(const Sequence& candidate) const;
   void Start(Sequence& sequence);
@@ -155,9 +109,7 @@ class Engine::Scheduler {
   PrefixKeeper keeper_{options_.keep, executor_, cache_};
   Speculator speculator_;
   Sequences running_;
-  std::deque<std::unique_ptr<Sequence>> waiting_;
-  std::map<std::string, uint64_t> served_;  // tokens computed for each tenant, for fairness
-  uint64_t level_ = 0;                      // the most of them that a tenant had when admitted
+  FairQueue waiting_;
   EngineStats stats_;
   Buffer logits_;
   double rows_per_ms_ = 0;      // measured speed of prefill
@@ -185,7 +137,7 @@ void Engine::Scheduler::Run() {
   for (const auto& sequence : running_) Finish(*sequence, Outcome::Reason::kCancelled);
   for (const auto& sequence : waiting_) Finish(*sequence, Outcome::Reason::kCancelled);
   running_.clear();
-  waiting_.clear();
+  waiting_.Clear();
   keeper_.Finish();
   cache_.Clear();
 }
@@ -197,10 +149,7 @@ bool Engine::Scheduler::Collect() {
     return inbox_.stop || !inbox_.submitted.empty() || !inbox_.cancelled.empty() ||
            !running_.empty() || !waiting_.empty();
   });
-  for (auto& sequence : inbox_.submitted) {
-    Level(sequence->request.tenant);
-    waiting_.push_back(std::move(sequence));
-  }
+  for (auto& sequence : inbox_.submitted) waiting_.Push(std::move(sequence), running_);
   inbox_.submitted.clear();
   for (const RequestId id : inbox_.cancelled) {
     for (const auto& s : running_) s->cancelled |= s->id == id;
@@ -218,7 +167,7 @@ void Engine::Scheduler::Sweep() {
     if (s->cancelled && !s->done) Finish(*s, Outcome::Reason::kCancelled);
   }
   if (std::erase_if(running_, [](const auto& s) { return s->done; }) > 0) crowded_ = false;
-  std::erase_if(waiting_, [](const auto& s) { return s->done; });
+  waiting_.EraseDone();
 }
 
 void Engine::Scheduler::Publish() {
@@ -232,23 +181,6 @@ void Engine::Scheduler::Publish() {
 }
 
 // --- admission
-
-// A tenant is owed something only for the time that its requests wait: one that comes new, or back,
-// starts level with those that were admitted last, however little it had until then.
-void Engine::Scheduler::Level(const std::string& tenant) {
-  const auto has = [](const auto& sequences, const std::string& name) {
-    return std::any_of(sequences.begin(), sequences.end(),
-                       [&](const auto& s) { return s->request.tenant == name && !s->stalled; });
-  };
-  if (has(waiting_, tenant)) return;
-  if (served_.size() >= kMostTenants) {
-    std::erase_if(served_, [&](const auto& entry) {
-      return !has(running_, entry.first) && !has(waiting_, entry.first);
-    });
-  }
-  uint64_t& served = served_[tenant];
-  served = std::max(served, level_);
-}
 
 // A running sequence is just computing a long prefix of this one: wait for it instead of computing
 // it twice.
@@ -271,30 +203,12 @@ bool Engine::Scheduler::MayStart(const Sequence& s) const {
   return !s.cancelled && s.listener->Ready() && !WorthWaiting(s);
 }
 
-// The oldest request of the tenant that was served least.
-std::unique_ptr<Engine::Sequence> Engine::Scheduler::NextWaiting() {
-  auto best = waiting_.end();
-  uint64_t least = 0;
-  for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
-    const auto entry = served_.find((*it)->request.tenant);
-    const uint64_t served = entry == served_.end() ? level_ : entry->second;
-    if ((best != waiting_.end() && served >= least) || !MayStart(**it)) continue;
-    best = it;
-    least = served;
-  }
-  if (best == waiting_.end()) return nullptr;
-  level_ = std::max(level_, least);
-  served_.try_emplace((*best)->request.tenant, least);
-  std::unique_ptr<Sequence> next = std::move(*best);
-  waiting_.erase(best);
-  return next;
-}
-
 void Engine::Scheduler::Admit() {
   if (running_.empty()) crowded_ = false;
   do {
     while (!crowded_ && static_cast<int>(running_.size()) < options_.max_sequences) {
-      std::unique_ptr<Sequence> next = NextWaiting();
+      std::unique_ptr<Sequence> next =
+          waiting_.Next([&](const Sequence& candidate) { return MayStart(candidate); });
       if (next == nullptr) return;
       Start(*next);
       running_.push_back(std::move(next));
@@ -473,7 +387,7 @@ void Engine::Scheduler::Execute(std::vector<Work> work) {
   int row = 0;
   for (const Work& item : work) {
     Sequence& s = *item.sequence;
-    served_[s.request.tenant] += item.rows;
+    waiting_.Served(s.request.tenant, item.rows);
     const bool output = s.computed() + item.rows == s.size() && !s.request.embed;
     const int rows = output && item.decode ? 1 + static_cast<int>(s.draft.drafts.size()) : output;
     Advance(s, item.rows);
@@ -538,7 +452,7 @@ void Engine::Scheduler::Preempt(Sequence& s) {
       std::find_if(running_.begin(), running_.end(), [&](const auto& p) { return p.get() == &s; });
   s.state.reset();
   s.sum.clear();
-  waiting_.push_front(std::move(*it));
+  waiting_.PutBack(std::move(*it));
   running_.erase(it);
 }
 

@@ -134,7 +134,6 @@ class Engine {
   EngineStats Stats() const;
 
  private:
-  struct Sequence;
   struct Inbox;
   class Scheduler;
 

@@ -1,0 +1,42 @@
+// Whose turn it is: the requests that wait, and how much each tenant has had so far.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "engine/sequence.h"
+
+namespace facet {
+
+class FairQueue {
+ public:
+  // Behind all others; `running` are those that have a place already.
+  void Push(std::unique_ptr<Sequence> sequence, const Sequences& running);
+  // One that had a place and gave it up: before all others.
+  void PutBack(std::unique_ptr<Sequence> sequence);
+  // Takes the oldest request of the tenant that was served least, of those that may start. Null:
+  // there is none.
+  std::unique_ptr<Sequence> Next(const std::function<bool(const Sequence&)>& may_start);
+  // So many tokens were computed for this tenant.
+  void Served(const std::string& tenant, int tokens) { served_[tenant] += tokens; }
+  void EraseDone();
+  void Clear() { waiting_.clear(); }
+
+  bool empty() const { return waiting_.empty(); }
+  size_t size() const { return waiting_.size(); }
+  auto begin() const { return waiting_.begin(); }
+  auto end() const { return waiting_.end(); }
+
+ private:
+  void Level(const std::string& tenant, const Sequences& running);
+
+  std::deque<std::unique_ptr<Sequence>> waiting_;
+  std::map<std::string, uint64_t> served_;  // tokens computed for each tenant
+  uint64_t level_ = 0;                      // the most of them that a tenant had when admitted
+};
+
+}  // namespace facet
