@@ -29,7 +29,6 @@ COPIED = ["config.json", "generation_config.json", "processor_config.json", "tok
 VISION = "model.vision_embedder."
 PROJECTION = "model.embed_vision.embedding_projection.weight"
 FEATURES = 512
-EACH = 800  # patches of each kind of picture
 EVEN = 64  # components beyond this one stay weaker than the others
 SLOWER = 100
 PART = 0.6  # of what the old features give the decoder, to begin with
@@ -47,7 +46,8 @@ def patches(picture) -> np.ndarray:
     return cut[cut.reshape(len(cut), -1, 3).std(1).max(1) > 0.01]
 
 
-def drawn(rng) -> np.ndarray:
+def drawn(rng, each) -> np.ndarray:
+    """`each` patches of each kind of picture that the skills show."""
     def line(n):
         return "".join(rng.choices(string.ascii_lowercase + string.ascii_uppercase, k=n))
 
@@ -65,9 +65,9 @@ def drawn(rng) -> np.ndarray:
     out = []
     for kind in kinds:
         found = np.empty((0, PATCH * PATCH * 3), np.float32)
-        while len(found) < EACH:
+        while len(found) < each:
             found = np.concatenate([found, patches(kind())])
-        out.append(found[:EACH])
+        out.append(found[:each])
     return np.concatenate(out)
 
 
@@ -76,14 +76,17 @@ def main():
     parser.add_argument("checkpoint", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--each", type=int, default=800, help="patches of each kind of picture that the components are of")
     args = parser.parse_args()
+    if args.each < 100:
+        parser.error("--each: 256 components need 100 patches of each kind, or more")
     values = checkpoint.load(args.checkpoint / "model.safetensors")
     old = FEATURES // 2
     v = {name: values[VISION + name] for name in ("patch_ln1.weight", "patch_ln1.bias", "patch_dense.weight", "patch_dense.bias",
                                                   "patch_ln2.weight", "patch_ln2.bias", "pos_embedding", "pos_norm.weight",
                                                   "pos_norm.bias")}
     rng = np.random.default_rng(args.seed)
-    seen = norm(drawn(random.Random(args.seed))) * v["patch_ln1.weight"] + v["patch_ln1.bias"]
+    seen = norm(drawn(random.Random(args.seed), args.each)) * v["patch_ln1.weight"] + v["patch_ln1.bias"]
     dense, bias = v["patch_dense.weight"][:old], v["patch_dense.bias"][:old]
     was = seen @ dense.T + bias
 

@@ -10,9 +10,8 @@ constexpr size_t kMostTenants = 4096;
 
 template <typename List>
 bool Holds(const List& sequences, const std::string& tenant) {
-  return std::any_of(sequences.begin(), sequences.end(), [&](const auto& s) {
-    return s->request.tenant == tenant && !s->stalled;
-  });
+  return std::any_of(sequences.begin(), sequences.end(),
+                     [&](const auto& s) { return s->request.tenant == tenant && !s->stalled; });
 }
 
 }  // namespace

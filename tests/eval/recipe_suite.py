@@ -195,6 +195,42 @@ class Split(unittest.TestCase):
         self.assertIn("--full", second)
 
 
+class PatchFeatures(unittest.TestCase):
+    def test_half_stay_and_half_are_new_even_and_independent(self):
+        import random
+        import numpy as np
+        import patch_features
+        from pebble import checkpoint
+        vision = patch_features.VISION
+        with tempfile.TemporaryDirectory() as folder:
+            begin, out = pathlib.Path(folder, "begin"), pathlib.Path(folder, "out")
+            subprocess.run([sys.executable, RECIPE / "restore.py", RECIPE.parent.parent / "models/pebble", begin], check=True,
+                           stdout=subprocess.DEVNULL)
+            subprocess.run([sys.executable, RECIPE / "patch_features.py", begin, out, "--each", "150"], check=True)
+            before, after = (checkpoint.load(f / "model.safetensors") for f in (begin, out))
+            config = json.loads((out / "config.json").read_text())
+            self.assertEqual(config["vision_config"]["mm_embed_dim"], 512)
+            self.assertEqual(set(before), set(after))
+            for name in set(before) - {patch_features.PROJECTION}:
+                if not name.startswith(vision):
+                    np.testing.assert_array_equal(before[name], after[name], name)
+            dense = after[vision + "patch_dense.weight"] / patch_features.SLOWER
+            np.testing.assert_allclose(dense[:256], before[vision + "patch_dense.weight"][:256], rtol=1e-5)
+            self.assertFalse(after[vision + "pos_embedding"][..., 256:].any())
+            # Of patches that the components are not made of.
+            seen = patch_features.norm(patch_features.drawn(random.Random(99), 100))
+            seen = seen * before[vision + "patch_ln1.weight"] + before[vision + "patch_ln1.bias"]
+            old, new = np.split(seen @ dense.T + after[vision + "patch_dense.bias"] / patch_features.SLOWER, 2, axis=1)
+            strength = np.sqrt((new**2).mean() / (old**2).mean())
+            self.assertTrue(0.5 < strength < 2, strength)
+            alike = np.abs(np.corrcoef(new[:, :64].T) - np.eye(64)).mean()
+            self.assertLess(alike, 0.1)
+            if FACET is not None:
+                done = subprocess.run([FACET, "run", out, "--image", RECIPE.parent / "media/pebble/words.png", "Describe this image.",
+                                       "--max-tokens", "8"], capture_output=True, text=True)
+                self.assertEqual(done.returncode, 0, done.stderr)
+
+
 class Plots(unittest.TestCase):
     HEAD = "import matplotlib.pyplot as plt\nimport numpy as np\n"
 
