@@ -328,11 +328,13 @@ Result<void> TuneAmong(tune::Processes& processes, TuneFlags flags,
 }
 
 Result<void> Tune(const TuneFlags& flags, const nlohmann::ordered_json& options) {
+  std::error_code code;
+  const bool was_there = fs::exists(flags.out, code);
   FACET_ASSIGN(const std::unique_ptr<tune::Processes> processes, tune::Processes::Join());
   const Result<void> done = TuneAmong(*processes, flags, options);
   const bool stopped = !done.ok() && done.error().kind == ErrorKind::kCancelled;
-  std::error_code code;
-  if (!done.ok() && fs::is_directory(flags.out, code) && fs::is_empty(flags.out, code))
+  if (!done.ok() && !was_there && fs::is_directory(flags.out, code) &&
+      fs::is_empty(flags.out, code))
     fs::remove(flags.out, code);
   if (!done.ok() && !stopped && !processes->alone()) {
     // The others wait for this one's gradients: mpirun ends them when one ends like this.

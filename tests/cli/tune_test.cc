@@ -332,6 +332,15 @@ TEST_F(TuneCommand, RefusesWhatDraftersAreNot) {
   }
 }
 
+// A call that fails leaves no folder of its own, and takes none of somebody else's away.
+TEST_F(TuneCommand, AFailedCallLeavesFoldersAsTheyWere) {
+  const std::string refused = "tune --drafter " + tiny_ + " --data chat.jsonl --from media --out ";
+  fs::create_directory(folder_.path() / "theirs");
+  for (const std::string out : {"own", "theirs"}) EXPECT_EQ(Run(refused + out).code, 1);
+  EXPECT_FALSE(fs::exists(folder_.path() / "own"));
+  EXPECT_TRUE(fs::exists(folder_.path() / "theirs"));
+}
+
 // A model from nothing is what the options say, and a call that only shows leaves nothing.
 TEST_F(TuneCommand, ANewRunTakesNoOldBeginning) {
   const std::string drafter =
