@@ -12,7 +12,6 @@ import argparse
 import json
 import pathlib
 import random
-import shutil
 import string
 import sys
 
@@ -24,8 +23,6 @@ from pebble import checkpoint, reading, scenes, words  # noqa: E402
 from pebble.media import PATCH  # noqa: E402
 from pebble.split import TRAIN  # noqa: E402
 
-COPIED = ["config.json", "generation_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
-          "chat_template.jinja"]
 VISION = "model.vision_embedder."
 PROJECTION = "model.embed_vision.embedding_projection.weight"
 FEATURES = 512
@@ -113,9 +110,7 @@ def main():
                                         -1).astype(np.float32)
 
     args.out.mkdir(parents=True, exist_ok=True)
-    for file in args.checkpoint.iterdir():
-        if file.name in COPIED:
-            shutil.copy(file, args.out)
+    checkpoint.copy_rest(args.checkpoint, args.out)
     config = json.loads((args.out / "config.json").read_text())
     config["vision_config"]["mm_embed_dim"] = FEATURES
     (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")

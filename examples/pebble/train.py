@@ -60,6 +60,9 @@ def run(words: list, minutes: float) -> int:
 
 def plan(recipe, args):
     for stage in recipe["stages"]:
+        if "average" in stage:
+            print(f"{stage['name']}: the mean of " + ", ".join(f"{weight} x {name}" for name, weight in stage["average"].items()))
+            continue
         tokens = tokens_of(stage, recipe)
         total, steps = sum(tokens.values()), steps_of(stage, recipe, args)
         read = steps * stage["options"]["batch-tokens"] * stage["options"].get("accumulate", 1) * PACKED
@@ -121,6 +124,11 @@ def stage(recipe, args):
     if not 1 <= args.number <= len(recipe["stages"]):
         print(f"expected a stage from 1 to {len(recipe['stages'])} but got {args.number}", file=sys.stderr)
         return 2
+    mean = recipe["stages"][args.number - 1].get("average")
+    if mean:
+        script("average.py", args.work / recipe["stages"][args.number - 1]["name"],
+               *(f"{args.work / name}:{weight}" for name, weight in mean.items()))
+        return 0
     return run(stage_words(recipe, args), args.minutes)
 
 

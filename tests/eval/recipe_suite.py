@@ -175,7 +175,12 @@ class Split(unittest.TestCase):
         recipe = json.loads((RECIPE / "recipe.json").read_text())
         budget = recipe["tokens_per_second"] * recipe["minutes"] * 60
         self.assertEqual(set(recipe["examples"]), set(SKILLS) | set(EXERCISES))
+        names = [stage["name"] for stage in recipe["stages"]]
+        self.assertIn(recipe["published"], names)
         for stage in recipe["stages"]:
+            if "average" in stage:
+                self.assertLess(set(stage["average"]), set(names[:names.index(stage["name"])]))
+                continue
             total = sum(w * recipe["examples"][s] * recipe["tokens_per_example"][s] for s, w in stage["weights"].items())
             self.assertLessEqual(total, budget, stage["name"])
 
@@ -193,6 +198,32 @@ class Split(unittest.TestCase):
         self.assertEqual(second[:2], ["tune", "work/" + recipe["stages"][0]["name"]])
         self.assertIn(f"work/data/film-train-1.jsonl:{recipe['stages'][1]['weights']['film']}", second)
         self.assertIn("--full", second)
+
+
+class Average(unittest.TestCase):
+    def test_a_mean_has_its_weights_and_refuses_other_shapes(self):
+        import numpy as np
+        from pebble import checkpoint
+        with tempfile.TemporaryDirectory() as folder:
+            def put(name, *values):
+                path = pathlib.Path(folder, name)
+                path.mkdir()
+                (path / "config.json").write_text(name)
+                checkpoint.save(path / "model.safetensors", {"w": np.array(values, np.float32)})
+                return path
+
+            def mean(*checkpoints):
+                return subprocess.run([sys.executable, RECIPE / "average.py", pathlib.Path(folder, "out"), *checkpoints],
+                                      capture_output=True, text=True)
+
+            one, two, other = put("one", 3, 0), put("two", 0, 6), put("other", 1)
+            done = mean(f"{one}:2", f"{two}:1")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            values = checkpoint.load(pathlib.Path(folder, "out/model.safetensors"))
+            np.testing.assert_allclose(values["w"], [2, 2])
+            self.assertEqual(pathlib.Path(folder, "out/config.json").read_text(), "one")
+            self.assertIn("its tensors are not those of", mean(f"{one}:1", f"{other}:1").stderr)
+            self.assertIn("expected FOLDER:WEIGHT", mean(f"{one}:0").stderr)
 
 
 class PatchFeatures(unittest.TestCase):

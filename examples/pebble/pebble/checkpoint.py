@@ -1,8 +1,19 @@
 """Reads and writes the weights of a checkpoint in float32 (safetensors)."""
 import json
 import pathlib
+import shutil
 
 import numpy as np
+
+BESIDE = ["config.json", "generation_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
+          "chat_template.jinja"]
+
+
+def copy_rest(folder: pathlib.Path, out: pathlib.Path):
+    """What a checkpoint has beside its weights."""
+    for name in BESIDE:
+        if (folder / name).exists():
+            shutil.copy(folder / name, out)
 
 
 def load(path: pathlib.Path) -> dict:
