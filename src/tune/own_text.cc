@@ -208,7 +208,8 @@ class OwnText {
   Result<void> Keep(const Asked& asked, std::ofstream& file) {
     FACET_ASSIGN(std::vector<TokenId> tokens, asked.writer->Wait(options_.cancelled));
     const Json line = {{"example", asked.entry},
-                       {"from", asked.example->where},
+                       // Absolute, as a run that is resumed names its files.
+                       {"from", std::filesystem::absolute(asked.example->where).string()},
                        {"begin", asked.begin},
                        {"text", tokenizer_.Decode(tokens)},
                        {"tokens", tokens}};

@@ -295,6 +295,9 @@ TEST_F(TuneCommand, ADrafterStoppedAtAnyPlaceEndsTheSame) {
                               " --data chat.jsonl --prompts 9 --answer-tokens 40 --steps 40 "
                               "--save-every 10 --batch-tokens 512 --threads 1 --out ";
   ASSERT_EQ(Run(command + "whole").code, 0);
+  // Named alike by the first call and by one that goes on, whichever of them wrote it.
+  const std::string named = (folder_.path() / "chat.jsonl:1\"").string();
+  EXPECT_NE(File("whole/own-text.jsonl").find("\"from\":\"" + named), std::string::npos);
   std::mt19937 random(4);
   Finished run;
   for (int part = 0; part < 60; ++part) {
