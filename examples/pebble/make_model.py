@@ -104,7 +104,7 @@ def config(ids: dict) -> dict:
     return {
         "architectures": ["Gemma4UnifiedForConditionalGeneration"], "model_type": "gemma4_unified", "dtype": "float32",
         "tie_word_embeddings": True, "initializer_range": 0.02, "text_config": text,
-        "vision_config": {"model_type": "gemma4_unified_vision", "mm_embed_dim": s["features"], "output_proj_dims": s["width"],
+        "vision_config": {"model_type": "gemma4_unified_vision", "mm_embed_dim": s["features"], "output_proj_dims": s["features"],
                           "mm_posemb_size": s["positions"], "patch_size": 16, "pooling_kernel_size": 3, "rms_norm_eps": 1e-06,
                           "initializer_range": 0.02},
         "audio_config": {"model_type": "gemma4_unified_audio", "audio_embed_dim": 640, "rms_norm_eps": 1e-06,

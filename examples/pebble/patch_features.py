@@ -112,7 +112,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint.copy_rest(args.checkpoint, args.out)
     config = json.loads((args.out / "config.json").read_text())
-    config["vision_config"]["mm_embed_dim"] = FEATURES
+    config["vision_config"] |= {"mm_embed_dim": FEATURES, "output_proj_dims": FEATURES}
     (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     checkpoint.save(args.out / "model.safetensors", values)
 

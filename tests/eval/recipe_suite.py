@@ -169,6 +169,8 @@ class Split(unittest.TestCase):
         self.assertEqual(len(tokenizer.encode("1234").ids), 4)
         config = json.loads((RECIPE / "config/config.json").read_text())
         self.assertEqual(config["text_config"]["vocab_size"], tokenizer.get_vocab_size())
+        # Transformers makes the projection as wide as the second, and the patch layer as the first.
+        self.assertEqual(config["vision_config"]["output_proj_dims"], config["vision_config"]["mm_embed_dim"])
         self.assertEqual(config["image_token_id"], tokenizer.token_to_id("<|image|>"))
 
     def test_the_plan_fits_its_stages(self):
@@ -241,6 +243,7 @@ class PatchFeatures(unittest.TestCase):
             before, after = (checkpoint.load(f / "model.safetensors") for f in (begin, out))
             config = json.loads((out / "config.json").read_text())
             self.assertEqual(config["vision_config"]["mm_embed_dim"], 512)
+            self.assertEqual(config["vision_config"]["output_proj_dims"], 512)
             self.assertEqual(set(before), set(after))
             for name in set(before) - {patch_features.PROJECTION}:
                 if not name.startswith(vision):
