@@ -124,10 +124,10 @@ def stage(recipe, args):
     if not 1 <= args.number <= len(recipe["stages"]):
         print(f"expected a stage from 1 to {len(recipe['stages'])} but got {args.number}", file=sys.stderr)
         return 2
-    mean = recipe["stages"][args.number - 1].get("average")
-    if mean:
-        script("average.py", args.work / recipe["stages"][args.number - 1]["name"],
-               *(f"{args.work / name}:{weight}" for name, weight in mean.items()))
+    chosen = recipe["stages"][args.number - 1]
+    if "average" in chosen:
+        script("average.py", args.work / chosen["name"],
+               *(f"{args.work / name}:{weight}" for name, weight in chosen["average"].items()))
         return 0
     return run(stage_words(recipe, args), args.minutes)
 
