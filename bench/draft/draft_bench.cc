@@ -4,6 +4,8 @@
 //                                             speed-up that follows for 50 to 90 % acceptance
 //   draft_bench versus MODEL --task edit      wall clock of answers with and without drafting, in
 //                                             turns: an edited copy of the prompt, or free text
+//   draft_bench guard MODEL                   what drafting loses at worst over any 256 tokens,
+//                                             where hardly any draft is accepted
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -11,6 +13,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <mutex>
+#include <optional>
 
 #include "engine/engine.h"
 #include "engine/model_executor.h"
@@ -33,6 +36,7 @@ struct Options {
   std::filesystem::path model, drafter;
   int rows = 9, context = 128, repeat = 5, threads = 0, rounds = 3, tokens = 256;
   std::string task = "edit";
+  std::optional<double> temperature;  // else 0 for an edit and 1 for text
 };
 
 Result<std::unique_ptr<Model>> LoadModel(const Options& options, ThreadPool& pool) {
@@ -196,6 +200,7 @@ class Waiter : public GenerationListener {
  public:
   Decision OnToken(const Sampled& token) override {
     ids.push_back(token.id);
+    times.push_back(Clock::now());
     return {};
   }
   void OnDone(const Outcome& result) override {
@@ -209,6 +214,7 @@ class Waiter : public GenerationListener {
     changed_.wait(lock, [&] { return done_; });
   }
   std::vector<TokenId> ids;
+  std::vector<Clock::time_point> times;  // of the tokens
   Outcome outcome;
 
  private:
@@ -221,6 +227,7 @@ struct Answers {
   double ms = 0;
   int steps = 0, tokens = 0, drafted = 0, accepted = 0;
   std::vector<std::vector<TokenId>> ids;
+  std::vector<std::vector<Clock::time_point>> times;
 };
 
 // All prompts of the task, one after the other, on an engine of their own.
@@ -241,7 +248,7 @@ Result<Answers> Answer(const Options& options, Model& model, const Tokenizer& to
     prompt->ids = tokenizer.EncodePlain(text);
     if (const auto bos = tokenizer.bos()) prompt->ids.insert(prompt->ids.begin(), *bos);
     request.prompt = prompt;
-    request.sampling.temperature = options.task == "edit" ? 0 : 1;
+    request.sampling.temperature = options.temperature.value_or(options.task == "edit" ? 0 : 1);
     request.sampling.top_p = 0.95;
     request.sampling.seed = 1;
     request.max_tokens = options.tokens;
@@ -254,6 +261,7 @@ Result<Answers> Answer(const Options& options, Model& model, const Tokenizer& to
     answers.drafted += stats.drafted;
     answers.accepted += stats.accepted;
     answers.ids.push_back(waiter->ids);
+    answers.times.push_back(waiter->times);
   }
   return answers;
 }
@@ -286,6 +294,77 @@ Result<void> RunVersus(const Options& options) {
   return Ok();
 }
 
+// --- guard
+
+constexpr size_t kWindow = 256;
+
+// Milliseconds of every run of kWindow tokens, of all answers.
+std::vector<double> WindowTimes(const Answers& answers) {
+  std::vector<double> out;
+  for (const auto& times : answers.times) {
+    for (size_t i = kWindow; i < times.size(); ++i)
+      out.push_back(
+          std::chrono::duration<double, std::milli>(times[i] - times[i - kWindow]).count());
+  }
+  return out;
+}
+
+// Runs of one kind, and the median time of each window over them: one that the machine disturbed
+// does not count.
+class Runs {
+ public:
+  Result<void> Add(const Options& options, Model& model, const Tokenizer& tokenizer,
+                   DraftOptions::Mode mode) {
+    FACET_ASSIGN(const Answers answers, Answer(options, model, tokenizer, mode));
+    times_.push_back(WindowTimes(answers));
+    drafted_ += answers.drafted;
+    accepted_ += answers.accepted;
+    return Ok();
+  }
+  std::vector<double> Medians() const {
+    std::vector<double> out(times_[0].size());
+    for (size_t i = 0; i < out.size(); ++i) {
+      std::vector<double> values;
+      for (const auto& run : times_) values.push_back(run[i]);
+      out[i] = Median(std::move(values));
+    }
+    return out;
+  }
+  int drafted() const { return drafted_; }
+  int accepted() const { return accepted_; }
+
+ private:
+  std::vector<std::vector<double>> times_;
+  int drafted_ = 0, accepted_ = 0;
+};
+
+// Speed of `other` beside `plain`, window by window: the worst, and the median.
+void PrintWindows(const char* what, const std::vector<double>& plain,
+                  const std::vector<double>& other) {
+  std::vector<double> ratios;
+  for (size_t i = 0; i < plain.size(); ++i) ratios.push_back(plain[i] / other[i]);
+  std::printf("%s: at worst %.3fx over %zu tokens, median %.3fx, %zu windows\n", what,
+              *std::min_element(ratios.begin(), ratios.end()), kWindow, Median(ratios),
+              ratios.size());
+}
+
+// Plain decoding is run twice: how far its two halves are apart is what the machine does.
+Result<void> RunGuard(const Options& options) {
+  ThreadPool pool(options.threads);
+  FACET_ASSIGN(const auto model, LoadModel(options, pool));
+  FACET_ASSIGN(const auto tokenizer, Tokenizer::Load(options.model));
+  Runs plain, again, drafted;
+  for (int round = 0; round < options.rounds; ++round) {
+    FACET_TRY(plain.Add(options, *model, *tokenizer, DraftOptions::Mode::kOff));
+    FACET_TRY(drafted.Add(options, *model, *tokenizer, DraftOptions::Mode::kAuto));
+    FACET_TRY(again.Add(options, *model, *tokenizer, DraftOptions::Mode::kOff));
+  }
+  std::printf("%d of %d drafts accepted\n", drafted.accepted(), drafted.drafted());
+  PrintWindows("plain beside plain", plain.Medians(), again.Medians());
+  PrintWindows("drafting beside plain", plain.Medians(), drafted.Medians());
+  return Ok();
+}
+
 int Main(int argc, char** argv) {
   Options options;
   CLI::App app{"What drafting is worth on this machine"};
@@ -293,9 +372,16 @@ int Main(int argc, char** argv) {
   Result<void> (*run)(const Options&) = nullptr;
   CLI::App* cost = app.add_subcommand("cost", "Costs of steps and drafts, and what follows");
   CLI::App* versus = app.add_subcommand("versus", "Answers with and without drafting, in turns");
+  CLI::App* guard = app.add_subcommand(
+      "guard", "What drafting loses at worst over any 256 tokens of free text");
   cost->callback([&] { run = RunCost; });
   versus->callback([&] { run = RunVersus; });
-  for (CLI::App* command : {cost, versus}) {
+  guard->callback([&] {
+    options.task = "text";
+    if (guard->count("--tokens") == 0) options.tokens = 3 * kWindow;
+    run = RunGuard;
+  });
+  for (CLI::App* command : {cost, versus, guard}) {
     command->add_option("model", options.model)->required();
     command->add_option("--drafter", options.drafter, "Its drafter");
     command->add_option("--threads", options.threads, "0: all cores");
@@ -305,8 +391,15 @@ int Main(int argc, char** argv) {
   cost->add_option("--repeat", options.repeat, "Times")->check(CLI::Range(1, 1000));
   versus->add_option("--task", options.task, "edit or text")
       ->check(CLI::IsMember({"edit", "text"}));
-  versus->add_option("--rounds", options.rounds, "Pairs of runs")->check(CLI::Range(1, 100));
+  for (CLI::App* command : {versus, guard}) {
+    command->add_option("--rounds", options.rounds, "Runs of each kind")
+        ->check(CLI::Range(1, 100));
+    command->add_option("--temperature", options.temperature, "Of the answers")
+        ->check(CLI::Range(0.0, 100.0));
+  }
   versus->add_option("--tokens", options.tokens, "Of each answer")->check(CLI::Range(1, 100000));
+  guard->add_option("--tokens", options.tokens, "Of each answer")
+      ->check(CLI::Range(static_cast<int>(kWindow) + 1, 100000));
   CLI11_PARSE(app, argc, argv);
   const Result<void> done = run(options);
   if (!done) std::fprintf(stderr, "draft_bench: %s\n", done.error().message.c_str());
