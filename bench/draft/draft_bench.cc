@@ -372,8 +372,8 @@ int Main(int argc, char** argv) {
   Result<void> (*run)(const Options&) = nullptr;
   CLI::App* cost = app.add_subcommand("cost", "Costs of steps and drafts, and what follows");
   CLI::App* versus = app.add_subcommand("versus", "Answers with and without drafting, in turns");
-  CLI::App* guard = app.add_subcommand(
-      "guard", "What drafting loses at worst over any 256 tokens of free text");
+  CLI::App* guard =
+      app.add_subcommand("guard", "What drafting loses at worst over any 256 tokens of free text");
   cost->callback([&] { run = RunCost; });
   versus->callback([&] { run = RunVersus; });
   guard->callback([&] {
@@ -392,8 +392,7 @@ int Main(int argc, char** argv) {
   versus->add_option("--task", options.task, "edit or text")
       ->check(CLI::IsMember({"edit", "text"}));
   for (CLI::App* command : {versus, guard}) {
-    command->add_option("--rounds", options.rounds, "Runs of each kind")
-        ->check(CLI::Range(1, 100));
+    command->add_option("--rounds", options.rounds, "Runs of each kind")->check(CLI::Range(1, 100));
     command->add_option("--temperature", options.temperature, "Of the answers")
         ->check(CLI::Range(0.0, 100.0));
   }

@@ -14,6 +14,9 @@ namespace {
 constexpr int64_t kSample = 16384;  // rows of the table that the directions are found with
 constexpr int64_t kBlock = 4096;    // rows that are decoded at a time
 constexpr int kIterations = 8;
+// Of the first logits, at most. States are random then: those of a target whose final norm is large
+// (Gemma 3) would be sure of wrong tokens, and learning would begin with unsaying them.
+constexpr double kLogitDeviation = 1;
 
 Mat Decode(const WeightView& table, int64_t begin, int64_t step, int64_t count, Buffer& rows) {
   Mat out = rows.Resize(count, table.cols);
@@ -124,8 +127,10 @@ InitialValues StartLikeTarget(const Checkpoint& target, const ModelConfig& draft
   const double state = MeanSquare(target.weights.final_norm);
   const double embedding =
       MeanSquare(own) * width / text.width * text.embedding_scale * text.embedding_scale;
-  out["model.norm.weight"].assign(
-      width, static_cast<float>(std::sqrt(state * text.width / static_cast<double>(width))));
+  const double natural = std::sqrt(state * text.width / width);
+  const double norm = std::min(natural, kLogitDeviation / std::sqrt(width * MeanSquare(own)));
+  out["model.norm.weight"].assign(width, static_cast<float>(norm));
+  for (float& v : post) v *= static_cast<float>(natural / norm);
   std::mt19937_64 random(seed + 1);
   std::normal_distribution<float> normal(
       0, static_cast<float>(1 / std::sqrt(text.width * (state + embedding))));

@@ -18,9 +18,10 @@ using InitialValues = std::map<std::string, std::vector<float>>;
 // - its table is the target's, seen in the `width` directions Q (target width, width) in which the
 //   tokens differ most: principal components of a sample of the rows, or all directions as they are
 //   where the widths are equal;
-// - post_projection is Q, so that the state of a draft is what the target's would be there;
-// - the final norm starts where logits have the target's scale, and pre_projection where the
-//   layers get an input of norm 1.
+// - the final norm starts where logits have the target's scale, or a standard deviation of 1 where
+//   that is less, and pre_projection where the layers get an input of norm 1;
+// - post_projection is Q, so that the state of a draft is what the target's would be there; where
+//   the final norm is smaller than the target's scale asks for, Q is larger by as much.
 // Empty where the drafter is wider than its target, or made for another one.
 InitialValues StartLikeTarget(const Checkpoint& target, const ModelConfig& drafter, uint64_t seed,
                               ThreadPool& pool);

@@ -140,7 +140,12 @@ TEST(DrafterStart, IsTheTargetsTableInItsMainDirections) {
   };
 
   const InitialValues same = start(width), narrow = start(half);
-  const std::vector<float>& directions = narrow.at("post_projection.weight");  // (width, half)
+  // (width, half), all of one length
+  std::vector<float> directions = narrow.at("post_projection.weight");
+  double column = 0;
+  for (int64_t d = 0; d < width; ++d) column += double{directions[d * half]} * directions[d * half];
+  EXPECT_GE(column, 0.999);
+  for (float& v : directions) v /= static_cast<float>(std::sqrt(column));
   double held = 0, all = 0;
   for (int64_t id = 0; id < table.rows; ++id) {
     DequantizeRow(table.type, table.row(id), row);
@@ -168,6 +173,29 @@ TEST(DrafterStart, IsTheTargetsTableInItsMainDirections) {
   EXPECT_TRUE(start(width + 32).empty());
   drafter.drafter->target_width = 1;
   EXPECT_TRUE(start(half).empty());
+}
+
+// Gemma 3's final norm is so large that random states would be sure of wrong tokens.
+TEST(DrafterStart, IsUnsureWhateverTheTargetsFinalNorm) {
+  ThreadPool pool(2);
+  Checkpoint target = TinyCheckpoint();
+  const int64_t width = target.config.text.width, half = width / 2;
+  ModelConfig drafter;
+  drafter.text.vocab = target.config.text.vocab;
+  drafter.text.width = static_cast<int>(half);
+  drafter.drafter = DrafterConfig{.target_width = static_cast<int>(width)};
+  const std::vector<float> large(width, 50.0f);
+  target.weights.final_norm = large;
+  const InitialValues start = StartLikeTarget(target, drafter, 1, pool);
+  double square = 0;
+  for (const float v : start.at("model.embed_tokens.weight")) square += double{v} * v;
+  const double norm = start.at("model.norm.weight")[0];
+  EXPECT_NEAR(norm * std::sqrt(square / drafter.text.vocab), 1, 1e-3);  // deviation of a logit
+  // A draft's state still has the size of the target's: norm times a column of post_projection.
+  double column = 0;
+  for (int64_t d = 0; d < width; ++d)
+    column += std::pow(start.at("post_projection.weight")[d * half], 2);
+  EXPECT_NEAR(norm * std::sqrt(column), 50 * std::sqrt(2.0), 0.1);
 }
 
 TEST(DrafterTrainer, GradientsAgreeWithFiniteDifferences) {
