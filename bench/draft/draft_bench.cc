@@ -4,8 +4,8 @@
 //                                             speed-up that follows for 50 to 90 % acceptance
 //   draft_bench versus MODEL --task edit      wall clock of answers with and without drafting, in
 //                                             turns: an edited copy of the prompt, or free text
-//   draft_bench guard MODEL                   what drafting loses at worst over any 256 tokens,
-//                                             where hardly any draft is accepted
+//   draft_bench guard MODEL                   what drafting loses at worst over any 256 tokens
+//                                             of free text
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>

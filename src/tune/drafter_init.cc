@@ -125,10 +125,10 @@ InitialValues StartLikeTarget(const Checkpoint& target, const ModelConfig& draft
 
   // Mean squares of what the layers read: the target's state, and the scaled embedding.
   const double state = MeanSquare(target.weights.final_norm);
-  const double embedding =
-      MeanSquare(own) * width / text.width * text.embedding_scale * text.embedding_scale;
+  const double entry = MeanSquare(own) * width;  // squared length of a token in the table
+  const double embedding = entry / text.width * text.embedding_scale * text.embedding_scale;
   const double natural = std::sqrt(state * text.width / width);
-  const double norm = std::min(natural, kLogitDeviation / std::sqrt(width * MeanSquare(own)));
+  const double norm = std::min(natural, kLogitDeviation / std::sqrt(entry));
   out["model.norm.weight"].assign(width, static_cast<float>(norm));
   for (float& v : post) v *= static_cast<float>(natural / norm);
   std::mt19937_64 random(seed + 1);
