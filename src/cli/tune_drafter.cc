@@ -46,7 +46,8 @@ void AddDrafterOptions(CLI::App& command, DrafterFlags& flags) {
   add("--drafts", flags.drafts, "Drafts of a round that are trained")
       ->check(CLI::Range(2, 16))
       ->capture_default_str();
-  add("--prompts", flags.prompts, "Examples of the data whose prompts MODEL answers; 0 = all")
+  add("--prompts", flags.prompts,
+      "Examples whose prompts MODEL answers, of the data and of --validation each; 0 = all")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
   add("--answer-tokens", flags.answer_tokens, "Tokens of such an answer at most")
       ->check(CLI::Range(2, 1 << 24))
