@@ -23,8 +23,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+double Milliseconds(Clock::duration taken) {
+  return std::chrono::duration<double, std::milli>(taken).count();
+}
+
 double Since(Clock::time_point begin) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+  return Milliseconds(Clock::now() - begin);
 }
 
 double Median(std::vector<double> values) {
@@ -303,8 +307,7 @@ std::vector<double> WindowTimes(const Answers& answers) {
   std::vector<double> out;
   for (const auto& times : answers.times) {
     for (size_t i = kWindow; i < times.size(); ++i)
-      out.push_back(
-          std::chrono::duration<double, std::milli>(times[i] - times[i - kWindow]).count());
+      out.push_back(Milliseconds(times[i] - times[i - kWindow]));
   }
   return out;
 }
