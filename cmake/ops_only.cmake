@@ -1,6 +1,6 @@
-# base (without logging, whose library is not there for a foreign processor) and ops with their tests.
+# base (without logging and hashing, whose libraries are not there for a foreign processor) and ops with their tests.
 file(GLOB base_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/base/*.cc)
-list(REMOVE_ITEM base_sources ${CMAKE_SOURCE_DIR}/src/base/log.cc)
+list(FILTER base_sources EXCLUDE REGEX "/base/(log|hash)\\.cc$")
 add_library(facet_base STATIC ${base_sources})
 target_link_libraries(facet_base PUBLIC facet_options Threads::Threads)
 facet_layer(ops facet_base)

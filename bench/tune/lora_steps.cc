@@ -9,7 +9,7 @@
 #include <cstring>
 #include <string>
 
-#include "tune/trainer.h"
+#include "tune/train/trainer.h"
 
 namespace {
 

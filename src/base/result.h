@@ -14,22 +14,35 @@ namespace facet {
 
 // What kind of failure, so that a command can choose its exit code and the server its HTTP status.
 enum class ErrorKind {
-  kInvalid,      // malformed or out-of-range input: file, flag, field
-  kNotFound,     // a file, model, repository or field that is not there
-  kUnsupported,  // well-formed, but not something this program does
-  kPermission,   // authentication or file permission
-  kResource,     // memory, disk, context length, queue
-  kBusy,         // others hold what is needed: later it may do
-  kIo,           // the system or the network failed
-  kCancelled,    // the caller asked to stop
+  kInvalid,          // malformed or out-of-range input: file, flag, field
+  kOverContext,      // the prompt does not fit into the model's context
+  kNotFound,         // a file, model, repository or field that is not there
+  kUnsupported,      // well-formed, but not something this program does
+  kUnauthenticated,  // no key, or a wrong one
+  kPermission,       // not allowed: file permission, host, origin
+  kTooLarge,         // longer than a limit allows
+  kTimeout,          // did not arrive in time
+  kResource,         // memory, disk, cache pages
+  kInsufficient,     // can never fit into this machine or its budget
+  kQueueFull,        // too many requests wait already
+  kBusy,             // others hold what is needed: later it may do
+  kIo,               // the system or the network failed
+  kInternal,         // a fault of this program, or of files that it trusts
+  kCancelled,        // the caller asked to stop
 };
 
 struct Error {
   std::string message;
   ErrorKind kind = ErrorKind::kInvalid;
+  // What a program reads: "invalid_value". Empty: what the kind stands for.
+  std::string code = {};
+  // The field of a request that is at fault: "messages[2].content". Empty: none in particular.
+  std::string param = {};
 
   // The same error with the place in front: `place: message`.
-  Error In(std::string_view place) const { return {std::string(place) + ": " + message, kind}; }
+  Error In(std::string_view place) const {
+    return {std::string(place) + ": " + message, kind, code, param};
+  }
 };
 
 // Joins its arguments as a stream would.

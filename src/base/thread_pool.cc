@@ -74,7 +74,7 @@ ThreadPool::ThreadPool(int threads)
   for (int t = 1; t < threads_; ++t) {
     state_->workers.emplace_back([this] {
       // Handlers run elsewhere: not all that is computed here leaves them a stack
-      // (cli/interrupt.h).
+      // (cli/terminal/interrupt.h).
       sigset_t all;
       sigfillset(&all);
       pthread_sigmask(SIG_SETMASK, &all, nullptr);

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/result.h"
-#include "formats/tokenizer.h"
+#include "text/tokenizer.h"
 
 namespace facet {
 

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
-#include "formats/utf8.h"
+#include "base/utf8.h"
 
 namespace facet {
 namespace {

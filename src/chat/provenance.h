@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "formats/tokenizer.h"
+#include "text/tokenizer.h"
 
 namespace facet {
 

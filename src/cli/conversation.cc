@@ -77,7 +77,7 @@ class Collector : public AnswerSink {
 };
 
 // A base model reads the text alone, after <bos>.
-Prompt PlainPrompt(const serve::LoadedModel& model, const json& messages) {
+Prompt PlainPrompt(const LoadedModel& model, const json& messages) {
   Prompt prompt;
   const json& content = messages.back().at("content");
   if (content.is_string()) prompt.text = content.get<std::string>();
@@ -98,7 +98,7 @@ bool HasMedia(const json& messages) {
   return false;
 }
 
-Result<Prompt> MakePrompt(const serve::LoadedModel& model, const json& messages,
+Result<Prompt> MakePrompt(const LoadedModel& model, const json& messages,
                           const TurnOptions& options) {
   if (model.chat_template == nullptr) {
     if (model.template_damaged) return Error{model.template_error};
@@ -117,8 +117,8 @@ Result<Prompt> MakePrompt(const serve::LoadedModel& model, const json& messages,
 
 }  // namespace
 
-Result<Turn> Answer(const serve::LoadedModel& model, const json& messages,
-                    const TurnOptions& options, TurnView& view, const std::atomic<bool>* cancel) {
+Result<Turn> Answer(const LoadedModel& model, const json& messages, const TurnOptions& options,
+                    TurnView& view, const std::atomic<bool>* cancel) {
   FACET_TRY(CheckSampling(options.sampling, model.engine->vocab()));
   FACET_ASSIGN(Prompt prompt, MakePrompt(model, messages, options));
   AnswerOptions answer;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/answer.h"
-#include "serve/models.h"
+#include "runtime/model_pool.h"
 
 namespace facet::cli {
 
@@ -39,7 +39,7 @@ class TurnView {
 // Answers `messages` (chat API shape; media parts carry paths). A model without a template
 // continues the text of the last message instead. Setting `cancel` ends the answer early; what came
 // so far is returned.
-Result<Turn> Answer(const serve::LoadedModel& model, const nlohmann::json& messages,
+Result<Turn> Answer(const LoadedModel& model, const nlohmann::json& messages,
                     const TurnOptions& options, TurnView& view, const std::atomic<bool>* cancel);
 
 // "stop", "length", "tool_calls", "cancelled".

@@ -5,12 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/mapped_file.h"
-#include "cli/dtype_names.h"
-#include "cli/progress.h"
-#include "formats/hub.h"
-#include "formats/hub_select.h"
+#include "base/space.h"
+#include "cli/options/dtype_names.h"
+#include "cli/terminal/progress.h"
 #include "formats/recognise.h"
-#include "formats/space.h"
+#include "hub/hub.h"
+#include "hub/select.h"
 #include "model/convert.h"
 
 namespace facet::cli {

@@ -4,8 +4,8 @@
 #include <atomic>
 #include <string>
 
-#include "formats/short_names.h"
-#include "formats/store.h"
+#include "hub/short_names.h"
+#include "hub/store.h"
 
 namespace facet::cli {
 

@@ -3,10 +3,10 @@
 #include <iostream>
 #include <vector>
 
+#include "base/space.h"
 #include "cli/importer.h"
-#include "cli/interrupt.h"
-#include "cli/progress.h"
-#include "formats/space.h"
+#include "cli/terminal/interrupt.h"
+#include "cli/terminal/progress.h"
 
 namespace facet::cli {
 namespace {
@@ -71,9 +71,9 @@ Result<ModelFiles> ResolveModel(const std::string& model) {
   return found;
 }
 
-Result<serve::ModelSpec> ResolveSpec(const std::string& model) {
+Result<ModelSpec> ResolveSpec(const std::string& model) {
   constexpr std::string_view kScript = "script:";
-  serve::ModelSpec spec;
+  ModelSpec spec;
   if (model.starts_with(kScript)) {
     spec.script = model.substr(kScript.size());
     spec.id = spec.script->stem().string();

@@ -5,7 +5,7 @@
 
 #include "base/result.h"
 #include "formats/model_files.h"
-#include "serve/models.h"
+#include "runtime/model_pool.h"
 
 namespace facet::cli {
 
@@ -14,6 +14,6 @@ namespace facet::cli {
 Result<ModelFiles> ResolveModel(const std::string& model);
 
 // The same for a model that is to be loaded; also script:FILE, a scripted model for tests.
-Result<serve::ModelSpec> ResolveSpec(const std::string& model);
+Result<ModelSpec> ResolveSpec(const std::string& model);
 
 }  // namespace facet::cli

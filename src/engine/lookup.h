@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "formats/tokenizer.h"
+#include "text/tokenizer.h"
 
 namespace facet {
 

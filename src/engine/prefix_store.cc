@@ -8,10 +8,10 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "engine/paged_state.h"
-#include "formats/hash.h"
 
 namespace facet {
 namespace {

@@ -4,8 +4,8 @@
 #include <bit>
 #include <memory>
 
+#include "base/hash.h"
 #include "base/picture_budget.h"
-#include "formats/hash.h"
 
 namespace facet {
 namespace {

@@ -15,9 +15,9 @@
 
 #include "base/result.h"
 #include "chat/chat_template.h"
-#include "formats/tokenizer.h"
 #include "media/media.h"
 #include "model/model.h"
+#include "text/tokenizer.h"
 
 namespace facet {
 

@@ -76,7 +76,8 @@ Result<int> RunCommand(const Command& command) {
   posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (command.quiet) posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
   pid_t child = 0;
-  // This program's threads block signals (cli/interrupt.h); others expect theirs to arrive.
+  // This program's threads block signals (cli/terminal/interrupt.h); others expect theirs to
+  // arrive.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none;

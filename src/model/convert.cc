@@ -9,10 +9,10 @@
 #include "base/checked.h"
 #include "base/thread_pool.h"
 #include "formats/recognise.h"
-#include "formats/vocabulary_export.h"
 #include "model/convert_plan.h"
 #include "model/weights.h"
 #include "ops/quant/quant.h"
+#include "text/vocabulary_export.h"
 
 namespace facet {
 namespace {

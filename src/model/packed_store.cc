@@ -10,8 +10,8 @@
 #include <set>
 
 #include "base/folders.h"
+#include "base/hash.h"
 #include "base/log.h"
-#include "formats/hash.h"
 
 namespace facet {
 namespace {

@@ -5,11 +5,11 @@
 #include <map>
 #include <random>
 
-#include "formats/vocabulary_export.h"
 #include "model/convert_plan.h"
 #include "model/synth_vocabulary.h"
 #include "model/tensor_names.h"
 #include "ops/quant/quant.h"
+#include "text/vocabulary_export.h"
 
 namespace facet {
 namespace {

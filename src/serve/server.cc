@@ -42,10 +42,9 @@ Server::~Server() {
 Result<void> Server::Run() {
   Result<void> loaded = Ok();
   std::thread loader([&] {
-    std::shared_ptr<LoadedModel> model;
-    const auto error = models_.Get(models_.default_id(), model);
-    if (!error) return models_.MeasureAll();
-    loaded = Error{error->message};
+    const auto model = models_.Get(models_.default_id());
+    if (model) return models_.MeasureAll();
+    loaded = model.error();
     http_->Drain();
   });
   http_->Run();

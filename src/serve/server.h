@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "serve/api.h"
-#include "serve/http_server.h"
+#include "serve/http/server.h"
+#include "serve/openai/api.h"
 
 namespace facet::serve {
 
@@ -26,7 +26,7 @@ class Server {
   ~Server();
 
   uint16_t port() const { return http_->port(); }
-  Models& models() { return models_; }
+  ModelPool& models() { return models_; }
   // Loads the first model beside serving. Returns after a drain; an error when that model does not
   // load.
   Result<void> Run();
@@ -34,7 +34,7 @@ class Server {
 
  private:
   explicit Server(ServerOptions options);
-  Models models_;
+  ModelPool models_;
   Api api_;
   std::unique_ptr<HttpServer> http_;
 };

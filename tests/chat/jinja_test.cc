@@ -4,7 +4,7 @@
 #include <ctime>
 
 #include "chat/chat_template.h"
-#include "formats/vocabularies.h"
+#include "support/vocabularies.h"
 
 namespace facet {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "formats/vocabularies.h"
+#include "support/vocabularies.h"
 
 namespace facet {
 namespace {

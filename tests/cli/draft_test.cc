@@ -1,7 +1,7 @@
 // `facet run --draft`, run as a person would.
 #include <nlohmann/json.hpp>
 
-#include "cli/command.h"
+#include "support/command.h"
 
 namespace facet {
 namespace {

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/mapped_file.h"
-#include "formats/temp_folder.h"
+#include "support/temp_folder.h"
 
 namespace facet {
 namespace {

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <thread>
 
-#include "formats/store.h"
-#include "tools/test_hub.h"
+#include "hub/store.h"
+#include "support/test_hub.h"
 
 namespace facet {
 namespace {

@@ -3,8 +3,8 @@
 
 #include "chat/load_template.h"
 #include "formats/json.h"
-#include "formats/tokenizer.h"
 #include "model/config.h"
+#include "text/tokenizer.h"
 
 namespace facet {
 namespace {

@@ -14,8 +14,8 @@
 
 #include "base/mapped_file.h"
 #include "formats/safetensors.h"
-#include "formats/temp_folder.h"
-#include "formats/vocabularies.h"
+#include "support/temp_folder.h"
+#include "support/vocabularies.h"
 
 namespace facet {
 namespace {

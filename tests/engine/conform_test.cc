@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/reference.h"
 #include "engine/sampler.h"
 #include "formats/gguf.h"
-#include "formats/temp_folder.h"
 #include "ops/quant/quant.h"
+#include "support/reference.h"
+#include "support/temp_folder.h"
 
 namespace facet {
 namespace {

@@ -8,7 +8,7 @@
 #include "engine/engine.h"
 #include "engine/grammar_constraint.h"
 #include "engine/model_executor.h"
-#include "engine/reference.h"
+#include "support/reference.h"
 
 namespace facet {
 

@@ -6,7 +6,7 @@
 
 #include "base/mapped_file.h"
 #include "chat/load_template.h"
-#include "formats/vocabularies.h"
+#include "support/vocabularies.h"
 
 namespace facet {
 namespace {

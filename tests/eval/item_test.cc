@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/mapped_file.h"
-#include "formats/temp_folder.h"
+#include "support/temp_folder.h"
 
 namespace facet::eval {
 namespace {

@@ -12,7 +12,7 @@
 #include "base/mapped_file.h"
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
-#include "temp_folder.h"
+#include "support/temp_folder.h"
 
 namespace facet {
 namespace {

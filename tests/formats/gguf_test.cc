@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "ops/quant/quant.h"
-#include "temp_folder.h"
+#include "support/temp_folder.h"
 
 namespace facet {
 namespace {

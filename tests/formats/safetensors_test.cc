@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "temp_folder.h"
+#include "support/temp_folder.h"
 
 namespace facet {
 namespace {

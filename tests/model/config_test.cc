@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "formats/gguf.h"
-#include "formats/temp_folder.h"
 #include "model/convert.h"
 #include "model/weights.h"
+#include "support/temp_folder.h"
 
 namespace facet {
 namespace {

@@ -7,12 +7,12 @@
 #include <cmath>
 #include <cstring>
 
-#include "../formats/temp_folder.h"
 #include "base/mapped_file.h"
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
 #include "model/weights.h"
 #include "ops/quant/quant.h"
+#include "support/temp_folder.h"
 
 namespace facet {
 namespace {

@@ -5,11 +5,11 @@
 #include <cmath>
 #include <set>
 
-#include "../formats/temp_folder.h"
 #include "formats/gguf.h"
-#include "formats/tokenizer.h"
 #include "model/weights.h"
 #include "ops/quant/quant.h"
+#include "support/temp_folder.h"
+#include "text/tokenizer.h"
 
 namespace facet {
 namespace {

@@ -1,7 +1,7 @@
 // The chat, completions, models and token routes against scripts.
 #include <limits>
 
-#include "serve/client.h"
+#include "support/http_client.h"
 
 namespace facet::serve {
 namespace {

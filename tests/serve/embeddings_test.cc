@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "base/base64.h"
-#include "serve/client.h"
+#include "support/http_client.h"
 
 namespace facet::serve {
 namespace {

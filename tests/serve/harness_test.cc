@@ -3,7 +3,7 @@
 #include <fstream>
 #include <iostream>
 
-#include "serve/client.h"
+#include "support/http_client.h"
 
 namespace facet::serve {
 namespace {

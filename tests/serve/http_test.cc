@@ -1,5 +1,5 @@
 // Access rules, limits and lifetimes of connections.
-#include "serve/client.h"
+#include "support/http_client.h"
 
 namespace facet::serve {
 namespace {

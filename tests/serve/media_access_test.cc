@@ -1,10 +1,10 @@
 // Media by address: off unless allowed, and no way around what is allowed.
-#include "serve/media_access.h"
+#include "serve/media/access.h"
 
 #include <arpa/inet.h>
 
 #include "base/mapped_file.h"
-#include "serve/client.h"
+#include "support/http_client.h"
 
 namespace facet::serve {
 namespace {

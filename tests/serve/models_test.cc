@@ -2,7 +2,7 @@
 #include "base/base64.h"
 #include "base/mapped_file.h"
 #include "model/estimate.h"
-#include "serve/client.h"
+#include "support/http_client.h"
 
 namespace facet::serve {
 namespace {
@@ -270,12 +270,11 @@ TEST_F(ModelsTest, ADrafterCountsInTheBudget) {
   const size_t least = MeasureModel(plain, options_.model)->least;
   options_.memory.bytes = without + std::min(least, 4 * kMiB) + drafter->total() / 2;
   for (const ModelSpec& spec : {plain, drafted}) {
-    Models models({spec}, options_.model, options_.memory);
-    std::shared_ptr<LoadedModel> model;
-    const auto error = models.Get("tiny", model);
-    EXPECT_EQ(error.has_value(), spec.files.drafter.has_value());
-    if (error) {
-      EXPECT_EQ(error->code, "insufficient_memory") << error->message;
+    ModelPool models({spec}, options_.model, options_.memory);
+    const auto model = models.Get("tiny");
+    EXPECT_EQ(!model, spec.files.drafter.has_value());
+    if (!model) {
+      EXPECT_EQ(model.error().code, "insufficient_memory") << model.error().message;
     }
   }
 }

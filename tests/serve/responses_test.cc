@@ -1,8 +1,8 @@
 // The responses API and transcriptions.
-#include "serve/client.h"
+#include "support/http_client.h"
 
 #include "base/mapped_file.h"
-#include "media/support.h"
+#include "support/media.h"
 
 namespace facet::serve {
 namespace {

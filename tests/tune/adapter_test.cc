@@ -3,9 +3,9 @@
 #include <cmath>
 #include <fstream>
 
-#include "formats/temp_folder.h"
 #include "model/convert.h"
 #include "model/merge.h"
+#include "support/temp_folder.h"
 #include "tune/tiny.h"
 
 namespace facet::tune {

@@ -1,12 +1,12 @@
-#include "tune/data.h"
+#include "tune/data/data.h"
 
 #include <gtest/gtest.h>
 
 #include <numeric>
 #include <set>
 
+#include "tune/data/order.h"
 #include "tune/models.h"
-#include "tune/order.h"
 
 namespace facet::tune {
 namespace {

@@ -1,21 +1,21 @@
 // Drafters by distillation: the same arithmetic as the engine's, a model's own text, and drafts
 // that are accepted after training.
-#include "tune/drafter_trainer.h"
+#include "tune/train/drafter_trainer.h"
 
 #include <cmath>
 #include <fstream>
 
 #include "engine/draft_identity.h"
-#include "formats/temp_folder.h"
 #include "model/synth.h"
 #include "ops/gradient.h"
 #include "ops/quant/quant.h"
-#include "tune/drafter_init.h"
-#include "tune/init.h"
+#include "support/temp_folder.h"
+#include "tune/data/order.h"
+#include "tune/data/own_text.h"
 #include "tune/models.h"
-#include "tune/order.h"
-#include "tune/own_text.h"
 #include "tune/tiny.h"
+#include "tune/train/drafter_init.h"
+#include "tune/train/init.h"
 
 namespace facet::tune {
 namespace {

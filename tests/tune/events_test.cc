@@ -1,5 +1,5 @@
 // TensorBoard's files: bytes that its own writer would give, and its own reader where it is there.
-#include "tune/events.h"
+#include "tune/run/events.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "base/mapped_file.h"
-#include "formats/temp_folder.h"
+#include "support/temp_folder.h"
 
 namespace facet::tune {
 namespace {

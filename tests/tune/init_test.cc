@@ -1,4 +1,4 @@
-#include "tune/init.h"
+#include "tune/train/init.h"
 
 #include <gtest/gtest.h>
 
@@ -7,9 +7,9 @@
 
 #include "base/mapped_file.h"
 #include "formats/safetensors.h"
-#include "formats/temp_folder.h"
-#include "formats/vocabularies.h"
 #include "model/weights.h"
+#include "support/temp_folder.h"
+#include "support/vocabularies.h"
 
 namespace facet::tune {
 namespace {

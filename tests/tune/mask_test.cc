@@ -1,5 +1,5 @@
 // Which tokens are learnt: written out by hand for each kind of conversation.
-#include "tune/mask.h"
+#include "tune/data/mask.h"
 
 #include <gtest/gtest.h>
 

@@ -7,11 +7,11 @@
 
 #include "chat/load_template.h"
 #include "formats/json.h"
-#include "formats/temp_folder.h"
-#include "formats/vocabularies.h"
-#include "tune/data.h"
-#include "tune/mask.h"
-#include "tune/show_mask.h"
+#include "support/temp_folder.h"
+#include "support/vocabularies.h"
+#include "tune/data/data.h"
+#include "tune/data/mask.h"
+#include "tune/data/show_mask.h"
 
 namespace facet::tune {
 

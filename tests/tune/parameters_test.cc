@@ -1,4 +1,4 @@
-#include "tune/parameters.h"
+#include "tune/train/parameters.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "tune/plot.h"
+#include "tune/run/plot.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "media/media.h"
-#include "tune/stroke_font.h"
+#include "tune/run/stroke_font.h"
 
 namespace facet::tune {
 namespace {

@@ -1,6 +1,6 @@
 // The run loop with a trainer that is a toy but has real state: order, resumption, checkpoints,
 // logs, refusals.
-#include "tune/run.h"
+#include "tune/run/run.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>

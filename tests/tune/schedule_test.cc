@@ -1,5 +1,5 @@
 // Learning rates against the formulas of transformers.optimization (get_scheduler).
-#include "tune/schedule.h"
+#include "tune/train/schedule.h"
 
 #include <gtest/gtest.h>
 

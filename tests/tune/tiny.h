@@ -1,8 +1,8 @@
 // The tiny checkpoint, and conversations with it as examples.
 #pragma once
 
-#include "engine/reference.h"
-#include "tune/trainer.h"
+#include "support/reference.h"
+#include "tune/train/trainer.h"
 
 namespace facet::tune {
 

@@ -1,12 +1,12 @@
-#include "tune/trainer.h"
+#include "tune/train/trainer.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <map>
 
-#include "formats/temp_folder.h"
 #include "model/adapter.h"
+#include "support/temp_folder.h"
 #include "tune/tiny.h"
 
 namespace facet::tune {

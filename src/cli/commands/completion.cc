@@ -1,0 +1,157 @@
+// `facet completion SHELL`: a script made from the commands and options as they are registered.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <set>
+
+#include "cli/commands.h"
+#include "cli/terminal/report.h"
+
+namespace facet::cli {
+namespace {
+
+// Commands whose first words are names of models.
+const std::set<std::string> kTakesModel = {
+    "run",  "show",   "rm",    "rename",   "serve",  "estimate",   "verify", "conform",
+    "eval", "export", "bench", "tokenize", "render", "detokenize", "tune"};
+
+struct Option {
+  std::vector<std::string> names;  // with dashes
+  std::string description;
+  bool takes_value = false;
+};
+
+struct Command {
+  std::string name, description;
+  std::vector<Option> options;
+};
+
+std::string OneLine(std::string text) {
+  for (char& c : text) c = c == '\n' ? ' ' : c;
+  return text;
+}
+
+std::vector<Command> Commands(const CLI::App& app) {
+  std::vector<Command> commands;
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
+    Command command{sub->get_name(), OneLine(sub->get_description()), {}};
+    for (const CLI::Option* option : sub->get_options()) {
+      Option out{{}, OneLine(option->get_description()), option->get_items_expected_max() > 0};
+      for (const std::string& name : option->get_lnames()) out.names.push_back("--" + name);
+      for (const std::string& name : option->get_snames()) out.names.push_back("-" + name);
+      if (!out.names.empty()) command.options.push_back(std::move(out));
+    }
+    commands.push_back(std::move(command));
+  }
+  return commands;
+}
+
+// In single quotes of a shell.
+std::string Quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+std::string Words(const Command& command) {
+  std::string out;
+  for (const Option& option : command.options) {
+    for (const std::string& name : option.names) out += (out.empty() ? "" : " ") + name;
+  }
+  return out;
+}
+
+void Bash(const std::vector<Command>& commands) {
+  std::string names;
+  for (const Command& command : commands) names += (names.empty() ? "" : " ") + command.name;
+  std::cout << "# bash completion: source <(facet completion bash)\n"
+               "_facet() {\n"
+               "  local word=${COMP_WORDS[COMP_CWORD]} words=\n"
+               "  COMPREPLY=()\n"
+               "  if ((COMP_CWORD == 1)); then\n"
+               "    COMPREPLY=($(compgen -W "
+            << Quoted(names) << " -- \"$word\"))\n    return\n  fi\n  case ${COMP_WORDS[1]} in\n";
+  for (const Command& command : commands) {
+    std::cout << "    " << command.name << ") words=" << Quoted(Words(command));
+    if (kTakesModel.contains(command.name)) {
+      std::cout << "; [[ $word == -* ]] || words=\"$(facet list --names 2>/dev/null)\"";
+    }
+    std::cout << " ;;\n";
+  }
+  std::cout << "  esac\n"
+               "  COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
+               "  [[ $word == -* ]] || COMPREPLY+=($(compgen -f -- \"$word\"))\n"
+               "}\n"
+               "complete -o filenames -F _facet facet\n";
+}
+
+void Zsh(const std::vector<Command>& commands) {
+  std::cout << "#compdef facet\n# zsh completion: facet completion zsh > "
+               "\"${fpath[1]}/_facet\"\n_facet() {\n"
+               "  local -a items\n  if ((CURRENT == 2)); then\n    items=(\n";
+  for (const Command& command : commands) {
+    std::cout << "      " << Quoted(command.name + ":" + command.description) << "\n";
+  }
+  std::cout << "    )\n    _describe command items\n    return\n  fi\n  case $words[2] in\n";
+  for (const Command& command : commands) {
+    std::cout << "    " << command.name << ") items=(";
+    for (const Option& option : command.options) {
+      for (const std::string& name : option.names)
+        std::cout << " " << Quoted(name + ":" + option.description);
+    }
+    std::cout << " ) ;;\n";
+  }
+  std::cout << "  esac\n"
+               "  if [[ $PREFIX == -* ]]; then\n    _describe option items\n    return\n  fi\n"
+               "  local -a models=(${(f)\"$(facet list --names 2>/dev/null)\"})\n  case $words[2] "
+               "in\n    ";
+  std::string separator;
+  for (const Command& command : commands) {
+    if (!kTakesModel.contains(command.name)) continue;
+    std::cout << separator << command.name;
+    separator = "|";
+  }
+  std::cout << ") compadd -a models ;;\n  esac\n  _files\n}\n"
+               "if [[ $funcstack[1] == _facet ]]; then _facet; else compdef _facet facet; fi\n";
+}
+
+void Fish(const std::vector<Command>& commands) {
+  std::cout << "# fish completion: facet completion fish > ~/.config/fish/completions/facet.fish\n";
+  for (const Command& command : commands) {
+    std::cout << "complete -c facet -f -n __fish_use_subcommand -a " << command.name << " -d "
+              << Quoted(command.description) << "\n";
+    const std::string when = " -n " + Quoted("__fish_seen_subcommand_from " + command.name);
+    if (kTakesModel.contains(command.name)) {
+      std::cout << "complete -c facet" << when << " -a '(facet list --names 2>/dev/null)'\n";
+    }
+    for (const Option& option : command.options) {
+      std::cout << "complete -c facet" << when;
+      for (const std::string& name : option.names) {
+        std::cout << (name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1));
+      }
+      std::cout << (option.takes_value ? " -r" : "") << " -d " << Quoted(option.description)
+                << "\n";
+    }
+  }
+}
+
+}  // namespace
+
+void AddCompletion(CLI::App& app, int& exit_code) {
+  auto shell = std::make_shared<std::string>();
+  CLI::App* command = app.add_subcommand("completion", "Print a completion script for a shell");
+  command->add_option("SHELL", *shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  command->footer(
+      "Examples:\n  source <(facet completion bash)\n  facet completion fish > "
+      "~/.config/fish/completions/facet.fish");
+  command->callback([shell, &app, &exit_code] {
+    const auto commands = Commands(app);
+    if (*shell == "bash") Bash(commands);
+    if (*shell == "zsh") Zsh(commands);
+    if (*shell == "fish") Fish(commands);
+    exit_code = 0;
+  });
+}
+
+}  // namespace facet::cli

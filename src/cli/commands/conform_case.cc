@@ -1,0 +1,56 @@
+#include "cli/commands/conform_case.h"
+
+#include "base/mapped_file.h"
+#include "chat/load_template.h"
+#include "cli/resolve.h"
+
+namespace facet::cli {
+
+using nlohmann::json;
+
+Result<ConformCase> ReadCase(const ConformOptions& options) {
+  ConformCase out;
+  FACET_ASSIGN(const std::string text, ReadFile(options.case_file));
+  out.request = json::parse(text, nullptr, false);
+  if (!out.request.is_object())
+    return Error{Cat(options.case_file.string(), ": not a JSON object")};
+  FACET_ASSIGN(out.files, ResolveModel(options.model));
+  if (!options.mmproj.empty()) out.files.mmproj = options.mmproj;
+  FACET_ASSIGN(out.tokenizer, Tokenizer::Load(out.files.model));
+  return out;
+}
+
+MediaOptions MediaOfCase(const json& request) {
+  MediaOptions media;
+  if (request.contains("image_budget")) media.image_budget = request["image_budget"].get<int>();
+  if (request.contains("video_budget")) media.video_budget = request["video_budget"].get<int>();
+  return media;
+}
+
+Result<Prompt> PromptOfCase(const ConformOptions& options, const ConformCase& input,
+                            const ModelConfig& config) {
+  const json& request = input.request;
+  const fs::path& model = input.files.model;
+  const Tokenizer& tokenizer = *input.tokenizer;
+  if (request.contains("text") && request["text"].is_string())
+    return RawPrompt(tokenizer, request["text"]);
+  if (!request.contains("messages"))
+    return Error{Cat(options.case_file.string(), ": has neither messages nor text")};
+  FACET_ASSIGN(const std::optional<ChatTemplate> chat_template, LoadChatTemplate(model, tokenizer));
+  if (!chat_template)
+    return Error{Cat(model.string(), ": has no chat template"), ErrorKind::kUnsupported};
+  PromptRequest prompt;
+  prompt.messages = request["messages"];
+  prompt.tools = request.value("tools", json());
+  prompt.render.add_generation_prompt = options.grad.empty();  // else the answer is there
+  prompt.render.enable_thinking = request.value("enable_thinking", false);
+  prompt.media = MediaOfCase(request);
+  prompt.load = [&](const json& part) -> Result<std::string> {
+    if (!part.contains("path") || !part["path"].is_string())
+      return Error{"a media part needs a path"};
+    return ReadFile(options.media / part["path"].get<std::string>());
+  };
+  return BuildPrompt(config, tokenizer, *chat_template, prompt);
+}
+
+}  // namespace facet::cli

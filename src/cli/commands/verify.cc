@@ -1,0 +1,284 @@
+// `facet verify`: whether a model on this machine computes what it should, as a report that a user
+// can attach.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "base/mapped_file.h"
+#include "base/space.h"
+#include "cli/commands.h"
+#include "cli/commands/divergence.h"
+#include "cli/commands/verify_data.h"
+#include "cli/conversation.h"
+#include "cli/resolve.h"
+#include "cli/terminal/report.h"
+#include "ops/cpu.h"
+
+namespace facet::cli {
+namespace {
+
+using nlohmann::json;
+
+struct Options {
+  std::string model, out;
+  bool as_json = false;
+  TextCheck text;
+};
+
+struct Check {
+  std::string name;
+  bool passed = false;
+  std::string detail;
+};
+
+std::string Number(double value, const char* format = "%.3g") {
+  char text[32];
+  std::snprintf(text, sizeof(text), format, value);
+  return text;
+}
+
+// Log-probabilities of each next token of a text.
+struct Scores {
+  std::vector<float> of_text;           // of the token that follows
+  std::vector<std::vector<float>> all;  // log-softmax, one row a position
+};
+
+class Verifier {
+ public:
+  Verifier(LoadedModel& loaded, const ModelFiles& files) : loaded_(loaded), files_(files) {}
+
+  Result<std::vector<Check>> Run() {
+    Tokenizer();
+    FACET_TRY(Text());
+    if (loaded_.chat_template != nullptr && loaded_.config.vision)
+      FACET_TRY(Media("picture", "image", VerifyPicture()));
+    if (loaded_.chat_template != nullptr && loaded_.config.audio)
+      FACET_TRY(Media("sentence", "audio", VerifySentence()));
+    return checks_;
+  }
+
+ private:
+  void Add(std::string name, bool passed, std::string detail) {
+    checks_.push_back({std::move(name), passed, std::move(detail)});
+  }
+
+  void Tokenizer() {
+    const auto& tokenizer = *loaded_.tokenizer;
+    const int64_t rows = loaded_.config.text.vocab;
+    Add("vocabulary", tokenizer.size() <= rows && tokenizer.bos().has_value(),
+        Cat(tokenizer.size(), " tokens for an embedding of ", rows, " rows"));
+    std::string wrong;
+    for (const char* text : {"Hello, world", "  two  spaces\n\n\nlines\t", "naïve 名前 🙂",
+                             "def f(x):\n    return x ** 2"}) {
+      if (tokenizer.Decode(tokenizer.EncodePlain(text)) != text) wrong = text;
+    }
+    Add("tokenizer", wrong.empty(),
+        wrong.empty() ? "texts come back as they went in" : "changes: " + wrong);
+  }
+
+  // The shipped text, in one piece or in chunks.
+  Result<Scores> Score(Model& model, const std::vector<TokenId>& ids, int chunk) {
+    KvSequence sequence(model.cache());
+    Scores scores;
+    Buffer hidden, logits;
+    for (int at = 0; at < static_cast<int>(ids.size());) {
+      const int count = std::min<int>(chunk, static_cast<int>(ids.size()) - at);
+      const Chunk part{&sequence, std::span(ids).subspan(at, count), {}, count};
+      FACET_TRY(model.Forward({&part, 1}, hidden));
+      sequence.Commit(count);
+      model.Logits(hidden, logits.Resize(count, model.config().text.vocab));
+      for (int i = 0; i < count; ++i) {
+        const std::span<const float> row = std::as_const(logits).view().row_span(i);
+        const float best = row[ArgMax(row)];
+        double sum = 0;
+        for (const float v : row) sum += std::exp(static_cast<double>(v) - best);
+        const auto lse = static_cast<float>(best + std::log(sum));
+        std::vector<float> log(row.begin(), row.end());
+        for (float& v : log) v -= lse;
+        if (at + i + 1 < static_cast<int>(ids.size()))
+          scores.of_text.push_back(log[ids[at + i + 1]]);
+        scores.all.push_back(std::move(log));
+      }
+      at += count;
+    }
+    return scores;
+  }
+
+  Result<void> Text() {
+    std::vector<TokenId> ids = loaded_.tokenizer->EncodePlain(VerifyText());
+    if (const auto bos = loaded_.tokenizer->bos()) ids.insert(ids.begin(), *bos);
+    ids.resize(std::min<size_t>(ids.size(), 160));
+    Model& fast = *loaded_.model;
+    FACET_ASSIGN(const Scores whole, Score(fast, ids, static_cast<int>(ids.size())));
+    FACET_ASSIGN(const Scores pieces, Score(fast, ids, 7));
+    double loss = 0;
+    for (const float log : whole.of_text) loss -= log;
+    loss /= static_cast<double>(whole.of_text.size());
+    Add("perplexity", std::isfinite(loss),
+        Cat(Number(std::exp(loss), "%.4g"), " on ", ids.size(), " tokens of English",
+            loss > 5 ? " (a model that was trained on English has below 60)" : ""));
+    Add("chunks", whole.all == pieces.all,
+        "a prompt read in pieces of 7 tokens gives the same bits as in one");
+    LoadOptions plain;
+    plain.model = files_.model;
+    plain.mmproj = files_.mmproj;
+    plain.precision = Precision::kPlain;
+    plain.cache = CacheType::kF32;
+    plain.compact_cache = false;
+    FACET_ASSIGN(const std::unique_ptr<Model> exact, Model::Load(plain, *loaded_.pool));
+    ids.resize(std::min<size_t>(ids.size(), 48));  // float32 on a large model is slow
+    FACET_ASSIGN(const Scores reference, Score(*exact, ids, static_cast<int>(ids.size())));
+    Compare(reference, whole);
+    return Ok();
+  }
+
+  void Compare(const Scores& reference, const Scores& fast) {
+    double divergence = 0;
+    int same = 0;
+    for (size_t i = 0; i < reference.all.size(); ++i) {
+      double kl = 0;
+      for (size_t k = 0; k < reference.all[i].size(); ++k) {
+        const double p = std::exp(static_cast<double>(reference.all[i][k]));
+        if (p > 0) kl += p * (reference.all[i][k] - fast.all[i][k]);
+      }
+      divergence += kl / static_cast<double>(reference.all.size());
+      same += ArgMax(reference.all[i]) == ArgMax(fast.all[i]);
+    }
+    Add("fast kernels", divergence < 0.02,
+        Cat("mean divergence from float32 ", Number(divergence), ", best token equal at ", same,
+            " of ", reference.all.size()));
+  }
+
+  // One question about a shipped file: the right number of soft tokens, finite rows, an answer to
+  // look at.
+  Result<void> Media(const char* name, const char* type, std::string_view bytes) {
+    PromptRequest request;
+    request.messages = json::array(
+        {{{"role", "user"},
+          {"content",
+           json::array({{{"type", type}},
+                        {{"type", "text"}, {"text", "What is this? Answer in one sentence."}}})}}});
+    request.load = [&](const json&) { return Result<std::string>(std::string(bytes)); };
+    FACET_ASSIGN(Prompt prompt,
+                 BuildPrompt(loaded_.config, *loaded_.tokenizer, *loaded_.chat_template, request));
+    FACET_TRY(EmbedPrompt(*loaded_.model, prompt));
+    int count = 0;
+    bool finite = true;
+    for (const auto& item : prompt.items) {
+      count += item->count;
+      for (int r = 0; r < item->count; ++r) {
+        for (const float v : item->rows.view().row_span(r)) finite = finite && std::isfinite(v);
+      }
+    }
+    KvSequence sequence(loaded_.model->cache());
+    const std::vector<SoftRun> runs = prompt.Runs();
+    Buffer hidden, logits;
+    std::vector<TokenId> answer;
+    Chunk chunk{&sequence, prompt.ids, runs, 1};
+    for (int step = 0; step < 24; ++step) {
+      FACET_TRY(loaded_.model->Forward({&chunk, 1}, hidden));
+      sequence.Commit(static_cast<int>(chunk.tokens.size()));
+      loaded_.model->Logits(hidden, logits.Resize(1, loaded_.config.text.vocab));
+      SamplingParams greedy = loaded_.sampling;
+      greedy.temperature = 0;
+      answer.push_back(Sampler(greedy).Sample(logits.view().row_span(0)));
+      if (std::find(loaded_.eos.begin(), loaded_.eos.end(), answer.back()) != loaded_.eos.end())
+        break;
+      chunk = {&sequence, {&answer.back(), 1}, {}, 1};
+    }
+    Add(name, finite && count > 0,
+        Cat(count, " soft tokens; answer: ",
+            json(loaded_.tokenizer->Decode(answer, true))
+                .dump(-1, ' ', false, json::error_handler_t::replace)));
+    return Ok();
+  }
+
+  LoadedModel& loaded_;
+  const ModelFiles& files_;
+  std::vector<Check> checks_;
+};
+
+Result<void> Verify(const Options& options) {
+  FACET_ASSIGN(const ModelSpec spec, ResolveSpec(options.model));
+  if (spec.script) return Error{"a script has no weights to verify", ErrorKind::kUnsupported};
+  const auto start = std::chrono::steady_clock::now();
+  FACET_ASSIGN(const std::shared_ptr<LoadedModel> model, LoadModel(spec, {}));
+  Verifier verifier(*model, spec.files);
+  FACET_ASSIGN(const std::vector<Check> checks, verifier.Run());
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const TextConfig& text = model->config.text;
+  json report = {{"facet", FACET_VERSION},
+                 {"model", model->id},
+                 {"file", spec.files.model.filename().string()},
+                 {"layers", text.layers.size()},
+                 {"width", text.width},
+                 {"vocabulary", text.vocab},
+                 {"cpu", IsaName(ActiveIsa())},
+                 {"threads", model->pool->threads()},
+                 {"memory", HumanBytes(MemoryBytes())},
+                 {"seconds", std::round(seconds * 10) / 10},
+                 {"checks", json::array()}};
+  bool passed = true;
+  std::string lines =
+      Cat("facet ", FACET_VERSION, "  ", model->id, " (", text.layers.size(), " layers, width ",
+          text.width, ", ", text.vocab, " tokens), ", IsaName(ActiveIsa()), ", ",
+          model->pool->threads(), " threads, ", HumanBytes(MemoryBytes()), "\n");
+  for (const Check& check : checks) {
+    passed = passed && check.passed;
+    report["checks"].push_back(
+        {{"name", check.name}, {"passed", check.passed}, {"detail", check.detail}});
+    char line[64];
+    std::snprintf(line, sizeof(line), "%-5s %-13s ", check.passed ? "ok" : "FAIL",
+                  check.name.c_str());
+    lines += line + check.detail + "\n";
+  }
+  report["passed"] = passed;
+  lines += passed ? "passed\n" : "FAILED\n";
+  const std::string output = options.as_json ? report.dump(2) + "\n" : lines;
+  std::fputs(output.c_str(), stdout);
+  if (!options.out.empty()) FACET_TRY(WriteFile(options.out, output));
+  if (!passed)
+    return Error{"the model does not compute what it should here; attach this report to an issue"};
+  return Ok();
+}
+
+Result<void> VerifyTexts(const Options& options) {
+  FACET_ASSIGN(const TextReport report, CheckTexts(options.model, options.text));
+  const std::string output = options.as_json ? report.json.dump(2) + "\n" : report.table;
+  std::fputs(output.c_str(), stdout);
+  if (!options.out.empty()) return WriteFile(options.out, output);
+  return Ok();
+}
+
+}  // namespace
+
+void AddVerify(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand(
+      "verify", "Check that a model computes what it should on this machine, with a report");
+  command->add_option("model", options->model, "A name, a checkpoint folder or a GGUF")->required();
+  command->add_option("--out", options->out, "Also write the report to this file");
+  command->add_flag("--json", options->as_json, "The report as JSON");
+  command
+      ->add_option("--text", options->text.files,
+                   "Instead: how far the fast kernels and each type of cache are from float32 on "
+                   "these files (slow: every token is computed in float32)")
+      ->check(CLI::ExistingFile);
+  command->add_option("--tokens", options->text.tokens, "At most so many tokens of --text")
+      ->capture_default_str();
+  command->add_option("--window", options->text.window, "Tokens of a context of --text")
+      ->capture_default_str();
+  command->add_option("--threads", options->text.threads, "Threads (default: all cores)");
+  command->footer(
+      "Examples:\n  facet verify gemma4-12b --out report.txt\n"
+      "  facet verify gemma3-270m --text /usr/share/common-licenses/GPL-3");
+  command->callback([options, &exit_code] {
+    exit_code = Report(options->text.files.empty() ? Verify(*options) : VerifyTexts(*options));
+  });
+}
+
+}  // namespace facet::cli

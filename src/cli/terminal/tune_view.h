@@ -1,0 +1,37 @@
+// What a person sees of a training run: a bar on a terminal, a line now and then elsewhere.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "cli/terminal/progress.h"
+#include "tune/run/run.h"
+
+namespace facet::cli {
+
+// On stderr; stdout belongs to results.
+class TuneView : public tune::RunView {
+ public:
+  explicit TuneView(bool quiet);
+
+  void OnStart(int64_t step, int64_t steps) override;
+  void OnStep(const tune::StepReport& report) override;
+  void OnEval(int64_t step, double loss, bool best) override;
+  void OnSave(const std::filesystem::path& checkpoint) override;
+  void OnWarning(const std::string& text) override;
+  // Takes the bar away.
+  void Clear() { line_.Clear(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void Note(const std::string& text);
+  std::string Line(const tune::StepReport& report) const;
+
+  bool quiet_;
+  StatusLine line_;
+  double loss_ = 0, weight_ = 0;                // smoothed
+  double tokens_per_second_ = 0, seconds_ = 0;  // smoothed; seconds of a step
+  Clock::time_point printed_{};
+};
+
+}  // namespace facet::cli

@@ -1,0 +1,132 @@
+#include "hub/requests.h"
+
+namespace facet {
+namespace {
+
+constexpr int kMaxRedirects = 10;
+constexpr std::string_view kUserAgent = "facet/0.1 (+https://huggingface.co/docs/hub)";
+
+Error Named(const HubSubject& subject, std::string_view text, ErrorKind kind) {
+  return {Cat(subject.repo, subject.file.empty() ? "" : "/", subject.file, ": ", text), kind};
+}
+
+}  // namespace
+
+std::string UrlEncode(std::string_view text, bool keep_slashes) {
+  static constexpr char kHex[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte < 128 && std::isalnum(byte)) || c == '-' || c == '.' || c == '_' || c == '~' ||
+        (c == '/' && keep_slashes)) {
+      out += c;
+    } else {
+      out += '%';
+      out += kHex[byte >> 4];
+      out += kHex[byte & 15];
+    }
+  }
+  return out;
+}
+
+std::string ResolveUrl(const HubConfig& config, const HubListing& listing, const PathUnder& file) {
+  return Cat(config.endpoint, "/", UrlEncode(listing.repo.text(), true), "/resolve/",
+             listing.commit, "/", UrlEncode(file.text(), true));
+}
+
+Result<HttpResponse> RunHubRequest(HttpClient& client, const HubConfig& config,
+                                   HubRequest request) {
+  bool first = true, trusted = true;
+  for (int hop = 0; hop <= kMaxRedirects; ++hop) {
+    HttpRequest http = request.http;
+    http.headers.push_back(Cat("User-Agent: ", kUserAgent));
+    http.headers.push_back(
+        "Accept-Encoding: identity");  // sizes and digests are of the plain bytes
+    trusted = trusted && SameOrigin(http.url, config.endpoint);
+    if (trusted && !config.token.empty()) {
+      http.headers.push_back("Authorization: Bearer " + config.token);
+    }
+    Result<void> verdict;
+    bool redirected = false;
+    const auto on_head = [&](const HttpResponse& head) {
+      if (first && request.on_first) verdict = request.on_first(head);
+      if (!verdict.ok()) return false;
+      redirected = head.status >= 300 && head.status < 400 && !head.location.empty();
+      return redirected || !request.on_head || request.on_head(head);
+    };
+    const auto on_body = [&](std::span<const std::byte> data) {
+      return redirected || !request.on_body || request.on_body(data);
+    };
+    FACET_ASSIGN(HttpResponse response, client.Run(http, on_head, on_body));
+    FACET_TRY(verdict);
+    first = false;
+    if (!redirected) return response;
+    const std::string from = SchemeOf(request.http.url), to = SchemeOf(response.location);
+    if (to != "https" && (to != "http" || from != "http")) {
+      return Error{Cat(request.http.url, " redirects from ", from, " to ",
+                       to.empty() ? "nowhere" : to, ", which is refused: ", response.location),
+                   ErrorKind::kInvalid};
+    }
+    if (request.stop_at_foreign && !SameOrigin(request.http.url, response.location))
+      return response;
+    request.http.url = response.location;
+  }
+  return Error{Cat("more than ", kMaxRedirects, " redirects, the last to ", request.http.url),
+               ErrorKind::kIo};
+}
+
+bool IsTransient(long status) {
+  return status == 408 || status == 429 || status >= 500;
+}
+
+Error StatusError(const HttpResponse& response, const HubConfig& config,
+                  const HubSubject& subject) {
+  const std::string_view code = response.Header("x-error-code");
+  const std::string page = Cat(config.endpoint, "/", subject.repo);
+  if (code == "GatedRepo" || (response.status == 403 && code.empty())) {
+    return Named(
+        subject,
+        config.token.empty()
+            ? Cat("access is gated: accept the terms at ", page,
+                  " and give that account's token by HF_TOKEN or --token")
+            : Cat("access is gated, and the token given has no access: accept the terms at ", page,
+                  " with the account that it belongs to"),
+        ErrorKind::kPermission);
+  }
+  if (code == "RevisionNotFound") {
+    return Named(subject, Cat("revision '", subject.revision, "' not found at ", page),
+                 ErrorKind::kNotFound);
+  }
+  if (code == "EntryNotFound") {
+    return Named(subject, Cat("no such file in revision ", subject.revision), ErrorKind::kNotFound);
+  }
+  if (response.status == 401 && config.token.empty()) {
+    return Named(subject,
+                 Cat("not found at ", config.endpoint,
+                     ", or private: check the spelling, or give a token by HF_TOKEN or --token"),
+                 ErrorKind::kPermission);
+  }
+  if (response.status == 401) {
+    return Named(
+        subject,
+        Cat(config.endpoint, " does not accept the token (HF_TOKEN, --token or the token file)"),
+        ErrorKind::kPermission);
+  }
+  if (code == "RepoNotFound" || (response.status == 404 && subject.file.empty())) {
+    return Named(subject,
+                 Cat("repository not found at ", config.endpoint,
+                     config.token.empty() ? " (a private one needs HF_TOKEN or --token)"
+                                          : " (or the token has no right to see it)"),
+                 ErrorKind::kNotFound);
+  }
+  if (response.status == 404) {
+    return Named(subject, Cat("no such file in revision ", subject.revision), ErrorKind::kNotFound);
+  }
+  const std::string_view message = response.Header("x-error-message");
+  return Named(subject,
+               Cat("the server answered ", response.status, message.empty() ? "" : ": ",
+                   message.substr(0, 200)),
+               ErrorKind::kIo);
+}
+
+}  // namespace facet

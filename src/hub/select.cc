@@ -1,0 +1,190 @@
+#include "hub/select.h"
+
+#include <algorithm>
+#include <array>
+#include <regex>
+
+#include "base/space.h"
+#include "formats/recognise.h"
+
+namespace facet {
+namespace {
+
+std::string Lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  return out;
+}
+
+bool IsGguf(const HubFile& file) {
+  return Lower(file.name.text()).ends_with(".gguf");
+}
+
+// model-00001-of-00003.gguf
+bool IsSplit(std::string_view name) {
+  static const std::regex pattern(R"(-\d{5}-of-\d{5}\.gguf$)", std::regex::icase);
+  return std::regex_search(name.begin(), name.end(), pattern);
+}
+
+std::string Choices(const std::vector<const HubFile*>& files) {
+  std::string out;
+  for (const HubFile* file : files) {
+    out += "\n    " + file->name.text();
+    if (file->bytes >= 0) out += "  (" + HumanBytes(file->bytes) + ")";
+  }
+  return out;
+}
+
+// The file of that name, or the only one whose name contains `wish`.
+Result<const HubFile*> Find(const HubListing& listing, const std::vector<const HubFile*>& among,
+                            std::string_view wish) {
+  for (const HubFile* file : among) {
+    if (file->name.text() == wish) return file;
+  }
+  std::vector<const HubFile*> matches;
+  const std::string part = Lower(wish);
+  std::copy_if(among.begin(), among.end(), std::back_inserter(matches), [&](const HubFile* file) {
+    return Lower(file->name.text()).find(part) != std::string::npos;
+  });
+  if (matches.size() == 1) return matches.front();
+  const auto& shown = matches.empty() ? among : matches;
+  return Error{
+      Cat(listing.repo.text(), ": ", matches.empty() ? "no" : "more than one", " file is called '",
+          wish, "'", shown.empty() ? "" : "; there are:", Choices(shown)),
+      ErrorKind::kNotFound};
+}
+
+const HubFile* Best(const std::vector<const HubFile*>& files, GgufRole role) {
+  const auto best =
+      std::min_element(files.begin(), files.end(), [&](const HubFile* a, const HubFile* b) {
+        return Preference(role, a->name.name()) < Preference(role, b->name.name());
+      });
+  return best == files.end() ? nullptr : *best;
+}
+
+bool HasFile(const HubListing& listing, std::string_view name) {
+  return std::any_of(listing.files.begin(), listing.files.end(),
+                     [&](const HubFile& file) { return file.name.text() == name; });
+}
+
+// Configuration, vocabulary, template, licence and weights of the top folder. Where a repository
+// holds the weights twice, those that the index or the usual name says.
+Result<HubSelection> SelectCheckpoint(const HubListing& listing) {
+  if (!HasFile(listing, "config.json")) {
+    return Error{Cat(listing.repo.text(), ": safetensors without a config.json are no checkpoint"),
+                 ErrorKind::kUnsupported};
+  }
+  static constexpr std::array kKept = {".json", ".jinja", ".txt", ".md", ".model"};
+  static const std::regex shard(R"(^model-\d{5}-of-\d{5}\.safetensors$)");
+  const bool sharded = HasFile(listing, "model.safetensors.index.json");
+  const bool single = HasFile(listing, "model.safetensors");
+  HubSelection selection;
+  selection.checkpoint = true;
+  for (const HubFile& file : listing.files) {
+    const std::string& name = file.name.text();
+    if (file.name.depth() > 0) continue;
+    bool wanted = name.starts_with("LICENSE") || name.starts_with("NOTICE") ||
+                  std::any_of(kKept.begin(), kKept.end(),
+                              [&](const char* end) { return name.ends_with(end); });
+    if (name.ends_with(".safetensors")) {
+      wanted = sharded ? std::regex_match(name, shard) : !single || name == "model.safetensors";
+    }
+    if (wanted) selection.files.push_back(file);
+  }
+  return selection;
+}
+
+}  // namespace
+
+GgufRole RoleOf(std::string_view file_name) {
+  const std::string name = Lower(file_name);
+  const auto has = [&](std::string_view part) { return name.find(part) != std::string::npos; };
+  if (has("mmproj")) return GgufRole::kProjector;
+  if (has("assistant") || has("draft") || name.starts_with("mtp") || has("-mtp"))
+    return GgufRole::kDrafter;
+  return GgufRole::kModel;
+}
+
+int Preference(GgufRole role, std::string_view file_name) {
+  static constexpr std::array<std::string_view, 4> kProjectors = {"bf16", "f16", "f32", "q8_0"};
+  static constexpr std::array<std::string_view, 4> kDrafters = {"q8_0", "q4_0", "bf16", "f16"};
+  const std::string name = Lower(file_name);
+  const auto& order = role == GgufRole::kProjector ? kProjectors : kDrafters;
+  for (size_t i = 0; i < order.size(); ++i) {
+    if (name.find(order[i]) != std::string::npos) return static_cast<int>(i);
+  }
+  return static_cast<int>(order.size());
+}
+
+Result<HubSelection> SelectFiles(const HubListing& listing, const HubWish& wish) {
+  std::vector<std::string> names;
+  std::vector<const HubFile*> models, projectors, drafters, all;
+  bool safetensors = false;
+  for (const HubFile& file : listing.files) {
+    names.push_back(file.name.text());
+    safetensors |= file.name.depth() == 0 && file.name.text().ends_with(".safetensors");
+    if (!IsGguf(file)) continue;
+    all.push_back(&file);
+    const GgufRole role = RoleOf(file.name.name());
+    (role == GgufRole::kModel       ? models
+     : role == GgufRole::kProjector ? projectors
+                                    : drafters)
+        .push_back(&file);
+  }
+  if (Lower(wish.file).ends_with(".litertlm")) {
+    FACET_TRY(CheckRepository(listing.repo.text(), {std::string(wish.file)}));
+  }
+  FACET_TRY(CheckRepository(listing.repo.text(), names));
+  if (wish.file.empty() && safetensors) return SelectCheckpoint(listing);
+
+  const HubFile* model = nullptr;
+  if (!wish.file.empty()) {
+    // An exact name may be of any role: a projector or drafter is imported on its own when asked
+    // for by name.
+    const bool exact = std::any_of(all.begin(), all.end(),
+                                   [&](const HubFile* f) { return f->name.text() == wish.file; });
+    FACET_ASSIGN(model, Find(listing, exact || models.empty() ? all : models, wish.file));
+  } else if (models.size() == 1) {
+    model = models.front();
+  } else if (models.empty() && all.size() == 1) {
+    model = all.front();  // a repository of a drafter alone
+  } else if (models.empty()) {
+    return Error{Cat(listing.repo.text(), ": no safetensors and no GGUF model in this repository"),
+                 ErrorKind::kUnsupported};
+  } else {
+    return Error{
+        Cat(listing.repo.text(), " has several models; name one of these files:", Choices(models)),
+        ErrorKind::kInvalid};
+  }
+  if (IsSplit(model->name.text())) {
+    return Error{Cat(model->name.text(),
+                     ": a GGUF split over several files is not supported; take another file, or "
+                     "join it with llama-gguf-split --merge and import the result"),
+                 ErrorKind::kUnsupported};
+  }
+
+  HubSelection selection;
+  selection.files.push_back(*model);
+  selection.model = model->name;
+  if (RoleOf(model->name.name()) != GgufRole::kModel) return selection;
+  const HubFile* projector = Best(projectors, GgufRole::kProjector);
+  if (!wish.mmproj.empty()) {
+    FACET_ASSIGN(projector, Find(listing, projectors, wish.mmproj));
+  }
+  const HubFile* drafter = Best(drafters, GgufRole::kDrafter);
+  if (!wish.drafter.empty()) {
+    FACET_ASSIGN(drafter, Find(listing, drafters, wish.drafter));
+  }
+  if (projector != nullptr) {
+    selection.files.push_back(*projector);
+    selection.mmproj = projector->name;
+  }
+  if (drafter != nullptr) {
+    selection.files.push_back(*drafter);
+    selection.drafter = drafter->name;
+  }
+  return selection;
+}
+
+}  // namespace facet

@@ -1,0 +1,36 @@
+// Which files of a repository make up a model.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "hub/hub.h"
+
+namespace facet {
+
+struct HubSelection {
+  bool checkpoint = false;  // safetensors with their configuration; otherwise one GGUF
+  std::vector<HubFile> files;
+  std::optional<PathUnder> model, mmproj, drafter;  // of a GGUF
+};
+
+struct HubWish {
+  std::string_view file;     // a name, or a part of one that only one file has; empty: choose
+  std::string_view mmproj;   // likewise; empty: the best one beside the model
+  std::string_view drafter;  // likewise
+};
+
+// What a GGUF is by its name; the first bytes tell later.
+enum class GgufRole { kModel, kProjector, kDrafter };
+GgufRole RoleOf(std::string_view file_name);
+
+// Of several files of a role the one to take: for projectors the most exact (BF16, F16, F32, Q8_0),
+// for drafters the small and good (Q8_0, Q4_0, BF16, F16). Lower is better.
+int Preference(GgufRole role, std::string_view file_name);
+
+// Errors: nothing that this program reads; several GGUF files and no wish (the error lists them); a
+// wish that no file or several fit; a split GGUF; only `.litertlm`.
+Result<HubSelection> SelectFiles(const HubListing& listing, const HubWish& wish);
+
+}  // namespace facet

@@ -1,0 +1,197 @@
+#include "serve/http/access.h"
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <cctype>
+#include <sstream>
+
+#include "base/mapped_file.h"
+
+namespace facet::serve {
+namespace {
+
+std::optional<Sha256Digest> ParseHex(std::string_view hex) {
+  Sha256Digest digest{};
+  if (hex.size() != 64) return std::nullopt;
+  for (size_t i = 0; i < 64; ++i) {
+    const int c = std::tolower(static_cast<unsigned char>(hex[i]));
+    if (!std::isxdigit(c)) return std::nullopt;
+    const int digit = c <= '9' ? c - '0' : c - 'a' + 10;
+    digest[i / 2] = static_cast<uint8_t>(digest[i / 2] << 4 | digit);
+  }
+  return digest;
+}
+
+std::string Lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
+}
+
+// The host of a Host header, in lower case and without brackets; nothing where the header is
+// malformed.
+std::optional<std::string> HostName(std::string_view header) {
+  std::string_view host = header, port;
+  if (header.starts_with('[')) {
+    const size_t close = header.find(']');
+    if (close == std::string_view::npos) return std::nullopt;
+    host = header.substr(1, close - 1);
+    port = header.substr(close + 1);
+  } else if (const size_t colon = header.find(':'); colon != std::string_view::npos) {
+    host = header.substr(0, colon);
+    port = header.substr(colon);
+  }
+  if (!port.empty()) {
+    if (port[0] != ':' || port.size() < 2 || port.size() > 6) return std::nullopt;
+    if (!std::all_of(port.begin() + 1, port.end(),
+                     [](unsigned char c) { return std::isdigit(c); })) {
+      return std::nullopt;
+    }
+  }
+  if (host.empty()) return std::nullopt;
+  return Lower(host);
+}
+
+std::optional<ApiError> CheckHost(const AccessRules& rules, const HttpRequest& request) {
+  if (request.CountHeaders("host") != 1) {
+    return ApiError{400, "expected exactly one Host header", "bad_host", std::nullopt};
+  }
+  const auto host = HostName(*request.Header("host"));
+  if (!host) return ApiError{400, "malformed Host header", "bad_host", std::nullopt};
+  if (rules.hosts.empty() ||
+      std::find(rules.hosts.begin(), rules.hosts.end(), *host) != rules.hosts.end()) {
+    return std::nullopt;
+  }
+  return ApiError{
+      403,
+      Cat("host '", *host, "' is not allowed; start the server with --allowed-host to allow it"),
+      "host_not_allowed", std::nullopt};
+}
+
+std::optional<ApiError> CheckOrigin(const AccessRules& rules, const HttpRequest& request,
+                                    Headers& answer) {
+  const size_t count = request.CountHeaders("origin");
+  if (count == 0) return std::nullopt;
+  if (count > 1)
+    return ApiError{400, "expected at most one Origin header", "bad_origin", std::nullopt};
+  const std::string_view origin = *request.Header("origin");
+  for (const std::string& allowed : rules.origins) {
+    if (origin != allowed) continue;
+    answer.emplace_back("Access-Control-Allow-Origin", allowed);
+    answer.emplace_back("Vary", "Origin");
+    return std::nullopt;
+  }
+  // The server's own pages. On its own this would let a rebound name through: the Host was checked
+  // before.
+  const std::string own = Cat("http://", *request.Header("host"));
+  if (!rules.hosts.empty() && origin == own) return std::nullopt;
+  return ApiError{403,
+                  "this origin is not allowed; start the server with --cors-origin to allow it",
+                  "origin_not_allowed", std::nullopt};
+}
+
+std::optional<ApiError> CheckKey(const AccessRules& rules, HttpRequest& request) {
+  if (rules.keys.empty()) return std::nullopt;
+  std::vector<std::string> tenants;
+  size_t shown = 0;
+  for (const auto& [name, value] : request.headers) {
+    std::string_view key = value;
+    if (name == "authorization") {
+      if (key.size() < 7 || Lower(key.substr(0, 7)) != "bearer ") {
+        return ApiError{401, "expected 'Authorization: Bearer KEY'", "invalid_api_key",
+                        std::nullopt};
+      }
+      key.remove_prefix(7);
+    } else if (name != "x-api-key") {
+      continue;
+    }
+    ++shown;
+    if (auto tenant = rules.keys.Tenant(key)) tenants.push_back(std::move(*tenant));
+  }
+  if (shown == 0) {
+    return ApiError{401, "this server needs an API key: send 'Authorization: Bearer KEY'",
+                    "missing_api_key", std::nullopt};
+  }
+  // Two headers with different keys: which one counts would be a guess.
+  if (tenants.size() != shown ||
+      std::count(tenants.begin(), tenants.end(), tenants[0]) != std::ptrdiff_t(shown)) {
+    return ApiError{401, "incorrect API key", "invalid_api_key", std::nullopt};
+  }
+  request.tenant = tenants[0];
+  return std::nullopt;
+}
+
+// A browser sends other types across sites without asking first.
+std::optional<ApiError> CheckContentType(const HttpRequest& request) {
+  if (request.method != "POST") return std::nullopt;
+  const auto header = request.Header("content-type");
+  const std::string type = Lower(header ? header->substr(0, header->find(';')) : "");
+  const std::string_view trimmed =
+      std::string_view(type).substr(0, type.find_last_not_of(" \t") + 1);
+  const bool form = request.path.starts_with("/v1/audio/") && trimmed == "multipart/form-data";
+  if (form || trimmed == "application/json") return std::nullopt;
+  return ApiError{415, Cat("expected Content-Type application/json but got '", trimmed, "'"),
+                  "unsupported_content_type", std::nullopt};
+}
+
+}  // namespace
+
+Result<void> KeyRing::Add(std::string_view key) {
+  if (key.starts_with("sha256:")) {
+    const auto digest = ParseHex(key.substr(7));
+    if (!digest) return Error{"API key: expected 64 hex digits after 'sha256:'"};
+    digests_.push_back(*digest);
+    return Ok();
+  }
+  if (key.empty() || key.size() > 512) return Error{"API key: expected 1 to 512 characters"};
+  digests_.push_back(Sha256(key));
+  return Ok();
+}
+
+Result<void> KeyRing::AddFile(const std::string& path) {
+  FACET_ASSIGN(const std::string text, ReadFile(path));
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    while (!line.empty() && std::isspace(static_cast<unsigned char>(line.back()))) line.pop_back();
+    if (line.empty() || line[0] == '#') continue;
+    if (auto added = Add(line); !added) return added.error().In(path);
+  }
+  if (digests_.empty()) return Error{Cat(path, ": no API key in this file")};
+  return Ok();
+}
+
+std::optional<std::string> KeyRing::Tenant(std::string_view key) const {
+  const Sha256Digest shown = Sha256(key);
+  bool found = false;
+  for (const Sha256Digest& digest : digests_) {
+    found |= CRYPTO_memcmp(digest.data(), shown.data(), digest.size()) == 0;
+  }
+  if (!found) return std::nullopt;
+  return Hex(shown);
+}
+
+std::optional<ApiError> CheckAccess(const AccessRules& rules, HttpRequest& request,
+                                    Headers& answer_headers) {
+  if (auto error = CheckHost(rules, request)) return error;
+  if (auto error = CheckOrigin(rules, request, answer_headers)) return error;
+  if (IsPreflight(request)) return std::nullopt;
+  // Probes and scrapers carry no key, and learn nothing that belongs to one.
+  if (request.path == "/health" || request.path == "/metrics") return std::nullopt;
+  if (auto error = CheckKey(rules, request)) return error;
+  return CheckContentType(request);
+}
+
+bool IsPreflight(const HttpRequest& request) {
+  return request.method == "OPTIONS";
+}
+
+bool IsLoopback(std::string_view host) {
+  if (host == "localhost" || host == "::1" || host == "[::1]") return true;
+  if (!host.starts_with("127.")) return false;
+  return std::count(host.begin(), host.end(), '.') == 3 &&
+         std::all_of(host.begin(), host.end(),
+                     [](unsigned char c) { return std::isdigit(c) || c == '.'; });
+}
+
+}  // namespace facet::serve

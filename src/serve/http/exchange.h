@@ -1,0 +1,190 @@
+// One exchange between a handler and its connection: any thread writes, the connection's coroutine
+// takes and sends. For http_server.cc alone.
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "serve/http/http.h"
+
+// GCC 12 takes the coroutine frames of Asio for a mismatch of new and delete.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
+namespace facet::serve {
+
+// The state that a handler writes to and the connection's coroutine sends from.
+class Core : public std::enable_shared_from_this<Core> {
+ public:
+  explicit Core(boost::asio::io_context& io) : io_(io), wake_(io) {}
+
+  // --- handler side, any thread ---
+  void Send(HttpResponse response) {
+    const std::lock_guard lock(mutex_);
+    if (mode_ != Mode::kWaiting) return;
+    mode_ = Mode::kWhole;
+    response_ = std::move(response);
+    ended_ = true;
+    Wake();
+  }
+  void BeginStream() {
+    const std::lock_guard lock(mutex_);
+    if (mode_ != Mode::kWaiting) return;
+    mode_ = Mode::kStream;
+    Wake();
+  }
+  void Write(std::string bytes) {
+    const std::lock_guard lock(mutex_);
+    if (mode_ != Mode::kStream || ended_ || closed_) return;
+    outgoing_ += bytes;
+    Wake();
+  }
+  void End() {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    Wake();
+  }
+  void SetComment(std::string text) {
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+    const std::lock_guard lock(mutex_);
+    comment_ = std::move(text);
+  }
+  size_t Pending() const {
+    const std::lock_guard lock(mutex_);
+    return outgoing_.size() + in_flight_;
+  }
+  bool Closed() const {
+    const std::lock_guard lock(mutex_);
+    return closed_;
+  }
+  void OnClose(std::function<void()> gone) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!closed_) {
+        gone_ = std::move(gone);
+        return;
+      }
+    }
+    gone();
+  }
+  // The handler has let go of the exchange.
+  void Abandon() {
+    Send(ErrorResponse(
+        {500, "the request ended without an answer", "internal_error", std::nullopt}));
+    End();
+  }
+
+  // --- connection side, io thread ---
+  void ClientGone() {
+    std::function<void()> gone;
+    {
+      const std::lock_guard lock(mutex_);
+      if (closed_ || (ended_ && outgoing_.empty())) return;
+      closed_ = true;
+      outgoing_.clear();
+      gone = std::move(gone_);
+      Wake();
+    }
+    if (gone) gone();
+  }
+  // Nothing will be sent any more: forgets the callback, which may hold what holds this.
+  void Finish() {
+    std::function<void()> gone;
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    gone.swap(gone_);
+  }
+
+  enum class Mode { kWaiting, kWhole, kStream };
+  struct Work {
+    bool ended = false, closed = false;
+    std::string bytes;
+  };
+  Mode mode() const {
+    const std::lock_guard lock(mutex_);
+    return mode_;
+  }
+  // What there is to do now; takes the bytes.
+  Work Take() {
+    const std::lock_guard lock(mutex_);
+    Work work{ended_, closed_, {}};
+    work.bytes.swap(outgoing_);
+    in_flight_ = work.bytes.size();
+    return work;
+  }
+  void Sent() {
+    const std::lock_guard lock(mutex_);
+    in_flight_ = 0;
+  }
+  HttpResponse TakeResponse() {
+    const std::lock_guard lock(mutex_);
+    return std::move(response_);
+  }
+  std::string Comment() const {
+    const std::lock_guard lock(mutex_);
+    return comment_.empty() ? "keepalive" : "keepalive " + comment_;
+  }
+  // Until something has been written, or the time is over.
+  boost::asio::awaitable<void> Wait(std::chrono::milliseconds time) {
+    {
+      const std::lock_guard lock(mutex_);
+      const bool idle = mode_ == waited_mode_ && !ended_ && !closed_ && outgoing_.empty();
+      waited_mode_ = mode_;
+      if (!idle) co_return;
+      waiting_ = true;
+    }
+    boost::system::error_code ec;
+    wake_.expires_after(time);
+    co_await wake_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ec));
+    const std::lock_guard lock(mutex_);
+    waiting_ = false;
+  }
+
+ private:
+  // With the mutex held. The post runs after the coroutine has begun to wait: both are on the io
+  // thread.
+  void Wake() {
+    if (!waiting_) return;
+    waiting_ = false;
+    boost::asio::post(io_, [self = shared_from_this()] { self->wake_.cancel(); });
+  }
+
+  boost::asio::io_context& io_;
+  boost::asio::steady_timer wake_;
+  mutable std::mutex mutex_;
+  Mode mode_ = Mode::kWaiting, waited_mode_ = Mode::kWaiting;
+  bool ended_ = false, closed_ = false, waiting_ = false;
+  HttpResponse response_;
+  std::string outgoing_, comment_;
+  size_t in_flight_ = 0;
+  std::function<void()> gone_;
+};
+
+// What handlers hold: answers for them when they forget to.
+class Handle : public Exchange {
+ public:
+  explicit Handle(std::shared_ptr<Core> core) : core_(std::move(core)) {}
+  ~Handle() override { core_->Abandon(); }
+  void Send(HttpResponse response) override { core_->Send(std::move(response)); }
+  void BeginStream() override { core_->BeginStream(); }
+  void Write(std::string bytes) override { core_->Write(std::move(bytes)); }
+  void End() override { core_->End(); }
+  void SetComment(std::string text) override { core_->SetComment(std::move(text)); }
+  size_t Pending() const override { return core_->Pending(); }
+  bool Closed() const override { return core_->Closed(); }
+  void OnClose(std::function<void()> gone) override { core_->OnClose(std::move(gone)); }
+
+ private:
+  std::shared_ptr<Core> core_;
+};
+
+}  // namespace facet::serve

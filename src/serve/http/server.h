@@ -1,0 +1,58 @@
+// HTTP/1.1 on Boost.Asio and Beast: one thread moves bytes, a few workers run handlers. Holds no
+// knowledge of the API.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "serve/http/access.h"
+#include "serve/http/http.h"
+
+namespace facet::serve {
+
+struct HttpOptions {
+  std::string address = "127.0.0.1";  // an IP address, or "localhost"
+  uint16_t port = 9379;               // 0: any free one
+  AccessRules access;
+  size_t max_body = size_t{128} << 20;
+  uint32_t max_header = 32 << 10;
+  int max_connections = 2048;
+  int workers = 4;
+  std::chrono::milliseconds header_timeout{
+      30'000};                                     // from the first byte to the end of the headers
+  std::chrono::milliseconds idle_timeout{75'000};  // between requests of a connection
+  std::chrono::milliseconds body_timeout{120'000};
+  std::chrono::milliseconds write_timeout{60'000};  // without a byte taken
+  std::chrono::milliseconds keepalive{5'000};       // between comments of an idle stream
+  std::chrono::milliseconds drain{10'000};
+  bool handle_signals = false;  // SIGINT and SIGTERM drain
+  std::function<void()> on_drain;
+};
+
+class HttpServer {
+ public:
+  HttpServer(HttpOptions options, Handler handler);
+  ~HttpServer();
+
+  // Binds and listens. Errors: address in use, not an address, no permission.
+  Result<void> Listen();
+  uint16_t port() const;
+
+  // Serves until drained or stopped.
+  void Run();
+
+  // Accepts nothing more, lets running exchanges finish within the drain time, then ends Run. From
+  // any thread.
+  void Drain();
+  bool draining() const;
+  int connections() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace facet::serve

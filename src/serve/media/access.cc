@@ -1,0 +1,204 @@
+#include "serve/media/access.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+#include <optional>
+
+#include "net/http_client.h"
+#include "serve/http/http.h"
+
+namespace facet::serve {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string Lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+struct Range {
+  uint32_t base;
+  int bits;
+};
+
+// IANA's registry of special IPv4 addresses.
+constexpr Range kSpecial[] = {
+    {0x00000000, 8},  {0x0A000000, 8},  {0x64400000, 10}, {0x7F000000, 8},  {0xA9FE0000, 16},
+    {0xAC100000, 12}, {0xC0000000, 24}, {0xC0000200, 24}, {0xC0586300, 24}, {0xC0A80000, 16},
+    {0xC6120000, 15}, {0xC6336400, 24}, {0xCB007100, 24}, {0xE0000000, 4},  {0xF0000000, 4}};
+
+bool IsPublic4(uint32_t address) {
+  return std::none_of(std::begin(kSpecial), std::end(kSpecial), [&](const Range& range) {
+    return (address ^ range.base) >> (32 - range.bits) == 0;
+  });
+}
+
+bool IsPublic6(const in6_addr& address) {
+  const uint8_t* b = address.s6_addr;
+  if ((b[0] & 0xE0) != 0x20) return false;  // only 2000::/3 is routed in the open
+  const bool documentation = b[0] == 0x20 && b[1] == 0x01 && b[2] == 0x0D && b[3] == 0xB8;
+  const bool special = b[0] == 0x20 && b[1] == 0x01 && b[2] < 0x02;  // 2001::/23, Teredo too
+  const bool six_to_four = b[0] == 0x20 && b[1] == 0x02;
+  const bool documentation2 = b[0] == 0x3F && b[1] == 0xFF && b[2] < 0x10;
+  return !documentation && !special && !six_to_four && !documentation2;
+}
+
+// The place of a URL as the allow-list writes it, or nothing where it is not on the list.
+Result<void> CheckHost(const MediaAccess& access, const std::string& url) {
+  const auto place = PlaceOf(url);
+  if (!place || (place->scheme != "http" && place->scheme != "https"))
+    return Error{"expected an http or https address", ErrorKind::kUnsupported};
+  if (place->has_user) return Error{"an address with a user name is not opened"};
+  const bool usual = place->port == (place->scheme == "http" ? "80" : "443");
+  const std::string with_port = Cat(place->host, ":", place->port);
+  for (const std::string& host : access.hosts) {
+    if (host == with_port || (usual && host == place->host)) return Ok();
+  }
+  return Error{Cat("this server does not open addresses of ", with_port), ErrorKind::kPermission};
+}
+
+Result<std::string> Fetch(const MediaAccess& access, std::string url) {
+  using Clock = std::chrono::steady_clock;
+  const auto until = Clock::now() + access.time;
+  for (int hops = 0; hops <= access.redirects; ++hops) {
+    FACET_TRY(CheckHost(access, url));
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now());
+    if (left.count() <= 0) break;
+    bool refused = false, large = false;
+    std::string body;
+    HttpClient client;
+    facet::HttpRequest request{.url = url, .headers = {}, .begin = {}, .end = {}};
+    request.time = left;
+    request.may_connect = [&](const sockaddr& address) {
+      if (access.private_addresses || IsPublic(address)) return true;
+      refused = true;
+      return false;
+    };
+    const auto response = client.Run(
+        request, [](const facet::HttpResponse& head) { return head.status == 200; },
+        [&](std::span<const std::byte> bytes) {
+          large = body.size() + bytes.size() > access.max_bytes;
+          if (!large) body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+          return !large;
+        });
+    if (refused) return Error{"this host is not on the open internet", ErrorKind::kPermission};
+    if (!response)
+      return Error{"it could not be fetched: " + response.error().message, ErrorKind::kIo};
+    if (large) return Error{Cat("it is larger than ", access.max_bytes, " bytes"), ErrorKind::kIo};
+    if (response->status == 200) return body;
+    if (response->location.empty())
+      return Error{Cat("it could not be fetched: status ", response->status), ErrorKind::kIo};
+    url = response->location;
+  }
+  return Error{"it could not be fetched: too many redirects, or too slow", ErrorKind::kIo};
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+bool Below(const fs::path& path, const fs::path& folder) {
+  const auto [at, rest] = std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
+  return at == folder.end() && rest != path.end();
+}
+
+// The path is resolved by opening it, without reading, and looking where that led: nobody can
+// exchange a part of it in between. One message for all that fails: what lies outside stays
+// unknown.
+Result<std::string> ReadBelow(const MediaAccess& access, const fs::path& path) {
+  const Error error{"expected a file below the folders that this server allows",
+                    ErrorKind::kPermission};
+  if (!path.is_absolute()) return error;
+  const Descriptor place(open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (place.get() < 0) return error;
+  const std::string link = Cat("/proc/self/fd/", place.get());
+  std::error_code code;
+  const fs::path real = fs::read_symlink(link, code);
+  if (code || std::none_of(access.folders.begin(), access.folders.end(),
+                           [&](const fs::path& folder) { return Below(real, folder); }))
+    return error;
+  struct stat info {};
+  if (fstat(place.get(), &info) != 0 || !S_ISREG(info.st_mode)) return error;
+  const Descriptor file(open(link.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (file.get() < 0) return error;
+  std::string bytes;
+  char piece[65536];
+  for (ssize_t n; (n = read(file.get(), piece, sizeof(piece))) > 0;) {
+    bytes.append(piece, static_cast<size_t>(n));
+    if (bytes.size() > access.max_bytes)
+      return Error{Cat("it is larger than ", access.max_bytes, " bytes"), ErrorKind::kIo};
+  }
+  return bytes;
+}
+
+Result<std::string> ReadFileUrl(const MediaAccess& access, std::string_view url) {
+  url.remove_prefix(std::string_view("file:").size());
+  if (url.starts_with("//")) {
+    url.remove_prefix(2);
+    if (url.starts_with("localhost/")) url.remove_prefix(9);
+  }
+  const auto path = PercentDecode(url);
+  if (!path) return Error{"malformed file address"};
+  return ReadBelow(access, *path);
+}
+
+}  // namespace
+
+bool IsPublic(const sockaddr& address) {
+  if (address.sa_family == AF_INET) {
+    sockaddr_in four;
+    std::memcpy(&four, &address, sizeof(four));
+    return IsPublic4(ntohl(four.sin_addr.s_addr));
+  }
+  if (address.sa_family == AF_INET6) {
+    sockaddr_in6 six;
+    std::memcpy(&six, &address, sizeof(six));
+    return IsPublic6(six.sin6_addr);  // addresses of IPv4 inside IPv6 lie outside 2000::/3
+  }
+  return false;
+}
+
+Result<void> Prepare(MediaAccess& access) {
+  for (std::string& host : access.hosts) {
+    host = Lower(host);
+    if (host.empty() || host.find_first_of("/@?#* ") != std::string::npos)
+      return Expected("a host name or name:port", host, "--allow-media-hosts");
+  }
+  for (fs::path& folder : access.folders) {
+    std::error_code code;
+    const fs::path real = fs::canonical(folder, code);
+    if (code || !fs::is_directory(real, code))
+      return Error{Cat("--allow-media-path: ", folder.string(), ": no such folder"),
+                   ErrorKind::kNotFound};
+    folder = real;
+  }
+  return Ok();
+}
+
+Result<std::string> ReadMedia(const MediaAccess& access, const std::string& url) {
+  const std::string scheme = Lower(url.substr(0, url.find(':')));
+  if (scheme == "file" && !access.folders.empty()) return ReadFileUrl(access, url);
+  if ((scheme == "http" || scheme == "https") && !access.hosts.empty()) return Fetch(access, url);
+  return Error{"expected a data: URL; this server does not open such addresses for its clients",
+               ErrorKind::kUnsupported};
+}
+
+}  // namespace facet::serve

@@ -1,0 +1,152 @@
+// chat.completion and chat.completion.chunk objects.
+#include "serve/openai/api.h"
+
+namespace facet::serve {
+namespace {
+
+class ChatJob : public Job {
+ public:
+  using Job::Job;
+
+ protected:
+  void OnToken(ChoiceState& choice, const AnswerToken& token) override {
+    if (common_.top_logprobs >= 0 && token.content) {
+      choice.logprobs.push_back(TokenLogprob(*model_->tokenizer, token));
+    }
+  }
+
+  void OnEvent(ChoiceState& choice, const OutputEvent& event) override {
+    if (!streaming()) return;
+    using Kind = OutputEvent::Kind;
+    OrderedJson delta;
+    switch (event.kind) {
+      case Kind::kContent:
+        delta["content"] = event.text;
+        break;
+      case Kind::kReasoning:
+        delta["reasoning_content"] = event.text;
+        break;
+      case Kind::kCallBegin:
+        delta["tool_calls"].push_back({{"index", event.call},
+                                       {"id", choice.calls[event.call].id},
+                                       {"type", "function"},
+                                       {"function", {{"name", event.text}, {"arguments", ""}}}});
+        break;
+      case Kind::kCallArguments:
+        delta["tool_calls"].push_back(
+            {{"index", event.call}, {"function", {{"arguments", event.text}}}});
+        break;
+      case Kind::kCallEnd:
+        return;
+    }
+    SendDelta(choice, std::move(delta), nullptr);
+  }
+
+  void OnChoiceEnd(ChoiceState& choice) override {
+    if (!streaming()) return;
+    SendDelta(choice, OrderedJson::object(), FinishReason(choice.end.reason));
+  }
+
+  void OnEnd() override {
+    if (!streaming()) return SendWhole();
+    if (common_.include_usage) {
+      OrderedJson chunk = Head("chat.completion.chunk");
+      chunk["choices"] = OrderedJson::array();
+      chunk["usage"] = Usage();
+      chunk["timings"] = Timings(choices_[0]);
+      Write(ServerSentEvent(Dump(chunk)));
+    }
+    Write("data: [DONE]\n\n");
+    exchange_->End();
+  }
+
+  void OnError(const ApiError& error) override {
+    if (!streaming()) return exchange_->Send(ErrorResponse(error));
+    Write(ServerSentEvent(ErrorBody(error)));
+    Write("data: [DONE]\n\n");
+    exchange_->End();
+  }
+
+ private:
+  OrderedJson Head(std::string_view object) const {
+    return {{"id", id_},
+            {"object", object},
+            {"created", created_},
+            {"model", model_->id},
+            {"system_fingerprint", nullptr}};
+  }
+
+  OrderedJson Logprobs(ChoiceState& choice) const {
+    if (common_.top_logprobs < 0) return nullptr;
+    OrderedJson out = {{"content", std::move(choice.logprobs)}, {"refusal", nullptr}};
+    choice.logprobs = OrderedJson::array();
+    return out;
+  }
+
+  void SendDelta(ChoiceState& choice, OrderedJson delta, OrderedJson finish) {
+    OrderedJson out = OrderedJson::object();
+    if (!began_[choice.index]) {
+      began_[choice.index] = true;
+      out["role"] = "assistant";
+      if (!delta.contains("content"))
+        out["content"] = delta.contains("tool_calls") ? OrderedJson(nullptr) : OrderedJson("");
+    }
+    out.update(delta);
+    OrderedJson chunk = Head("chat.completion.chunk");
+    const bool last = !finish.is_null();
+    chunk["choices"].push_back({{"index", choice.index},
+                                {"delta", std::move(out)},
+                                {"logprobs", Logprobs(choice)},
+                                {"finish_reason", std::move(finish)}});
+    if (common_.include_usage) chunk["usage"] = nullptr;
+    if (last) chunk["timings"] = Timings(choice);
+    Write(ServerSentEvent(Dump(chunk)));
+  }
+
+  // Calls that are complete. The arguments of one that was cut off are no JSON: where the limit cut
+  // it, finish_reason says so and clients expect to see how far it came.
+  static OrderedJson Calls(const ChoiceState& choice) {
+    OrderedJson out = OrderedJson::array();
+    for (const ChoiceState::Call& call : choice.calls) {
+      if (!call.complete && choice.end.reason != AnswerEnd::Reason::kLength) continue;
+      out.push_back({{"id", call.id},
+                     {"type", "function"},
+                     {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+    }
+    return out;
+  }
+
+  void SendWhole() {
+    OrderedJson body = Head("chat.completion");
+    body["choices"] = OrderedJson::array();
+    for (ChoiceState& choice : choices_) {
+      OrderedJson message = {{"role", "assistant"}};
+      OrderedJson calls = Calls(choice);
+      message["content"] = choice.content.empty() && !calls.empty() ? OrderedJson(nullptr)
+                                                                    : OrderedJson(choice.content);
+      message["refusal"] = nullptr;
+      if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
+      if (!calls.empty()) message["tool_calls"] = std::move(calls);
+      body["choices"].push_back({{"index", choice.index},
+                                 {"message", std::move(message)},
+                                 {"logprobs", Logprobs(choice)},
+                                 {"finish_reason", FinishReason(choice.end.reason)}});
+    }
+    body["usage"] = Usage();
+    body["timings"] = Timings(choices_[0]);
+    SendJson(*exchange_, body);
+  }
+
+  std::string id_ = RandomId("chatcmpl-");
+  int64_t created_ = Now();
+  std::map<int, bool> began_;
+};
+
+}  // namespace
+
+std::shared_ptr<Job> MakeChatJob(std::shared_ptr<Exchange> exchange,
+                                 std::shared_ptr<LoadedModel> model, Common common) {
+  return std::make_shared<ChatJob>(std::move(exchange), std::move(model), std::move(common));
+}
+
+}  // namespace facet::serve
