@@ -83,7 +83,7 @@ class FrameSampler {
       return Error{
           Cat("expected at most ", limits_.max_film_pixels,
               " pixels in all sampled frames but got ", kept_pixels_, " by second ", label),
-          ErrorKind::kResource};
+          ErrorKind::kTooLarge};
     }
     film->frames.push_back({label, std::move(picture)});
     return Ok();

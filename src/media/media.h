@@ -34,7 +34,9 @@ struct Film {
   double seconds = 0;
 };
 
-// What a decoder may spend on one file; exceeding a limit is an error that gives both numbers.
+// What a decoder may spend on one file; exceeding a limit is an error that gives both numbers. Its
+// kind is kTooLarge for max_audio_seconds and max_film_pixels, which a prompt's room may set, and
+// kResource or kInvalid for the others.
 struct Limits {
   int64_t max_bytes = int64_t{512} << 20;
   int64_t max_pixels = 100'000'000;         // of one picture or frame

@@ -39,7 +39,7 @@ float Sample(const AVFrame* frame, int channel, int channels, int i) {
 Error TooLong(double seconds, const Limits& limits) {
   return {Cat("expected at most ", limits.max_audio_seconds, " s of sound but got ", seconds,
               " s or more"),
-          ErrorKind::kResource};
+          ErrorKind::kTooLarge};
 }
 
 Result<void> CheckShape(int64_t rate, int64_t channels) {

@@ -262,19 +262,19 @@ TEST(Hostile, LimitsAreErrorsThatGiveBothNumbers) {
             std::string::npos);
   limits = {};
   limits.max_film_pixels = 64 * 48 * 2;
-  EXPECT_NE(DecodeFilm(AsBytes(film), limits)
-                .error()
-                .message.find("6144 pixels in all sampled frames but got 9216"),
+  const Error pixels = DecodeFilm(AsBytes(film), limits).error();
+  EXPECT_NE(pixels.message.find("6144 pixels in all sampled frames but got 9216"),
             std::string::npos);
+  EXPECT_EQ(pixels.kind, ErrorKind::kTooLarge);
   limits = {};
   limits.max_decoded_frames = 10;
   EXPECT_NE(DecodeFilm(AsBytes(film), limits).error().message.find("at most 10 frames"),
             std::string::npos);
   limits = {};
   limits.max_audio_seconds = 0.1;
-  EXPECT_NE(
-      DecodeSound(AsBytes(sound), limits).error().message.find("at most 0.1 s of sound but got"),
-      std::string::npos);
+  const Error seconds = DecodeSound(AsBytes(sound), limits).error();
+  EXPECT_NE(seconds.message.find("at most 0.1 s of sound but got"), std::string::npos);
+  EXPECT_EQ(seconds.kind, ErrorKind::kTooLarge);
   EXPECT_FALSE(DecodeFilm(AsBytes(film), limits).ok());
   limits = {};
   limits.max_bytes = 100;

@@ -149,7 +149,8 @@ std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequ
   if (!prompt) {
     ApiError error = ToApiError(prompt.error(), param);
     // What is wrong with a medium is the client's to mend; that others are served is not.
-    if (prompt.error().kind != ErrorKind::kBusy && (error.status == 404 || error.status == 503)) {
+    if (prompt.error().kind != ErrorKind::kBusy &&
+        (error.status == 404 || error.status == 413 || error.status == 503)) {
       error.status = 400;
       error.code = prompt.error().message.ends_with(kOverContext) ? "context_length_exceeded"
                                                                   : "invalid_value";
