@@ -3,6 +3,7 @@ file(GLOB base_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/base/*.cc)
 list(FILTER base_sources EXCLUDE REGEX "/base/(log|hash)\\.cc$")
 add_library(facet_base STATIC ${base_sources})
 target_link_libraries(facet_base PUBLIC facet_options Threads::Threads)
+include(cmake/os.cmake)
 facet_layer(ops facet_base)
 include(cmake/isa.cmake)
 

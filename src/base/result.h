@@ -59,6 +59,9 @@ Error Expected(const Want& want, const Got& got, std::string_view where) {
   return {Cat("expected ", want, " but got ", got, " (", where, ")"), ErrorKind::kInvalid};
 }
 
+// The error of a system call, by its errno: `what: No such file or directory`.
+Error SystemError(int value, std::string_view what);
+
 // A value or an Error. `Result<void>` carries success alone.
 template <typename T>
 class [[nodiscard]] Result {

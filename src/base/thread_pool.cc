@@ -1,7 +1,5 @@
 #include "base/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cassert>
@@ -62,12 +60,6 @@ struct ThreadPool::State {
     }
   }
 };
-
-int AvailableCores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1u, std::thread::hardware_concurrency());
-}
 
 ThreadPool::ThreadPool(int threads)
     : threads_(threads > 0 ? threads : AvailableCores()), state_(std::make_unique<State>()) {

@@ -6,6 +6,8 @@
 #include <functional>
 #include <memory>
 
+#include "base/os/os.h"
+
 namespace facet {
 
 class ThreadPool {
@@ -29,8 +31,5 @@ class ThreadPool {
   uint64_t round_ = 0;
   std::unique_ptr<State> state_;
 };
-
-// Cores that this process may run on.
-int AvailableCores();
 
 }  // namespace facet
