@@ -143,7 +143,7 @@ struct ChatTemplate::Data {
     return text.ok() ? *std::move(text) : "";
   }
 
-  // DESIGN section 4, "Tool results": an OpenAI exchange shows whether results come out as results.
+  // docs/model.md, "Tool results": an OpenAI exchange shows whether results come out as results.
   bool TakesToolMessages() const {
     constexpr std::string_view kOpen = "<|tool_response>", kResult = "PROBED RESULT";
     if (source.find(kOpen) == source.npos) return true;  // no notation to fold results into

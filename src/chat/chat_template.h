@@ -35,7 +35,7 @@ class ChatTemplate {
 
   // `messages` in the chat API's shape (roles system, developer, user, assistant, tool; string
   // content or parts; tool_calls with string or object arguments), `tools` null or a list. Shapes
-  // of tool results are adapted to what the template expects (DESIGN section 4). Members keep their
+  // of tool results are adapted to what the template expects (docs/model.md). Members keep their
   // order where the JSON has one. The error of a template's raise_exception is passed on.
   Result<RenderedPrompt> Render(const nlohmann::ordered_json& messages,
                                 const nlohmann::ordered_json& tools,

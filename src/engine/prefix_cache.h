@@ -1,7 +1,8 @@
 // Finished prefixes of prompts and answers, so that a request that extends, branches from or goes
 // back into an earlier one computes only what is new. One radix tree over token and media keys for
 // each scope (an API key with its salt and adapter): scopes never meet. Each node holds snapshots:
-// states of the model at some lengths, which share pages. DESIGN section 5.
+// states of the model at some lengths, which share pages (docs/decisions.md,
+// 11).
 //
 // A scope's name is its owner's, or begins with the owner's and a line break. Room is shared
 // between owners, so that nobody gets more of it, or of the others', by using many scopes.

@@ -1,4 +1,4 @@
-// A model that plays a script, for tests of everything above it. DESIGN section 5: JSON lines
+// A model that plays a script, for tests of everything above it (docs/decisions.md, 23): JSON lines
 //   {"match": regex?, "emit": text, "delay_ms": n?, "prefill_ms": n?}
 // tried in order for each generation. `match` is a POSIX extended regular expression searched in
 // the prompt's text; `emit` is tokenised with special tokens parsed; `delay_ms` passes before each

@@ -1,4 +1,4 @@
-// Pictures, sound and film from untrusted bytes to what the model reads. DESIGN section 4.
+// Pictures, sound and film from untrusted bytes to what the model reads (docs/model.md).
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Sizes, patches and frames: what the model reads of a picture or a sound. DESIGN section 4.
+// Sizes, patches and frames: what the model reads of a picture or a sound (docs/model.md).
 #include <algorithm>
 #include <array>
 #include <cmath>

@@ -9,8 +9,9 @@
 
 namespace facet {
 
-// Rearranges one head between the model's order and that of compact records (DESIGN section 5):
-// turned dimensions [0, pairs) and [half, half + pairs) come first in keys and last in values.
+// Rearranges one head between the model's order and that of compact records (docs/model.md, "The
+// cache of keys and values"): the elements that rotate, [0, pairs) and [half, half + pairs), come
+// first in keys and last in values.
 struct CompactOrder {
   int head_dim = 0, pairs = 0;
   int rotated() const { return 2 * pairs; }

@@ -1,7 +1,7 @@
 // What a checkpoint says about itself: shapes, rotary frequencies, special tokens, generation
 // defaults. Sources: config.json in both spellings (hub and re-saved), generation_config.json,
 // processor_config.json, GGUF metadata (gemma4, gemma3, gemma4-assistant, clip). Every value is
-// read; none is assumed for a model by name. DESIGN section 4.
+// read; none is assumed for a model by name. docs/model.md, "Numbers".
 #pragma once
 
 #include <cstdint>

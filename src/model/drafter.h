@@ -1,5 +1,5 @@
 // The multi-token-prediction drafter (gemma4_unified_assistant): a few layers with queries alone,
-// which read the target's keys and values. DESIGN section 4.
+// which read the target's keys and values. docs/model.md, "The drafter".
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,5 @@
-// Pictures and sound go straight into the decoder: one projection each, no encoder. DESIGN
-// section 4.
+// Pictures and sound go straight into the decoder: one projection each, no encoder. docs/model.md,
+// "Pictures" and "Sound".
 #include "model/embedders.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The paged cache of keys and values. DESIGN section 5.
+// The paged cache of keys and values (docs/model.md; why: docs/decisions.md, 8 to 10).
 //
 // A page holds kTile positions of all layers of one group (the sliding layers, or the full ones)
 // and is shared by reference count: a copy of a KvSequence is a snapshot that costs nothing until

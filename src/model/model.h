@@ -1,5 +1,5 @@
 // A loaded model: one forward step over rows of many sequences, logits, and the embedders of
-// pictures and sound. DESIGN section 4 has the arithmetic.
+// pictures and sound. docs/model.md has the arithmetic.
 #pragma once
 
 #include <filesystem>
@@ -55,7 +55,8 @@ struct LoadOptions {
       true;  // write packed weights of large models to the cache folder, for the next start
 };
 
-// Receives every named intermediate; see DESIGN rule 3.
+// Receives every named intermediate: "attn_norm", "key", ... (docs/model.md, "A decoder layer").
+// `layer` is -1 outside layers; `values` (rows, ...) lives until it returns.
 using Trace = std::function<void(std::string_view name, int layer, ConstMat values)>;
 
 class Model {

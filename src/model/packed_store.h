@@ -1,4 +1,4 @@
-// The one copy of the weights that the fast kernels read. DESIGN section 5.
+// The one copy of the weights that the fast kernels read (docs/decisions.md, 6).
 //
 // The first start packs every matrix into memory, dropping the source's pages on the way, and a
 // thread writes the packed form to a disposable file in the cache folder meanwhile. Later starts

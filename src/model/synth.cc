@@ -42,7 +42,7 @@ TextConfig Gemma4Text(int layers, int width, int ffn) {
   return text;
 }
 
-// The checked values of DESIGN section 4, the drafter's of the published one.
+// The values of docs/model.md, "Numbers"; the drafter's are those of the published one.
 Shape Make12b() {
   Shape shape;
   shape.config.text = Gemma4Text(48, 3840, 15360);

@@ -23,7 +23,7 @@ constexpr int kScaleBlock = 16;
 
 // One position of one kv head is a record of `record_dim` elements. Its key is elements [0,
 // key_dim), its value [value_offset, value_offset + value_dim). Plain layers: key and value side by
-// side. Compact full layers (DESIGN section 5): [rotated key | v of the unrotated dimensions | v of
+// side. Compact full layers (docs/model.md): [rotated key | v of the unrotated dimensions | v of
 // the rotated ones], key and value overlap.
 struct KvShape {
   int kv_heads = 0, key_dim = 0, value_dim = 0, value_offset = 0;

@@ -1,5 +1,4 @@
-// Rows of block-quantised weights to float32 and back. Layouts: ggml-quants of llama.cpp; DESIGN
-// section 5.
+// Rows of block-quantised weights to float32 and back. Layouts: ggml-quants of llama.cpp.
 #pragma once
 
 #include <cstddef>
