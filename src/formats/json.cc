@@ -1,7 +1,7 @@
 #include "formats/json.h"
 
+#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <vector>
 
 #include "base/mapped_file.h"
@@ -10,58 +10,126 @@
 namespace facet {
 namespace {
 
-constexpr int kMaxDepth = 64;
+using nlohmann::json;
+using nlohmann::ordered_json;
+
 constexpr uintmax_t kMaxBytes = 256 << 20;
 
-// Brackets outside of strings that are open at the deepest place. The parser itself is not
-// recursive; values are.
-int Depth(std::string_view text) {
-  int depth = 0, deepest = 0;
-  bool quoted = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c == '\\') {
-        ++i;
-      } else if (c == '"') {
-        quoted = false;
-      }
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '[' || c == '{') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-  return deepest;
-}
-
+// Where the members of one open object lie. nlohmann's ordered objects are lists, which search for
+// each new key among all others: a text with a million keys in one object would take hours.
 template <class Json>
-Result<Json> Parse(std::string_view text, std::string_view where) {
-  if (Depth(text) > kMaxDepth) {
-    return Error{Cat(where, ": JSON nested deeper than ", kMaxDepth)};
+class Members;
+
+template <>
+class Members<json> {
+ public:
+  // The member of this name; null at first.
+  json* Add(json& object, std::string&& key, bool& duplicate) {
+    const auto [it, added] = object.get_ref<json::object_t&>().try_emplace(std::move(key), nullptr);
+    duplicate = !added;
+    return &it->second;
   }
-  using Event = typename Json::parse_event_t;
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  std::string twice;
-  const typename Json::parser_callback_t watch = [&](int, Event event, Json& value) {
-    if (event == Event::object_start) {
-      keys.emplace_back();
-    } else if (event == Event::object_end) {
-      keys.pop_back();
-    } else if (event == Event::key) {
-      const std::string& key = value.template get_ref<const std::string&>();
-      if (!keys.back().insert(key).second && twice.empty()) twice = key;
-    }
-    return true;
+};
+
+template <>
+class Members<ordered_json> {
+ public:
+  ordered_json* Add(ordered_json& object, std::string&& key, bool& duplicate) {
+    using List = std::vector<std::pair<const std::string, ordered_json>>;
+    List& list = object.get_ref<ordered_json::object_t&>();
+    const auto [it, added] = places_.try_emplace(key, list.size());
+    duplicate = !added;
+    if (added) list.emplace_back(std::move(key), nullptr);
+    return &list[it->second].second;
+  }
+
+ private:
+  std::map<std::string, size_t> places_;
+};
+
+// Builds a value from the parser's events.
+template <class Json>
+class Builder : public nlohmann::json_sax<Json> {
+ public:
+  using Base = nlohmann::json_sax<Json>;
+
+  explicit Builder(const JsonLimits& limits) : limits_(limits) {}
+
+  Json value;
+  Error error;
+
+  bool null() override { return Place(nullptr); }
+  bool boolean(bool v) override { return Place(v); }
+  bool number_integer(typename Base::number_integer_t v) override { return Place(v); }
+  bool number_unsigned(typename Base::number_unsigned_t v) override { return Place(v); }
+  bool number_float(typename Base::number_float_t v, const std::string&) override {
+    return Place(v);
+  }
+  bool string(std::string& v) override { return Place(std::move(v)); }
+  bool binary(typename Base::binary_t&) override { return false; }  // not part of JSON
+
+  bool start_object(std::size_t) override { return Open(Json::object()); }
+  bool start_array(std::size_t) override { return Open(Json::array()); }
+  bool end_object() override { return Close(); }
+  bool end_array() override { return Close(); }
+
+  bool key(std::string& name) override {
+    const bool refuse = limits_.duplicates == DuplicateKeys::kRefuse;
+    const std::string shown = refuse ? Printable(name) : std::string();
+    bool duplicate = false;
+    Level& level = open_.back();
+    level.member = level.members.Add(*level.value, std::move(name), duplicate);
+    if (!duplicate || !refuse) return true;
+    error = {Cat("duplicate key \"", shown, "\""), ErrorKind::kInvalid, "duplicate_key"};
+    return false;
+  }
+  bool parse_error(std::size_t, const std::string&,
+                   const nlohmann::detail::exception& problem) override {
+    std::string_view text = problem.what();  // "[json.exception.parse_error.101] parse error at..."
+    if (const size_t end = text.find("] "); text.starts_with('[') && end != text.npos)
+      text.remove_prefix(end + 2);
+    error = {Cat("not valid JSON: ", Printable(text)), ErrorKind::kInvalid, "invalid_json"};
+    return false;
+  }
+
+ private:
+  // An object or array whose end has not come. Its address holds: what it lies in grows only after
+  // its end.
+  struct Level {
+    Json* value;
+    Json* member = nullptr;  // of an object: what the next value belongs to
+    Members<Json> members;
   };
-  Json value = Json::parse(text, watch, false);
-  if (value.is_discarded()) return Error{Cat(where, ": not valid JSON")};
-  if (!twice.empty())
-    return Error{Cat(where, ": the key \"", Printable(twice), "\" stands there twice")};
-  return value;
-}
+
+  Json* Add(Json&& added) {
+    if (open_.empty()) return &(value = std::move(added));
+    Level& level = open_.back();
+    if (level.value->is_object()) return &(*level.member = std::move(added));
+    level.value->push_back(std::move(added));
+    return &level.value->back();
+  }
+  bool Place(Json added) {
+    Add(std::move(added));
+    return true;
+  }
+  bool Open(Json empty) {
+    if (open_.size() >= static_cast<size_t>(limits_.max_depth)) {
+      error = {Cat("the JSON is nested deeper than ", limits_.max_depth, " levels"),
+               ErrorKind::kInvalid, "json_too_deep"};
+      return false;
+    }
+    Json* const added = Add(std::move(empty));
+    open_.push_back({added, nullptr, {}});
+    return true;
+  }
+  bool Close() {
+    open_.pop_back();
+    return true;
+  }
+
+  const JsonLimits& limits_;
+  std::vector<Level> open_;
+};
 
 template <class Json>
 Result<Json> Read(const std::filesystem::path& path) {
@@ -71,21 +139,59 @@ Result<Json> Read(const std::filesystem::path& path) {
     return Expected(Cat("at most ", kMaxBytes, " bytes"), size, path.string());
   }
   FACET_ASSIGN(const std::string text, ReadFile(path));
-  return Parse<Json>(text, path.string());
+  auto parsed = ParseJsonAs<Json>(text);
+  if (!parsed.ok()) return parsed.error().In(path.string());
+  return parsed;
 }
 
 }  // namespace
 
-Result<nlohmann::json> ParseJson(std::string_view text, std::string_view where) {
-  return Parse<nlohmann::json>(text, where);
+template <class Json>
+Result<Json> ParseJsonAs(std::string_view text, const JsonLimits& limits) {
+  Builder<Json> builder(limits);
+  if (!Json::sax_parse(text, &builder)) return builder.error;
+  return std::move(builder.value);
 }
 
-Result<nlohmann::json> ReadJson(const std::filesystem::path& path) {
-  return Read<nlohmann::json>(path);
+Result<ordered_json> ParseJson(std::string_view text, const JsonLimits& limits) {
+  return ParseJsonAs<ordered_json>(text, limits);
 }
 
-Result<nlohmann::ordered_json> ReadOrderedJson(const std::filesystem::path& path) {
-  return Read<nlohmann::ordered_json>(path);
+Result<json> ParseJson(std::string_view text, std::string_view where) {
+  auto parsed = ParseJsonAs<json>(text);
+  if (!parsed.ok()) return parsed.error().In(where);
+  return parsed;
 }
+
+Result<json> ReadJson(const std::filesystem::path& path) {
+  return Read<json>(path);
+}
+
+Result<ordered_json> ReadOrderedJson(const std::filesystem::path& path) {
+  return Read<ordered_json>(path);
+}
+
+template <class Json>
+std::string DumpJson(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+template <class Json>
+std::string ShowJson(const Json& value) {
+  constexpr size_t kLongest = 60;
+  constexpr std::string_view kCut = "...";
+  std::string text = DumpJson(value);
+  if (text.size() <= kLongest) return text;
+  size_t end = kLongest - kCut.size();
+  while (end > 0 && (text[end] & 0xC0) == 0x80) --end;  // not inside a character
+  return text.substr(0, end).append(kCut);
+}
+
+template Result<json> ParseJsonAs(std::string_view, const JsonLimits&);
+template Result<ordered_json> ParseJsonAs(std::string_view, const JsonLimits&);
+template std::string DumpJson(const json&);
+template std::string DumpJson(const ordered_json&);
+template std::string ShowJson(const json&);
+template std::string ShowJson(const ordered_json&);
 
 }  // namespace facet
