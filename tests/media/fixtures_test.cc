@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "support.h"
+#include "support/media.h"
 
 namespace facet::media {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <random>
 
-#include "support.h"
+#include "support/media.h"
 
 namespace facet::media {
 namespace {

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "base/picture_budget.h"
-#include "support.h"
+#include "support/media.h"
 
 namespace facet::media {
 namespace {
