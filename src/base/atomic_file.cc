@@ -1,6 +1,7 @@
 #include "base/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -96,14 +97,27 @@ Result<void> AtomicFile::Commit() {
   return FlushPath(FolderOf(path_));
 }
 
-Result<void> WriteFileAtomically(const fs::path& path, std::string_view content) {
+Result<void> WriteFile(const fs::path& path, std::string_view content) {
   FACET_ASSIGN(AtomicFile file, AtomicFile::Create(path));
   FACET_TRY(file.Write(content));
   return file.Commit();
 }
 
+Result<void> MakeFolders(const fs::path& folder) {
+  std::error_code code;
+  if (folder.empty() || fs::is_directory(folder, code)) return Ok();
+  FACET_TRY(MakeFolders(folder.parent_path()));
+  if (mkdir(folder.c_str(), 0777) != 0) {
+    const int failure = errno;
+    if (fs::is_directory(folder, code)) return Ok();  // by another process, meanwhile
+    return SystemError(failure, folder.string());
+  }
+  return FlushPath(FolderOf(folder));
+}
+
 Result<void> FlushPath(const fs::path& path) {
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid() && errno == EACCES) return Ok();  // a folder that one may write but not read
   if (!file.valid() || !FlushToDevice(file.get())) return SystemError(errno, path.string());
   return Ok();
 }

@@ -58,7 +58,10 @@ class AtomicFile {
 };
 
 // The whole content at once.
-Result<void> WriteFileAtomically(const std::filesystem::path& path, std::string_view content);
+Result<void> WriteFile(const std::filesystem::path& path, std::string_view content);
+
+// Creates a folder and those above it that are not there yet.
+Result<void> MakeFolders(const std::filesystem::path& folder);
 
 // Returns when a file's content, or a folder's names, would survive a power cut.
 Result<void> FlushPath(const std::filesystem::path& path);

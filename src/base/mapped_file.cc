@@ -5,22 +5,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <utility>
 
+#include "base/descriptor.h"
+
 namespace facet {
 namespace {
-
-Error SystemError(const std::filesystem::path& path, int code) {
-  const ErrorKind kind = code == ENOENT || code == ENOTDIR ? ErrorKind::kNotFound
-                         : code == EACCES || code == EPERM ? ErrorKind::kPermission
-                                                           : ErrorKind::kIo;
-  return {Cat(path.string(), ": ", std::strerror(code)), kind};
-}
 
 // madvise wants whole pages: the pages that lie entirely inside `part`.
 void Advise(std::span<const std::byte> part, int advice) {
@@ -49,27 +42,20 @@ MappedFile::~MappedFile() {
 }
 
 Result<MappedFile> MappedFile::Open(const std::filesystem::path& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return SystemError(path, errno);
+  const Descriptor opened(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!opened.valid()) return SystemError(errno, path.string());
   struct stat info {};
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    close(fd);
+  if (fstat(opened.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
     return Error{Cat(path.string(), ": not a regular file"), ErrorKind::kInvalid};
   }
   MappedFile file;
   file.path_ = path;
-  file.size_ = static_cast<size_t>(info.st_size);
-  if (file.size_ > 0) {
-    void* data = mmap(nullptr, file.size_, PROT_READ, MAP_SHARED, fd, 0);
-    if (data == MAP_FAILED) {
-      const int code = errno;
-      close(fd);
-      file.size_ = 0;
-      return SystemError(path, code);
-    }
-    file.data_ = static_cast<const std::byte*>(data);
-  }
-  close(fd);
+  const size_t size = static_cast<size_t>(info.st_size);
+  if (size == 0) return file;
+  void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, opened.get(), 0);
+  if (data == MAP_FAILED) return SystemError(errno, path.string());
+  file.data_ = static_cast<const std::byte*>(data);
+  file.size_ = size;
   return file;
 }
 
@@ -87,34 +73,11 @@ Result<std::string> ReadFile(const std::filesystem::path& path) {
   }
   errno = 0;
   std::ifstream in(path, std::ios::binary);
-  if (!in) return SystemError(path, errno != 0 ? errno : EIO);
+  if (!in) return SystemError(errno != 0 ? errno : EIO, path.string());
   std::ostringstream out;
   out << in.rdbuf();
   if (in.bad()) return Error{Cat(path.string(), ": cannot be read"), ErrorKind::kIo};
   return std::move(out).str();
-}
-
-Result<void> WriteFile(const std::filesystem::path& path, std::string_view content) {
-  static std::atomic<int> counter = 0;
-  const std::filesystem::path temporary =
-      path.string() + Cat(".", getpid(), ".", counter.fetch_add(1), ".part");
-  errno = 0;
-  std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-  out.write(content.data(), static_cast<std::streamsize>(content.size()));
-  out.close();
-  std::error_code code;
-  if (!out) {
-    const Error error = SystemError(path, errno != 0 ? errno : EIO);
-    std::filesystem::remove(temporary, code);
-    return error;
-  }
-  std::filesystem::rename(temporary, path, code);
-  if (code) {
-    const Error error{Cat(path.string(), ": ", code.message()), ErrorKind::kIo};
-    std::filesystem::remove(temporary, code);
-    return error;
-  }
-  return Ok();
 }
 
 }  // namespace facet

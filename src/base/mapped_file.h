@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <span>
 
+#include "base/atomic_file.h"
 #include "base/result.h"
 
 namespace facet {
@@ -37,9 +38,5 @@ class MappedFile {
 
 // A whole file as a string. Errors name the path.
 Result<std::string> ReadFile(const std::filesystem::path& path);
-
-// Writes through a temporary file in the same folder and renames it, so that nobody sees half a
-// file.
-Result<void> WriteFile(const std::filesystem::path& path, std::string_view content);
 
 }  // namespace facet

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <vector>
 
+#include "base/os/os.h"
 #include "base/space.h"
 #include "cli/importer.h"
 #include "cli/terminal/interrupt.h"
@@ -33,10 +34,10 @@ constexpr std::string_view kEmbedded = "pebble";
 
 // Beside an installed program, or in the tree that it was built from.
 std::vector<std::filesystem::path> EmbeddedPlaces() {
-  std::error_code code;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", code).parent_path();
+  const std::filesystem::path program = ExecutablePath().parent_path();
   std::vector<std::filesystem::path> out;
-  if (!code) out.push_back(program.parent_path() / "share" / "facet" / "models" / kEmbedded);
+  if (!program.empty())
+    out.push_back(program.parent_path() / "share" / "facet" / "models" / kEmbedded);
   out.push_back(std::filesystem::path(FACET_SOURCE_DIR) / "models" / kEmbedded);
   return out;
 }

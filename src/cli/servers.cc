@@ -6,11 +6,10 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "base/mapped_file.h"
+#include "base/os/os.h"
 
 namespace facet::cli {
 namespace {
@@ -32,20 +31,6 @@ fs::path Folder() {
   return folder;
 }
 
-// When the process began, in the kernel's ticks: a number that is used again begins at another
-// time.
-std::string StartTime(pid_t pid) {
-  std::ifstream in(Cat("/proc/", pid, "/stat"));
-  std::string text((std::istreambuf_iterator<char>(in)), {});
-  const size_t name_end = text.rfind(')');
-  if (name_end == std::string::npos) return {};
-  std::istringstream fields(text.substr(name_end + 1));
-  std::string field;
-  for (int i = 0; i < 20 && fields >> field; ++i) {
-  }
-  return field;
-}
-
 }  // namespace
 
 ServerNote::ServerNote(const RunningServer& server) {
@@ -56,7 +41,7 @@ ServerNote::ServerNote(const RunningServer& server) {
                                {"url", server.url},
                                {"models", server.models},
                                {"started", server.started},
-                               {"start_time", StartTime(server.pid)}};
+                               {"start_time", ProcessStartTime(server.pid)}};
   if (!WriteFile(path_, note.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)))
     path_.clear();
 }
@@ -77,7 +62,7 @@ std::vector<RunningServer> RunningServers() {
     try {
       server = {note.at("pid").get<pid_t>(), note.at("url"), note.at("models"), note.at("started")};
       if (server.pid > 1 && kill(server.pid, 0) == 0 &&
-          StartTime(server.pid) == note.at("start_time")) {
+          ProcessStartTime(server.pid) == note.at("start_time")) {
         out.push_back(std::move(server));
         continue;
       }

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/byte_reader.h"
 #include "base/checked.h"
+#include "base/math.h"
 #include "formats/gguf_types.h"
 
 namespace facet {
@@ -17,54 +19,25 @@ constexpr uint64_t kMaxAlignment = 1 << 20;
 // tensor of one dimension.
 constexpr uint64_t kMinKeyValueBytes = 8 + 4 + 1, kMinTensorBytes = 8 + 4 + 8 + 4 + 8;
 
-// Walks the mapped file; every read is checked against what is left.
-class Cursor {
+// Walks the mapped file. A string is its length and its bytes.
+class GgufReader : public ByteReader {
  public:
-  explicit Cursor(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  using ByteReader::ByteReader;
 
-  size_t position() const { return position_; }
-  uint64_t left() const { return bytes_.size() - position_; }
-
-  template <typename T>
-  bool Read(T& value) {
-    if (left() < sizeof(T)) return false;
-    std::memcpy(&value, bytes_.data() + position_, sizeof(T));
-    position_ += sizeof(T);
-    return true;
-  }
-  bool Take(uint64_t count, std::span<const std::byte>& out) {
-    if (left() < count) return false;
-    out = bytes_.subspan(position_, count);
-    position_ += count;
-    return true;
-  }
-  bool Text(std::string_view& out) {
+  bool ReadText(std::string_view& out) {
     uint64_t length;
     std::span<const std::byte> bytes;
     if (!Read(length) || !Take(length, bytes)) return false;
     out = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
     return true;
   }
-  // Skips `count` strings, checking each length.
   bool SkipTexts(uint64_t count) {
-    const std::byte* const data = bytes_.data();
-    const size_t size = bytes_.size();
-    size_t at = position_;
+    uint64_t length;
     for (uint64_t i = 0; i < count; ++i) {
-      uint64_t length;
-      if (size - at < sizeof(length)) return false;
-      std::memcpy(&length, data + at, sizeof(length));
-      at += sizeof(length);
-      if (size - at < length) return false;
-      at += length;
+      if (!Read(length) || !Skip(length)) return false;
     }
-    position_ = at;
     return true;
   }
-
- private:
-  std::span<const std::byte> bytes_;
-  size_t position_ = 0;
 };
 
 template <typename T>
@@ -209,7 +182,7 @@ class GgufParser {
 
   Result<void> ParseKey(uint64_t index) {
     std::string_view key;
-    if (!cursor_.Text(key)) return Truncated(Cat("the name of metadata key ", index));
+    if (!cursor_.ReadText(key)) return Truncated(Cat("the name of metadata key ", index));
     if (key.empty() || key.size() > kMaxKeyBytes) {
       return Expected(Cat("a key of 1 to ", kMaxKeyBytes, " bytes"), Cat(key.size(), " bytes"),
                       Cat("metadata key ", index));
@@ -221,7 +194,7 @@ class GgufParser {
                                       ? ParseArray(where)
                                       : ParseScalar(type, where));
     if (!out_.metadata_.emplace(std::string(key), value).second) {
-      return Error{Cat(where, " stands there twice")};
+      return Error{Cat("duplicate ", where)};
     }
     return Ok();
   }
@@ -231,7 +204,7 @@ class GgufParser {
     if (!type) return Error{Cat(where, ": unknown value type ", id)};
     if (type->kind == GgufArray::Kind::kString) {
       std::string_view text;
-      if (!cursor_.Text(text)) return Truncated(where);
+      if (!cursor_.ReadText(text)) return Truncated(where);
       return GgufValue(text);
     }
     std::span<const std::byte> bytes;
@@ -264,7 +237,7 @@ class GgufParser {
     array.element_bytes = type->bytes;
     const std::string claim = Cat(where, " (an array that claims ", array.count, " elements)");
     if (array.kind == GgufArray::Kind::kString) {
-      Cursor start = cursor_;
+      GgufReader start = cursor_;
       if (array.count > cursor_.left() / 8 || !cursor_.SkipTexts(array.count))
         return Truncated(claim);
       start.Take(cursor_.position() - start.position(), array.bytes);
@@ -299,12 +272,12 @@ class GgufParser {
       entries.push_back(std::move(entry));
     }
     // No overflow: the position is at most the file's size, which a mapping keeps far below 2^63.
-    const uint64_t begin = (cursor_.position() + alignment_ - 1) / alignment_ * alignment_;
+    const uint64_t begin = AlignUp(cursor_.position(), alignment_);
     FACET_TRY(CheckRanges(entries, begin));
     for (Entry& entry : entries) {
       entry.tensor.data = out_.file_.bytes().subspan(begin + entry.offset, entry.bytes);
       if (out_.Find(entry.tensor.name) != nullptr) {
-        return Error{Cat("tensor ", Printable(entry.tensor.name), " stands there twice")};
+        return Error{Cat("duplicate tensor ", Printable(entry.tensor.name))};
       }
       out_.Add(std::move(entry.tensor));
     }
@@ -313,7 +286,7 @@ class GgufParser {
 
   Result<Entry> ParseTensor(uint64_t index) {
     std::string_view name;
-    if (!cursor_.Text(name)) return Truncated(Cat("the name of tensor ", index));
+    if (!cursor_.ReadText(name)) return Truncated(Cat("the name of tensor ", index));
     if (name.empty() || name.size() > kMaxNameBytes) {
       return Expected(Cat("a name of 1 to ", kMaxNameBytes, " bytes"), Cat(name.size(), " bytes"),
                       Cat("tensor ", index));
@@ -382,7 +355,7 @@ class GgufParser {
   }
 
   Gguf& out_;
-  Cursor cursor_;
+  GgufReader cursor_;
   uint64_t tensor_count_ = 0, key_count_ = 0, alignment_ = kGgufAlignment;
 };
 
@@ -487,9 +460,9 @@ Result<std::vector<std::string_view>> Gguf::Strings(std::string_view key) const 
     return WrongType(key, "an array of strings", *value);
   }
   std::vector<std::string_view> out(array->count);
-  Cursor cursor(array->bytes);
+  GgufReader reader(array->bytes);
   for (std::string_view& text : out) {
-    [[maybe_unused]] const bool whole = cursor.Text(text);
+    [[maybe_unused]] const bool whole = reader.ReadText(text);
     assert(whole);  // all lengths were checked when the file was opened
   }
   return out;

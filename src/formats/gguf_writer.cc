@@ -1,12 +1,11 @@
-#include <unistd.h>
-
-#include <atomic>
-#include <cerrno>
-#include <cstdio>
+// GgufWriter: metadata and the declared tensors' places first, then the tensors one by one.
 #include <cstring>
+#include <optional>
 #include <set>
 
+#include "base/atomic_file.h"
 #include "base/checked.h"
+#include "base/math.h"
 #include "formats/gguf.h"
 #include "formats/gguf_types.h"
 
@@ -110,7 +109,7 @@ std::string EncodeCopy(const GgufValue& value) {
 }
 
 uint64_t Padding(uint64_t position) {
-  return (kGgufAlignment - position % kGgufAlignment) % kGgufAlignment;
+  return AlignUp(position, kGgufAlignment) - position;
 }
 
 }  // namespace
@@ -118,8 +117,8 @@ uint64_t Padding(uint64_t position) {
 struct GgufWriter::State {
   std::vector<std::pair<std::string, std::string>> keys;  // name, encoded type and value
   std::vector<Declared> tensors;
-  std::filesystem::path path, temporary;
-  std::FILE* file = nullptr;
+  std::filesystem::path path;
+  std::optional<AtomicFile> file;
   size_t current = 0;    // tensor that the next byte belongs to
   uint64_t written = 0;  // its bytes so far
 
@@ -133,18 +132,9 @@ struct GgufWriter::State {
     keys.emplace_back(std::move(key), std::move(encoded));
   }
 
-  Error WriteError() const {
-    return {Cat(temporary.string(), ": cannot be written: ", std::strerror(errno)), ErrorKind::kIo};
-  }
-
-  Result<void> Write(const void* data, size_t size) {
-    if (std::fwrite(data, 1, size, file) != size) return WriteError();
-    return Ok();
-  }
-
   Result<void> Pad(uint64_t position) {
     constexpr char kZeros[kGgufAlignment] = {};
-    return Write(kZeros, Padding(position));
+    return file->Write(std::string_view(kZeros, Padding(position)));
   }
 
   // Sizes and offsets of the declared tensors.
@@ -158,7 +148,7 @@ struct GgufWriter::State {
                          " ", Traits(tensor.type).name)};
       }
       if (!names.insert(tensor.name).second) {
-        return Error{Cat("tensor ", tensor.name, " would be written twice")};
+        return Error{Cat("duplicate tensor ", tensor.name)};
       }
       tensor.bytes = *bytes;
       tensor.offset = offset;
@@ -202,12 +192,7 @@ struct GgufWriter::State {
 
 GgufWriter::GgufWriter() : state_(std::make_unique<State>()) {}
 
-GgufWriter::~GgufWriter() {
-  if (state_->file == nullptr) return;
-  std::fclose(state_->file);
-  std::error_code ignored;
-  std::filesystem::remove(state_->temporary, ignored);
-}
+GgufWriter::~GgufWriter() = default;
 
 void GgufWriter::Set(std::string key, uint32_t value) {
   state_->Set(std::move(key), Scalar(GgufValueId::kU32, value));
@@ -252,56 +237,46 @@ void GgufWriter::Copy(std::string key, const GgufValue& value) {
 }
 
 void GgufWriter::Declare(std::string name, DType type, std::vector<int64_t> shape) {
-  assert(state_->file == nullptr);
+  assert(!state_->file);
   state_->tensors.push_back({std::move(name), type, std::move(shape)});
 }
 
 Result<void> GgufWriter::Begin(const std::filesystem::path& path) {
-  static std::atomic<int> counter = 0;
   State& s = *state_;
-  assert(s.file == nullptr);
+  assert(!s.file);
   if (auto placed = s.Place(); !placed.ok()) return placed.error().In(path.string());
   s.path = path;
-  s.temporary = path.string() + Cat(".", getpid(), ".", counter.fetch_add(1), ".part");
-  s.file = std::fopen(s.temporary.c_str(), "wbe");
-  if (s.file == nullptr) return s.WriteError();
-  std::setvbuf(s.file, nullptr, _IOFBF, 1 << 20);
+  FACET_ASSIGN(AtomicFile file, AtomicFile::Create(path));
+  s.file.emplace(std::move(file));
   const std::string header = s.Header();
-  FACET_TRY(s.Write(header.data(), header.size()));
+  FACET_TRY(s.file->Write(header));
   FACET_TRY(s.Pad(header.size()));
   return s.Advance();
 }
 
 Result<void> GgufWriter::Append(std::span<const std::byte> data) {
   State& s = *state_;
-  assert(s.file != nullptr);
+  assert(s.file);
   if (s.current == s.tensors.size() || data.size() > s.tensors[s.current].bytes - s.written) {
     return Error{
         Cat(s.path.string(), ": more bytes than declared for ",
             s.current == s.tensors.size() ? "the last tensor" : s.tensors[s.current].name)};
   }
-  FACET_TRY(s.Write(data.data(), data.size()));
+  FACET_TRY(s.file->Write(data));
   s.written += data.size();
   return s.Advance();
 }
 
 Result<void> GgufWriter::Finish() {
   State& s = *state_;
-  assert(s.file != nullptr);
+  assert(s.file);
   if (s.current != s.tensors.size()) {
     return Error{Cat(s.path.string(), ": tensor ", s.tensors[s.current].name, " has ", s.written,
                      " of ", s.tensors[s.current].bytes, " bytes")};
   }
-  const bool flushed = std::fflush(s.file) == 0;
-  if (!flushed) return s.WriteError();
-  std::fclose(s.file);
-  s.file = nullptr;
-  std::error_code code;
-  std::filesystem::rename(s.temporary, s.path, code);
-  if (!code) return Ok();
-  const Error error{Cat(s.path.string(), ": ", code.message()), ErrorKind::kIo};
-  std::filesystem::remove(s.temporary, code);
-  return error;
+  const Result<void> written = s.file->Commit();
+  s.file.reset();
+  return written;
 }
 
 }  // namespace facet

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <fstream>
 
+#include "base/text.h"
 #include "formats/tensor_file.h"
 
 namespace facet {
@@ -29,16 +29,16 @@ constexpr std::array<Equivalent, 5> kEquivalents = {{
     {"gemma-3-270m", "", "ggml-org/gemma-3-270m-GGUF"},
 }};
 
-std::string Lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    c = c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+// Lower case, with one spelling of word breaks.
+std::string Normalized(std::string_view text) {
+  std::string out = ToLower(text);
+  std::ranges::replace(out, '_', '-');
   return out;
 }
 
 // `names`: everything that may tell which model it is.
 Error LiteRtRefusal(std::string_view where, std::string_view names) {
-  const std::string lower = Lower(names);
+  const std::string lower = Normalized(names);
   std::string advice = "import the same model as safetensors or GGUF";
   for (const Equivalent& e : kEquivalents) {
     if (lower.find(e.word) == std::string::npos) continue;
@@ -85,7 +85,7 @@ Result<ModelFormat> RecogniseFolder(const fs::path& path) {
   std::string lite;
   std::vector<std::string> ggufs;
   for (fs::directory_iterator it(path, code), end; !code && it != end; it.increment(code)) {
-    const std::string name = Lower(it->path().filename().string());
+    const std::string name = Normalized(it->path().filename().string());
     if (name.ends_with(".safetensors") || name == "model.safetensors.index.json") {
       return ModelFormat::kSafetensors;
     }
@@ -121,7 +121,7 @@ Result<ModelFormat> RecogniseModel(const fs::path& path) {
 
   if (head.starts_with("GGUF")) return ModelFormat::kGguf;
   // A hub cache links the name to a blob: look at both.
-  if (head.starts_with(kLiteRtMagic) || Lower(path.string()).ends_with(kLiteRtSuffix)) {
+  if (head.starts_with(kLiteRtMagic) || Normalized(path.string()).ends_with(kLiteRtSuffix)) {
     return LiteRtRefusal(path.string(), fs::absolute(path, code).string());
   }
   // An 8-byte length, then the JSON header.
@@ -134,7 +134,7 @@ Result<void> CheckRepository(std::string_view repo, const std::vector<std::strin
   std::string names(repo);
   bool lite = false, ours = false;
   for (const std::string& file : files) {
-    const std::string name = Lower(file);
+    const std::string name = Normalized(file);
     if (name.ends_with(kLiteRtSuffix)) {
       lite = true;
       names += Cat(" ", file);

@@ -46,7 +46,7 @@ class HeaderReader : public nlohmann::json_sax<json> {
     if (depth_ == 1) {
       in_metadata_ = text == kMetadata;
       if (in_metadata_) {
-        if (seen_metadata_) return Fail(Cat(kMetadata, " stands there twice"));
+        if (seen_metadata_) return Fail(Cat("duplicate ", kMetadata));
         seen_metadata_ = true;
       } else {
         entries.push_back({text, {}, {}, {}});
@@ -72,10 +72,10 @@ class HeaderReader : public nlohmann::json_sax<json> {
       return Fail(Cat(Place(), ": an array where none belongs"));
     Entry& entry = entries.back();
     if (field_ == "shape") {
-      if (entry.shape) return Twice();
+      if (entry.shape) return Duplicate();
       entry.shape.emplace();
     } else if (field_ == "data_offsets") {
-      if (entry.offsets) return Twice();
+      if (entry.offsets) return Duplicate();
       entry.offsets.emplace();
     } else {
       return Fail(Cat(Place(), ": unknown field"));
@@ -111,10 +111,10 @@ class HeaderReader : public nlohmann::json_sax<json> {
   bool string(string_t& value) override {
     if (depth_ != 2 || array_) return Fail(Cat(Place(), ": a string where none belongs"));
     if (in_metadata_) {
-      return metadata.emplace(field_, value).second ? true : Twice();
+      return metadata.emplace(field_, value).second ? true : Duplicate();
     }
     if (field_ != "dtype") return Fail(Cat(Place(), ": unknown field"));
-    if (entries.back().type) return Twice();
+    if (entries.back().type) return Duplicate();
     entries.back().type = value;
     return true;
   }
@@ -131,7 +131,7 @@ class HeaderReader : public nlohmann::json_sax<json> {
     error = {std::move(message)};
     return false;
   }
-  bool Twice() { return Fail(Cat(Place(), " stands there twice")); }
+  bool Duplicate() { return Fail(Cat(Place(), ": duplicate field")); }
   std::string Place() const {
     if (in_metadata_) return Cat(kMetadata, ", field ", Printable(field_));
     if (entries.empty()) return "the header";
@@ -267,7 +267,7 @@ Result<void> Safetensors::AddFile(const fs::path& path) {
   if (!parsed.ok()) return parsed.error().In(path.string());
   for (Tensor& tensor : *parsed) {
     if (Find(tensor.name) != nullptr) {
-      return Error{Cat(path.string(), ": tensor ", Printable(tensor.name), " stands there twice")};
+      return Error{Cat(path.string(), ": duplicate tensor ", Printable(tensor.name))};
     }
     const size_t alignment = Traits(tensor.type).bytes;
     if (reinterpret_cast<uintptr_t>(tensor.data.data()) % alignment != 0) {

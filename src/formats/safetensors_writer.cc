@@ -1,12 +1,10 @@
-#include <unistd.h>
-
+// SaveSafetensors: the header with every tensor's place, then their bytes.
 #include <algorithm>
-#include <atomic>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "base/atomic_file.h"
+#include "base/math.h"
+#include "formats/json.h"
 #include "formats/safetensors.h"
 
 namespace facet {
@@ -36,16 +34,15 @@ Result<std::string> MakeHeader(const std::vector<const TensorOut*>& order,
                       Cat(tensor->data.size(), " of ", Traits(tensor->type).name),
                       Cat("tensor ", tensor->name));
     }
-    if (header.contains(tensor->name))
-      return Error{Cat("tensor ", tensor->name, " would be written twice")};
+    if (header.contains(tensor->name)) return Error{Cat("duplicate tensor ", tensor->name)};
     header[tensor->name] = {{"dtype", Traits(tensor->type).name},
                             {"shape", tensor->shape},
                             {"data_offsets", {offset, offset + tensor->data.size()}}};
     offset += tensor->data.size();
   }
   // Names are whatever bytes the caller has; what is not UTF-8 must not throw.
-  std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-  text.resize((text.size() + 7) / 8 * 8, ' ');
+  std::string text = DumpJson(header);
+  text.resize(AlignUp(text.size(), 8), ' ');
   return text;
 }
 
@@ -54,35 +51,16 @@ Result<std::string> MakeHeader(const std::vector<const TensorOut*>& order,
 Result<void> SaveSafetensors(const std::filesystem::path& path,
                              const std::vector<TensorOut>& tensors,
                              const std::map<std::string, std::string>& metadata) {
-  static std::atomic<int> counter = 0;
   const std::vector<const TensorOut*> order = FileOrder(tensors);
   auto header = MakeHeader(order, metadata);
   if (!header.ok()) return header.error().In(path.string());
 
-  const std::filesystem::path temporary =
-      path.string() + Cat(".", getpid(), ".", counter.fetch_add(1), ".part");
-  const auto failed = [&](const std::string& why) {
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    return Error{Cat(path.string(), ": cannot be written: ", why), ErrorKind::kIo};
-  };
-  std::FILE* file = std::fopen(temporary.c_str(), "wbe");
-  if (file == nullptr) return failed(std::strerror(errno));
+  FACET_ASSIGN(AtomicFile file, AtomicFile::Create(path));
   const uint64_t length = header->size();
-  bool good = std::fwrite(&length, sizeof(length), 1, file) == 1 &&
-              std::fwrite(header->data(), 1, length, file) == length;
-  for (const TensorOut* tensor : order) {
-    good = good &&
-           std::fwrite(tensor->data.data(), 1, tensor->data.size(), file) == tensor->data.size();
-  }
-  good = good && std::fflush(file) == 0;
-  const int code = errno;
-  std::fclose(file);
-  if (!good) return failed(std::strerror(code));
-  std::error_code renamed;
-  std::filesystem::rename(temporary, path, renamed);
-  if (renamed) return failed(renamed.message());
-  return Ok();
+  FACET_TRY(file.Write(std::as_bytes(std::span(&length, 1))));
+  FACET_TRY(file.Write(*header));
+  for (const TensorOut* tensor : order) FACET_TRY(file.Write(tensor->data));
+  return file.Commit();
 }
 
 }  // namespace facet

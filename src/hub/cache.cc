@@ -1,17 +1,17 @@
 #include "hub/cache.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <set>
 #include <thread>
 
+#include "base/atomic_file.h"
 #include "base/mapped_file.h"
+#include "base/os/os.h"
 
 namespace facet {
 namespace fs = std::filesystem;
@@ -22,22 +22,6 @@ constexpr std::string_view kCacheTag =
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This folder is a cache (https://bford.info/cachedir/); models are kept here by the Hugging "
     "Face layout.\n";
-
-Error IoError(const fs::path& path, const std::error_code& code) {
-  const bool full = code == std::errc::no_space_on_device;
-  const bool denied =
-      code == std::errc::permission_denied || code == std::errc::read_only_file_system;
-  return {Cat(path.string(), ": ", code.message()), full     ? ErrorKind::kResource
-                                                    : denied ? ErrorKind::kPermission
-                                                             : ErrorKind::kIo};
-}
-
-Result<void> MakeFolder(const fs::path& path) {
-  std::error_code code;
-  fs::create_directories(path, code);
-  if (code) return IoError(path, code);
-  return Ok();
-}
 
 int64_t FileBytes(const fs::path& path) {
   std::error_code code;
@@ -75,17 +59,6 @@ void RemoveEmptyFolders(fs::path from, const fs::path& until) {
 }
 
 }  // namespace
-
-BlobLock::BlobLock(BlobLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-BlobLock& BlobLock::operator=(BlobLock&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
-BlobLock::~BlobLock() {
-  if (fd_ >= 0) close(fd_);  // releases the lock
-}
 
 HubCache::HubCache(fs::path cache, RepoId repo)
     : cache_(std::move(cache)), folder_(cache_ / repo.folder()), repo_(std::move(repo)) {}
@@ -153,36 +126,33 @@ Result<std::vector<HubCache::File>> HubCache::Files(std::string_view commit) con
       files.push_back({std::move(name), it->path(), target, bytes});
     }
   }
-  if (code) return IoError(root, code);
+  if (code) return SystemError(code.value(), root.string());
   std::sort(files.begin(), files.end(),
             [](const File& a, const File& b) { return a.name < b.name; });
   return files;
 }
 
-Result<BlobLock> HubCache::LockFile(const std::string& name,
-                                    const std::function<bool()>& keep_waiting) const {
+Result<BlobLock> HubCache::LockNamed(const std::string& name,
+                                     const std::function<bool()>& keep_waiting) const {
   const fs::path path = cache_ / ".locks" / repo_.folder() / name;
-  FACET_TRY(MakeFolder(path.parent_path()));
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (fd < 0) return IoError(path, std::error_code(errno, std::generic_category()));
-  BlobLock lock(fd);
-  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EINTR) continue;
-    // Some network file systems have no locks; the digests still protect the content.
-    if (errno != EWOULDBLOCK) return lock;
+  FACET_TRY(MakeFolders(path.parent_path()));
+  Descriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+  if (!file.valid()) return SystemError(errno, path.string());
+  // Some network file systems have no locks; the digests still protect the content.
+  while (LockFile(file.get(), LockWait::kNo) == LockOutcome::kHeldElsewhere) {
     if (keep_waiting && !keep_waiting()) return Error{"cancelled", ErrorKind::kCancelled};
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }
-  return lock;
+  return BlobLock(std::move(file));
 }
 
 Result<BlobLock> HubCache::Lock(const Digest& digest,
                                 const std::function<bool()>& keep_waiting) const {
-  return LockFile(digest.hex() + ".lock", keep_waiting);
+  return LockNamed(digest.hex() + ".lock", keep_waiting);
 }
 
 Result<void> HubCache::Prepare() const {
-  for (const char* part : {"blobs", "refs", "snapshots"}) FACET_TRY(MakeFolder(folder_ / part));
+  for (const char* part : {"blobs", "refs", "snapshots"}) FACET_TRY(MakeFolders(folder_ / part));
   std::error_code code;
   if (const fs::path tag = cache_ / "CACHEDIR.TAG"; !fs::exists(tag, code)) {
     FACET_TRY(WriteFile(tag, kCacheTag));
@@ -202,7 +172,7 @@ Result<void> HubCache::Link(const fs::path& snapshot, const PathUnder& name,
   fs::create_symlink(up + "blobs/" + digest.hex(), temporary, code);
   if (!code) fs::rename(temporary, path, code);
   if (code) {
-    const Error error = IoError(path, code);
+    const Error error = SystemError(code.value(), path.string());
     fs::remove(temporary, code);
     return error;
   }
@@ -211,20 +181,18 @@ Result<void> HubCache::Link(const fs::path& snapshot, const PathUnder& name,
 
 Result<void> HubCache::Publish(std::string_view commit, const PathUnder& revision,
                                const std::vector<std::pair<PathUnder, Digest>>& files) const {
-  FACET_ASSIGN(const BlobLock lock, LockFile("facet-publish.lock", nullptr));
+  FACET_ASSIGN(const BlobLock lock, LockNamed("facet-publish.lock", nullptr));
   const fs::path snapshot = Snapshot(commit), stage = folder_ / kStage;
   std::error_code code;
   fs::remove_all(stage, code);  // of an import that was killed
   const bool fresh = !fs::exists(snapshot, code);
-  if (fresh) FACET_TRY(MakeFolder(stage));
+  if (fresh) FACET_TRY(MakeFolders(stage));
   for (const auto& [name, digest] : files) {
     if (!fresh && fs::exists(name.In(snapshot), code)) continue;
     FACET_TRY(Link(fresh ? stage : snapshot, name, digest));
   }
-  if (fresh) {
-    fs::rename(stage, snapshot, code);
-    if (code) return IoError(snapshot, code);
-  }
+  FACET_TRY(FlushTree(fresh ? stage : snapshot));
+  if (fresh) FACET_TRY(RenameAndFlush(stage, snapshot));
   if (revision.text() == commit) return Ok();
   FACET_TRY(MakeParents(folder_ / "refs", revision));
   return WriteFile(revision.In(folder_ / "refs"), commit);
@@ -262,7 +230,7 @@ Result<int64_t> HubCache::Removable(std::string_view commit,
 
 Result<int64_t> HubCache::Remove(std::string_view commit,
                                  const std::vector<std::string>& files) const {
-  FACET_ASSIGN(const BlobLock lock, LockFile("facet-publish.lock", nullptr));
+  FACET_ASSIGN(const BlobLock lock, LockNamed("facet-publish.lock", nullptr));
   FACET_ASSIGN(const auto unused, Unused(commit, files));
   const fs::path snapshot = Snapshot(commit);
   std::error_code code;

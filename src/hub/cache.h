@@ -1,7 +1,9 @@
 // The Hugging Face cache as the official client lays it out, shared with every program that uses
 // it:
-//   CACHE/models--owner--name/{blobs/ETAG, refs/REVISION, snapshots/COMMIT/FILE ->
-//   ../../blobs/ETAG} CACHE/.locks/models--owner--name/ETAG.lock
+//   CACHE/models--owner--name/blobs/ETAG
+//   CACHE/models--owner--name/refs/REVISION
+//   CACHE/models--owner--name/snapshots/COMMIT/FILE -> ../../blobs/ETAG
+//   CACHE/.locks/models--owner--name/ETAG.lock
 // huggingface.co/docs/huggingface_hub/guides/manage-cache; huggingface_hub/file_download.py.
 #pragma once
 
@@ -11,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "hub/names.h"
 
 namespace facet {
@@ -18,13 +21,10 @@ namespace facet {
 // A lock on one blob, held by at most one process on this machine; released on destruction.
 class BlobLock {
  public:
-  explicit BlobLock(int fd) : fd_(fd) {}
-  BlobLock(BlobLock&& other) noexcept;
-  BlobLock& operator=(BlobLock&& other) noexcept;
-  ~BlobLock();
+  explicit BlobLock(Descriptor locked) : locked_(std::move(locked)) {}
 
  private:
-  int fd_;  // -1 where the file system knows no locks
+  Descriptor locked_;  // closing it releases the lock
 };
 
 class HubCache {
@@ -76,8 +76,8 @@ class HubCache {
   Result<int64_t> Removable(std::string_view commit, const std::vector<std::string>& files) const;
 
  private:
-  Result<BlobLock> LockFile(const std::string& name,
-                            const std::function<bool()>& keep_waiting) const;
+  Result<BlobLock> LockNamed(const std::string& name,
+                             const std::function<bool()>& keep_waiting) const;
   Result<void> Link(const std::filesystem::path& snapshot, const PathUnder& name,
                     const Digest& digest) const;
   Result<std::vector<std::filesystem::path>> Unused(std::string_view commit,

@@ -6,12 +6,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
-#include <cstring>
 #include <map>
 #include <mutex>
 #include <thread>
 
+#include "base/atomic_file.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
 #include "base/hash.h"
+#include "base/os/os.h"
 #include "base/space.h"
 #include "hub/hub.h"
 #include "hub/requests.h"
@@ -21,14 +24,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kSpareDisk = 64 << 20;
-
-Error SystemError(const fs::path& path, int code) {
-  if (code == ENOSPC || code == EDQUOT) {
-    return {Cat(path.string(), ": the disk is full"), ErrorKind::kResource};
-  }
-  return {Cat(path.string(), ": ", std::strerror(code)),
-          code == EACCES ? ErrorKind::kPermission : ErrorKind::kIo};
-}
 
 // SHA-256 of the bytes, or SHA-1 as git names a blob of `bytes` bytes, whichever the digest is.
 Hash HashFor(const Digest& digest, int64_t bytes) {
@@ -45,8 +40,8 @@ class Meter {
  public:
   Meter(const HubMonitor& monitor, int64_t total) : monitor_(monitor) { progress_.total = total; }
 
-  void Had(int64_t bytes, std::string_view file) { Change(bytes, 0, file, true); }
-  void Fetched(int64_t bytes, std::string_view file) { Change(bytes, bytes, file, false); }
+  void AddPresent(int64_t bytes, std::string_view file) { Change(bytes, 0, file, true); }
+  void AddFetched(int64_t bytes, std::string_view file) { Change(bytes, bytes, file, false); }
   void Note(const std::string& text) {
     const std::lock_guard guard(mutex_);
     if (monitor_.on_note) monitor_.on_note(text);
@@ -59,7 +54,7 @@ class Meter {
     progress_.done += done;
     progress_.fetched += fetched;
     progress_.file = file;
-    const auto time = std::chrono::steady_clock::now();
+    const auto time = Clock::now();
     if (!monitor_.on_progress || (!now && progress_.done < progress_.total && time < next_)) return;
     next_ = time + std::chrono::milliseconds(33);
     monitor_.on_progress(progress_);
@@ -68,7 +63,7 @@ class Meter {
   const HubMonitor& monitor_;
   std::mutex mutex_;
   HubMonitor::Progress progress_;
-  std::chrono::steady_clock::time_point next_;
+  Clock::time_point next_;
 };
 
 // One file on its way into the cache, the lock on it held by the caller.
@@ -84,16 +79,13 @@ class FileDownload {
         part_(cache.Incomplete(*file.digest)),
         blob_(cache.Blob(*file.digest)),
         meter_(meter) {}
-  ~FileDownload() {
-    if (fd_ >= 0) close(fd_);
-  }
 
   Result<void> Run(int connections) {
     auto first = Attempt(connections);
     // What an interrupted download left may be damaged: one more time, from nothing.
     if (!first.ok() && wrong_digest_ && resumed_) {
       meter_.Note(Cat(file_.name.text(), ": the partial file was damaged; fetching it anew"));
-      meter_.Had(-file_.bytes, file_.name.text());
+      meter_.AddPresent(-file_.bytes, file_.name.text());
       return Attempt(connections);
     }
     return first;
@@ -120,25 +112,25 @@ class FileDownload {
 
   // Opens the partial file and hashes what it holds.
   Result<void> OpenPart() {
-    if (fd_ >= 0) close(fd_);
-    fd_ = open(part_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (fd_ < 0) return SystemError(part_, errno);
+    partial_ = Descriptor(open(part_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+    const int fd = partial_.get();
+    if (fd < 0) return SystemError(errno, part_.string());
     hash_ = HashFor(*file_.digest, file_.bytes);
     wrong_digest_ = false;
     ranges_.reset();
     pending_.clear();
     written_ = 0;
     std::vector<std::byte> buffer(1 << 20);
-    for (ssize_t n; written_ < file_.bytes && (n = read(fd_, buffer.data(), buffer.size())) > 0;) {
+    for (ssize_t n; written_ < file_.bytes && (n = read(fd, buffer.data(), buffer.size())) > 0;) {
       if (meter_.cancelled()) return Error{"cancelled", ErrorKind::kCancelled};
       const int64_t take = std::min<int64_t>(n, file_.bytes - written_);
       hash_.Add({buffer.data(), static_cast<size_t>(take)});
       written_ += take;
     }
-    if (ftruncate(fd_, written_) != 0) return SystemError(part_, errno);
+    if (ftruncate(fd, written_) != 0) return SystemError(errno, part_.string());
     next_ = written_;
     resumed_ = written_ > 0;
-    meter_.Had(written_, file_.name.text());
+    meter_.AddPresent(written_, file_.name.text());
     return Ok();
   }
 
@@ -294,15 +286,16 @@ class FileDownload {
         changed_.notify_all();
       }
     }
-    meter_.Fetched(data.size(), file_.name.text());
+    meter_.AddFetched(data.size(), file_.name.text());
     return Ok();
   }
 
   Result<void> Append(std::span<const std::byte> data) {
     for (size_t done = 0; done < data.size();) {
-      const ssize_t n = pwrite(fd_, data.data() + done, data.size() - done, written_ + done);
+      const ssize_t n =
+          pwrite(partial_.get(), data.data() + done, data.size() - done, written_ + done);
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return SystemError(part_, errno);
+      if (n < 0) return SystemError(errno, part_.string());
       done += n;
     }
     hash_.Add(data);
@@ -331,11 +324,8 @@ class FileDownload {
                        " but got ", hex, "; what came was deleted"),
                    ErrorKind::kInvalid};
     }
-    if (fsync(fd_) != 0) return SystemError(part_, errno);
-    std::error_code code;
-    fs::rename(part_, blob_, code);
-    if (code) return SystemError(blob_, code.value());
-    return Ok();
+    if (!FlushToDevice(partial_.get())) return SystemError(errno, part_.string());
+    return RenameAndFlush(part_, blob_);
   }
 
   const HubConfig& config_;
@@ -346,7 +336,7 @@ class FileDownload {
   const fs::path part_, blob_;
   Meter& meter_;
 
-  int fd_ = -1;
+  Descriptor partial_;
   Hash hash_;
   bool resumed_ = false, wrong_digest_ = false;
 
@@ -370,7 +360,7 @@ Result<void> DownloadFile(const HubConfig& config, const HubListing& listing, co
     return !meter.cancelled();
   }));
   if (cache.Has(*file.digest, file.bytes)) {
-    meter.Had(file.bytes, file.name.text());
+    meter.AddPresent(file.bytes, file.name.text());
     return Ok();
   }
   FileDownload download(config, listing, file, cache, meter);
@@ -423,12 +413,12 @@ Result<fs::path> Hub::Download(const HubListing& listing, std::vector<HubFile> w
   for (const HubFile& file : wanted) {
     if (!cache.Has(*file.digest, file.bytes) &&
         cache.HasInSnapshot(listing.commit, file.name, file.bytes)) {
-      meter.Had(file.bytes, file.name.text());  // a cache without links, as on Windows
+      meter.AddPresent(file.bytes, file.name.text());  // a cache without links, as on Windows
       continue;
     }
     links.emplace_back(file.name, *file.digest);
     if (cache.Has(*file.digest, file.bytes)) {
-      meter.Had(file.bytes, file.name.text());
+      meter.AddPresent(file.bytes, file.name.text());
     } else {
       (file.bytes <= config_.chunk_bytes ? small : large).push_back(file);
     }

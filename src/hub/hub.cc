@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/mapped_file.h"
+#include "base/text.h"
 #include "hub/requests.h"
 
 namespace facet {
@@ -23,10 +24,9 @@ std::string Env(const char* name) {
 }
 
 // As huggingface_hub/constants.py: 1, ON, YES, TRUE in any case.
-bool IsTrue(std::string value) {
-  std::transform(value.begin(), value.end(), value.begin(),
-                 [](unsigned char c) { return std::toupper(c); });
-  return value == "1" || value == "ON" || value == "YES" || value == "TRUE";
+bool IsTrue(std::string_view text) {
+  const std::string value = ToLower(text);
+  return value == "1" || value == "on" || value == "yes" || value == "true";
 }
 
 fs::path ExpandHome(const std::string& path) {
@@ -79,12 +79,13 @@ Result<HubListing> ParseListing(const RepoId& repo, const PathUnder& revision,
   }
   std::sort(listing.files.begin(), listing.files.end(),
             [](const HubFile& a, const HubFile& b) { return a.name < b.name; });
-  const auto twice =
+  const auto duplicate =
       std::adjacent_find(listing.files.begin(), listing.files.end(),
                          [](const HubFile& a, const HubFile& b) { return a.name == b.name; });
-  if (twice != listing.files.end()) {
-    return Error{Cat(repo.text(), ": the hub lists ", twice->name.text(), " twice"),
-                 ErrorKind::kInvalid};
+  if (duplicate != listing.files.end()) {
+    return Error{
+        Cat(repo.text(), ": the hub's list has a duplicate file, ", duplicate->name.text()),
+        ErrorKind::kInvalid};
   }
   return listing;
 }
@@ -169,9 +170,7 @@ Result<void> FillMetadata(HttpClient& client, const HubConfig& config, const Hub
 }  // namespace
 
 Result<std::string> HubConfig::CleanToken(std::string_view token) {
-  const auto space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
-  while (!token.empty() && space(token.front())) token.remove_prefix(1);
-  while (!token.empty() && space(token.back())) token.remove_suffix(1);
+  token = Trim(token, " \t\r\n");
   for (const char c : token) {
     if (static_cast<unsigned char>(c) <= 32 || static_cast<unsigned char>(c) >= 127) {
       return Error{"the hub token contains a character that no token has", ErrorKind::kInvalid};

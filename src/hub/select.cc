@@ -5,20 +5,14 @@
 #include <regex>
 
 #include "base/space.h"
+#include "base/text.h"
 #include "formats/recognise.h"
 
 namespace facet {
 namespace {
 
-std::string Lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return out;
-}
-
 bool IsGguf(const HubFile& file) {
-  return Lower(file.name.text()).ends_with(".gguf");
+  return ToLower(file.name.text()).ends_with(".gguf");
 }
 
 // model-00001-of-00003.gguf
@@ -37,15 +31,15 @@ std::string Choices(const std::vector<const HubFile*>& files) {
 }
 
 // The file of that name, or the only one whose name contains `wish`.
-Result<const HubFile*> Find(const HubListing& listing, const std::vector<const HubFile*>& among,
-                            std::string_view wish) {
+Result<const HubFile*> FindFile(const HubListing& listing, const std::vector<const HubFile*>& among,
+                                std::string_view wish) {
   for (const HubFile* file : among) {
     if (file->name.text() == wish) return file;
   }
   std::vector<const HubFile*> matches;
-  const std::string part = Lower(wish);
+  const std::string part = ToLower(wish);
   std::copy_if(among.begin(), among.end(), std::back_inserter(matches), [&](const HubFile* file) {
-    return Lower(file->name.text()).find(part) != std::string::npos;
+    return ToLower(file->name.text()).find(part) != std::string::npos;
   });
   if (matches.size() == 1) return matches.front();
   const auto& shown = matches.empty() ? among : matches;
@@ -98,7 +92,7 @@ Result<HubSelection> SelectCheckpoint(const HubListing& listing) {
 }  // namespace
 
 GgufRole RoleOf(std::string_view file_name) {
-  const std::string name = Lower(file_name);
+  const std::string name = ToLower(file_name);
   const auto has = [&](std::string_view part) { return name.find(part) != std::string::npos; };
   if (has("mmproj")) return GgufRole::kProjector;
   if (has("assistant") || has("draft") || name.starts_with("mtp") || has("-mtp"))
@@ -109,7 +103,7 @@ GgufRole RoleOf(std::string_view file_name) {
 int Preference(GgufRole role, std::string_view file_name) {
   static constexpr std::array<std::string_view, 4> kProjectors = {"bf16", "f16", "f32", "q8_0"};
   static constexpr std::array<std::string_view, 4> kDrafters = {"q8_0", "q4_0", "bf16", "f16"};
-  const std::string name = Lower(file_name);
+  const std::string name = ToLower(file_name);
   const auto& order = role == GgufRole::kProjector ? kProjectors : kDrafters;
   for (size_t i = 0; i < order.size(); ++i) {
     if (name.find(order[i]) != std::string::npos) return static_cast<int>(i);
@@ -132,7 +126,7 @@ Result<HubSelection> SelectFiles(const HubListing& listing, const HubWish& wish)
                                     : drafters)
         .push_back(&file);
   }
-  if (Lower(wish.file).ends_with(".litertlm")) {
+  if (ToLower(wish.file).ends_with(".litertlm")) {
     FACET_TRY(CheckRepository(listing.repo.text(), {std::string(wish.file)}));
   }
   FACET_TRY(CheckRepository(listing.repo.text(), names));
@@ -144,7 +138,7 @@ Result<HubSelection> SelectFiles(const HubListing& listing, const HubWish& wish)
     // for by name.
     const bool exact = std::any_of(all.begin(), all.end(),
                                    [&](const HubFile* f) { return f->name.text() == wish.file; });
-    FACET_ASSIGN(model, Find(listing, exact || models.empty() ? all : models, wish.file));
+    FACET_ASSIGN(model, FindFile(listing, exact || models.empty() ? all : models, wish.file));
   } else if (models.size() == 1) {
     model = models.front();
   } else if (models.empty() && all.size() == 1) {
@@ -170,11 +164,11 @@ Result<HubSelection> SelectFiles(const HubListing& listing, const HubWish& wish)
   if (RoleOf(model->name.name()) != GgufRole::kModel) return selection;
   const HubFile* projector = Best(projectors, GgufRole::kProjector);
   if (!wish.mmproj.empty()) {
-    FACET_ASSIGN(projector, Find(listing, projectors, wish.mmproj));
+    FACET_ASSIGN(projector, FindFile(listing, projectors, wish.mmproj));
   }
   const HubFile* drafter = Best(drafters, GgufRole::kDrafter);
   if (!wish.drafter.empty()) {
-    FACET_ASSIGN(drafter, Find(listing, drafters, wish.drafter));
+    FACET_ASSIGN(drafter, FindFile(listing, drafters, wish.drafter));
   }
   if (projector != nullptr) {
     selection.files.push_back(*projector);

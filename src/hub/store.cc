@@ -1,8 +1,6 @@
 #include "hub/store.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -11,6 +9,7 @@
 #include <random>
 
 #include "base/mapped_file.h"
+#include "base/os/os.h"
 #include "formats/gguf.h"
 #include "formats/recognise.h"
 #include "hub/select.h"
@@ -76,13 +75,12 @@ int64_t TreeBytes(const fs::path& path) {
   return bytes;
 }
 
-// A lock on a folder; empty where somebody else holds it.
-std::optional<BlobLock> TryLock(const fs::path& path, int operation) {
-  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
-  BlobLock lock(fd);
-  if (flock(fd, operation) != 0 && errno == EWOULDBLOCK) return std::nullopt;
-  return lock;
+// A lock on a folder; empty where another process holds it, or it cannot be opened.
+std::optional<BlobLock> LockOnFolder(const fs::path& path, LockWait wait) {
+  Descriptor folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.valid() || LockFile(folder.get(), wait) == LockOutcome::kHeldElsewhere)
+    return std::nullopt;
+  return BlobLock(std::move(folder));
 }
 
 // What a GGUF says that it is; empty where it cannot be read.
@@ -244,9 +242,7 @@ Result<void> Store::Put(const StoredModel& model) const {
     std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
     stored.imported = text;
   }
-  std::error_code code;
-  fs::create_directories(folder_ / "models", code);
-  if (code) return Error{Cat((folder_ / "models").string(), ": ", code.message()), ErrorKind::kIo};
+  FACET_TRY(MakeFolders(folder_ / "models"));
   const auto before = Get(stored.files.name);
   FACET_TRY(WriteFile(Manifest(stored.files.name), ToJson(stored).dump(2) + "\n"));
   if (before.ok()) FACET_TRY(RemoveOwned(before->owned));
@@ -292,9 +288,8 @@ Result<int64_t> Store::Remove(std::string_view name) const {
 }
 
 Result<BlobLock> Store::LockFolder() const {
-  std::error_code code;
-  fs::create_directories(folder_ / "files", code);
-  auto lock = TryLock(folder_ / "files", LOCK_EX);
+  FACET_TRY(MakeFolders(folder_ / "files"));
+  auto lock = LockOnFolder(folder_ / "files", LockWait::kYes);
   if (!lock) return Error{Cat((folder_ / "files").string(), ": cannot be opened"), ErrorKind::kIo};
   return std::move(*lock);
 }
@@ -309,7 +304,7 @@ void Store::RemoveOrphans() const {
     const bool named = std::any_of(models.begin(), models.end(),
                                    [&](const StoredModel& m) { return m.owned == it->path(); });
     std::error_code ignored;
-    if (!named && TryLock(it->path(), LOCK_EX | LOCK_NB)) fs::remove_all(it->path(), ignored);
+    if (!named && LockOnFolder(it->path(), LockWait::kNo)) fs::remove_all(it->path(), ignored);
   }
 }
 
@@ -320,10 +315,9 @@ Result<Store::Owned> Store::NewOwned(std::string_view name) const {
   char suffix[16];
   std::snprintf(suffix, sizeof(suffix), "-%08x", std::random_device()());
   const fs::path path = folder_ / "files" / (std::string(name) + suffix);
-  std::error_code code;
-  fs::create_directory(path, code);
-  auto lock = TryLock(path, LOCK_EX | LOCK_NB);
-  if (code || !lock) return Error{Cat(path.string(), ": cannot be created"), ErrorKind::kIo};
+  FACET_TRY(MakeFolders(path));
+  auto lock = LockOnFolder(path, LockWait::kNo);
+  if (!lock) return Error{Cat(path.string(), ": cannot be created"), ErrorKind::kIo};
   return Owned{path, std::move(*lock)};
 }
 

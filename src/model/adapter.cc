@@ -1,10 +1,10 @@
 #include "model/adapter.h"
 
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/atomic_file.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "model/tensor_names.h"
@@ -257,9 +257,7 @@ Result<std::unique_ptr<Adapter>> Adapter::Load(const std::filesystem::path& fold
 
 Result<void> SaveAdapter(const std::filesystem::path& folder, const AdapterConfig& config,
                          const std::vector<AdapterEntry>& entries) {
-  std::error_code code;
-  std::filesystem::create_directories(folder, code);
-  if (code) return Error{Cat(folder.string(), ": ", code.message()), ErrorKind::kIo};
+  FACET_TRY(MakeFolders(folder));
   std::vector<TensorOut> tensors;
   for (const AdapterEntry& entry : entries) {
     for (const char half : {'A', 'B'}) {
@@ -300,14 +298,7 @@ Result<void> SaveAdapter(const std::filesystem::path& folder, const AdapterConfi
   } else {
     out["target_modules"] = config.target_pattern;
   }
-  const std::filesystem::path file = folder / "adapter_config.json", part = file.string() + ".part";
-  std::ofstream stream(part);
-  stream << out.dump(2) << '\n';
-  stream.close();
-  if (!stream) return Error{Cat(part.string(), ": could not be written"), ErrorKind::kIo};
-  std::filesystem::rename(part, file, code);
-  if (code) return Error{Cat(file.string(), ": ", code.message()), ErrorKind::kIo};
-  return Ok();
+  return WriteFile(folder / "adapter_config.json", out.dump(2) + "\n");
 }
 
 }  // namespace facet

@@ -1,42 +1,36 @@
 #include "model/packed_store.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
-#include <set>
 
+#include "base/atomic_file.h"
 #include "base/folders.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/math.h"
+#include "base/os/os.h"
+#include "base/space.h"
+#include "ops/matmul/packed_layout.h"
 
 namespace facet {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Part of the file's name; changes with the packed layout or with what the file's header holds.
-constexpr const char* kLayoutVersion = "p1";
 // Below this, packing takes less time than a person notices, and a file would only be clutter.
 constexpr size_t kSmallestFile = size_t{64} << 20;
 constexpr size_t kPage = 4096;
+// A change of the file's header changes kPackedLayoutVersion too, which is part of its name.
 constexpr char kMagic[16] = "facet packed 1\n";
 
-size_t AlignUp(size_t n, size_t step) {
-  return (n + step - 1) / step * step;
-}
-
-// Where each matrix lies: behind the header page, each on a page of its own.
-struct Plan {
+// Where each matrix lies: after the header page, each at the start of a page.
+struct PackedPlan {
   std::vector<size_t> offsets;
   size_t total = kPage;
 };
 
-Plan MakePlan(const std::vector<Linear*>& linears) {
-  Plan plan;
+PackedPlan MakePackedPlan(const std::vector<Linear*>& linears) {
+  PackedPlan plan;
   for (const Linear* linear : linears) {
     plan.offsets.push_back(plan.total);
     plan.total = AlignUp(
@@ -50,10 +44,10 @@ Plan MakePlan(const std::vector<Linear*>& linears) {
 std::string Identity(const Checkpoint& checkpoint, const std::vector<Linear*>& linears) {
   Hash hash;
   for (const TensorFile* file : {checkpoint.text.get(), checkpoint.projector.get()}) {
-    struct stat info {};
-    if (file == nullptr || stat(file->path().c_str(), &info) != 0) continue;
-    hash.Add(&info.st_size, sizeof(info.st_size));
-    hash.Add(&info.st_mtim, sizeof(info.st_mtim));
+    const auto info = file != nullptr ? IdentifyFile(file->path()) : std::nullopt;
+    if (!info) continue;
+    hash.Add(&info->bytes, sizeof(info->bytes));
+    hash.Add(&info->modified, sizeof(info->modified));
   }
   for (const Linear* linear : linears) {
     const WeightView& w = linear->weight;
@@ -98,6 +92,10 @@ void PackAndDrop(const Checkpoint& checkpoint, const Linear& linear, std::byte* 
 
 }  // namespace
 
+std::string PackedFileName(std::string_view identity) {
+  return Cat(identity, "-p", kPackedLayoutVersion, ".packed");
+}
+
 std::string CheckpointIdentity(const Checkpoint& checkpoint) {
   Weights weights = checkpoint.weights;  // copies views, not matrices
   return Identity(checkpoint, AllLinears(weights));
@@ -106,22 +104,22 @@ std::string CheckpointIdentity(const Checkpoint& checkpoint) {
 Result<std::unique_ptr<PackedStore>> PackedStore::Create(Checkpoint& checkpoint, bool keep,
                                                          ThreadPool& pool) {
   const std::vector<Linear*> linears = AllLinears(checkpoint.weights);
-  const Plan plan = MakePlan(linears);
+  const PackedPlan plan = MakePackedPlan(linears);
   std::unique_ptr<PackedStore> store(new PackedStore);
   const fs::path folder = CacheFolder();
   if (keep && !folder.empty() && plan.total >= kSmallestFile) {
-    store->path_ = folder / (Identity(checkpoint, linears) + "-" + kLayoutVersion + ".packed");
+    store->path_ = folder / PackedFileName(Identity(checkpoint, linears));
   }
-  const bool found = !store->path_.empty() && store->MapFile(store->path_, plan.total);
+  const bool found = !store->path_.empty() && store->MapPackedFile(store->path_, plan.total);
   if (!found) FACET_TRY(store->Allocate(plan.total));
+  const std::byte* const weights = found ? store->file_.bytes().data() : store->memory_;
   for (size_t i = 0; i < linears.size(); ++i) {
     Linear& linear = *linears[i];
-    std::byte* data = store->data_ + plan.offsets[i];
-    if (!found) PackAndDrop(checkpoint, linear, data, pool);
-    linear.packed = {linear.weight.type, linear.rows(), linear.cols(), data};
+    if (!found) PackAndDrop(checkpoint, linear, store->memory_ + plan.offsets[i], pool);
+    linear.packed = {linear.weight.type, linear.rows(), linear.cols(), weights + plan.offsets[i]};
   }
   if (!found) {
-    std::memcpy(store->data_, kMagic, sizeof(kMagic));
+    std::memcpy(store->memory_, kMagic, sizeof(kMagic));
     if (!store->path_.empty()) store->WriteInBackground(store->path_);
   }
   return store;
@@ -129,81 +127,57 @@ Result<std::unique_ptr<PackedStore>> PackedStore::Create(Checkpoint& checkpoint,
 
 PackedStore::~PackedStore() {
   writer_ = {};  // asks the writer to stop and waits for it
-  if (data_ != nullptr) munmap(data_, bytes_);
+  if (memory_ != nullptr) ReleaseMemory(memory_, bytes_);
 }
 
 Result<void> PackedStore::Allocate(size_t bytes) {
-  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (data == MAP_FAILED) {
+  memory_ = ReserveMemory(bytes);
+  if (memory_ == nullptr) {
     return Error{Cat("no memory for ", bytes >> 20, " MiB of weights"), ErrorKind::kResource};
   }
-  madvise(data, bytes, MADV_HUGEPAGE);
-  data_ = static_cast<std::byte*>(data);
+  UseHugePages(memory_, bytes);
   bytes_ = bytes;
   return Ok();
 }
 
-bool PackedStore::MapFile(const fs::path& path, size_t bytes) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  struct stat info {};
-  void* data = MAP_FAILED;
-  if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
-      static_cast<size_t>(info.st_size) == bytes) {
-    data = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
-  }
-  close(fd);
-  if (data == MAP_FAILED) return false;
-  if (std::memcmp(data, kMagic, sizeof(kMagic)) != 0) {
-    munmap(data, bytes);
+bool PackedStore::MapPackedFile(const fs::path& path, size_t bytes) {
+  auto file = MappedFile::Open(path);
+  if (!file.ok() || file->bytes().size() != bytes ||
+      std::memcmp(file->bytes().data(), kMagic, sizeof(kMagic)) != 0) {
     return false;
   }
-  data_ = static_cast<std::byte*>(data);
+  file_ = std::move(*file);
+  file_.WillNeed(file_.bytes());
   bytes_ = bytes;
-  mapped_ = true;
-  madvise(data, bytes, MADV_WILLNEED);
   return true;
 }
 
-// Written in pieces that are flushed and forgotten at once, so that the page cache does not hold a
-// second copy.
+// Written in pieces that are dropped from the page cache at once, so that it does not hold a second
+// copy.
 void PackedStore::WriteInBackground(const fs::path& path) {
   writer_ = std::jthread([this, path](const std::stop_token& stop) {
-    std::error_code code;
-    fs::create_directories(path.parent_path(), code);
-    const fs::space_info space = fs::space(path.parent_path(), code);
-    if (code || space.available < bytes_ + (size_t{1} << 30)) {
-      spdlog::debug("packed weights not kept: too little space in {}", path.parent_path().string());
-      return;
-    }
-    const fs::path part = path.string() + Cat(".", getpid(), ".part");
-    const int fd = open(part.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
-    if (fd < 0) return;
-    constexpr size_t kPiece = size_t{16} << 20;
-    bool complete = true;
-    for (size_t at = 0; at < bytes_ && complete; at += kPiece) {
-      const size_t count = std::min(kPiece, bytes_ - at);
-      size_t done = 0;
-      while (done < count && !stop.stop_requested()) {
-        const ssize_t n = write(fd, data_ + at + done, count - done);
-        if (n <= 0) break;
-        done += static_cast<size_t>(n);
+    const auto write = [&]() -> Result<void> {
+      FACET_TRY(MakeFolders(path.parent_path()));
+      FACET_ASSIGN(const int64_t room, FreeDiskBytes(path.parent_path()));
+      constexpr size_t kSpareDisk = size_t{1} << 30, kPiece = size_t{16} << 20;
+      if (static_cast<size_t>(room) < bytes_ + kSpareDisk)
+        return Error{Cat("too little space in ", path.parent_path().string())};
+      FACET_ASSIGN(AtomicFile file, AtomicFile::Create(path, 0600));
+      const std::span<const std::byte> weights(memory_, bytes_);
+      for (size_t at = 0; at < bytes_; at += kPiece) {
+        if (stop.stop_requested()) return Error{"the program ends", ErrorKind::kCancelled};
+        FACET_TRY(file.Write(weights.subspan(at, std::min(kPiece, bytes_ - at))));
+        FACET_TRY(file.FlushPages());
       }
-      complete = done == count;
-      sync_file_range(
-          fd, static_cast<off64_t>(at), static_cast<off64_t>(count),
-          SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
-      posix_fadvise(fd, static_cast<off_t>(at), static_cast<off_t>(count), POSIX_FADV_DONTNEED);
-    }
-    close(fd);
-    if (complete) fs::rename(part, path, code);
-    if (!complete || code) fs::remove(part, code);
+      return file.Commit();
+    };
+    if (const auto written = write(); !written.ok())
+      spdlog::debug("packed weights not kept: {}", written.error().message);
   });
 }
 
 bool PackedStore::WaitForFile() {
-  if (mapped_) return true;
+  if (mapped()) return true;
   if (writer_.joinable()) writer_.join();
   std::error_code code;
   return !path_.empty() && fs::exists(path_, code);

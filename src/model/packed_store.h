@@ -10,11 +10,16 @@
 #include <string>
 #include <thread>
 
+#include "base/mapped_file.h"
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "model/weights.h"
 
 namespace facet {
+
+// The name of the file with the packed weights of a checkpoint with this identity. Another layout
+// has another name, so that weights packed by an older program are never read.
+std::string PackedFileName(std::string_view identity);
 
 // Names a checkpoint without reading it whole: every tensor's name, type, shape and first and last
 // bytes, and size and time of its files.
@@ -32,19 +37,21 @@ class PackedStore {
 
   size_t bytes() const { return bytes_; }
   // True where the weights came from the cache file.
-  bool mapped() const { return mapped_; }
+  bool mapped() const { return !file_.bytes().empty(); }
   // Waits until the cache file is written; true where there is one.
   bool WaitForFile();
 
  private:
   PackedStore() = default;
   Result<void> Allocate(size_t bytes);
-  bool MapFile(const std::filesystem::path& path, size_t bytes);
+  // False where there is no such file, or it is not one of packed weights.
+  bool MapPackedFile(const std::filesystem::path& path, size_t bytes);
   void WriteInBackground(const std::filesystem::path& path);
 
-  std::byte* data_ = nullptr;
+  // The weights lie in one of these.
+  MappedFile file_;
+  std::byte* memory_ = nullptr;
   size_t bytes_ = 0;
-  bool mapped_ = false;
   std::filesystem::path path_;
   std::jthread writer_;
 };

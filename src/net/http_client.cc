@@ -2,9 +2,9 @@
 
 #include <curl/curl.h>
 
-#include <algorithm>
-#include <cctype>
 #include <cstdlib>
+
+#include "base/text.h"
 
 namespace facet {
 namespace {
@@ -25,18 +25,9 @@ CurlUrl ParseUrl(const std::string& url) {
 std::string Part(const CurlUrl& url, CURLUPart part) {
   char* text = nullptr;
   if (!url || curl_url_get(url.get(), part, &text, CURLU_DEFAULT_PORT) != CURLUE_OK) return {};
-  std::string out(text);
+  std::string out = ToLower(std::string_view(text));
   curl_free(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
   return out;
-}
-
-std::string_view Trimmed(std::string_view text) {
-  const auto space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
-  while (!text.empty() && space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && space(text.back())) text.remove_suffix(1);
-  return text;
 }
 
 // What the callbacks of one exchange share.
@@ -78,10 +69,7 @@ size_t OnHeader(char* data, size_t, size_t size, void* user) {
   }
   const size_t colon = line.find(':');
   if (colon != line.npos) {
-    std::string name(Trimmed(line.substr(0, colon)));
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](unsigned char c) { return std::tolower(c); });
-    exchange.response.headers[name] = Trimmed(line.substr(colon + 1));
+    exchange.response.headers[ToLower(Trim(line.substr(0, colon)))] = Trim(line.substr(colon + 1));
   }
   return size;
 }

@@ -1,7 +1,5 @@
 #include "ops/roofline.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -12,6 +10,8 @@
 #include <immintrin.h>
 #endif
 
+#include "base/math.h"
+#include "base/os/os.h"
 #include "ops/cpu.h"
 
 namespace facet {
@@ -112,10 +112,10 @@ void ReadPart(const std::byte* p, size_t bytes) {
 
 Memory::Memory(size_t bytes) {
   constexpr size_t kHuge = size_t{2} << 20;
-  size_ = (bytes + kHuge - 1) / kHuge * kHuge;
+  size_ = AlignUp(bytes, kHuge);
   data_ = static_cast<std::byte*>(std::aligned_alloc(kHuge, size_));
   if (data_ == nullptr) std::abort();
-  madvise(data_, size_, MADV_HUGEPAGE);
+  UseHugePages(data_, size_);
   for (size_t i = 0; i < size_; ++i) data_[i] = static_cast<std::byte>(i * 37 >> 3);
 }
 

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
+#include "base/os/os.h"
 #include "base/space.h"
 #include "chat/load_template.h"
 #include "engine/model_executor.h"
@@ -57,7 +58,7 @@ void AddTemplate(LoadedModel& model, const fs::path& path) {
 Result<fs::path> FindVocabulary(const fs::path& given) {
   if (!given.empty()) return given;
   std::error_code code;
-  const fs::path self = fs::read_symlink("/proc/self/exe", code).parent_path();
+  const fs::path self = ExecutablePath().parent_path();
   constexpr std::string_view kPath = "tests/reference/gemma4/vocab.gguf";
   for (const fs::path& root :
        {fs::current_path(code), self / "..", self / ".." / "share" / "facet"}) {

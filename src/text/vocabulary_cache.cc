@@ -1,14 +1,11 @@
 #include "text/vocabulary_cache.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <iomanip>
 
 #include "base/folders.h"
 #include "base/log.h"
+#include "base/os/os.h"
 #include "text/vocabulary_layout.h"
 
 namespace facet {
@@ -18,10 +15,10 @@ namespace fs = std::filesystem;
 
 // What identifies a file's content without reading it.
 std::string StampOf(const fs::path& path) {
-  struct stat info {};
-  if (stat(path.c_str(), &info) != 0) return Cat(path.string(), " absent\n");
-  return Cat(path.string(), " ", info.st_size, " ", info.st_ino, " ", info.st_mtim.tv_sec, ".",
-             info.st_mtim.tv_nsec, " ", info.st_ctim.tv_sec, ".", info.st_ctim.tv_nsec, "\n");
+  const auto info = IdentifyFile(path);
+  if (!info) return Cat(path.string(), " absent\n");
+  return Cat(path.string(), " ", info->bytes, " ", info->inode, " ", info->modified.tv_sec, ".",
+             info->modified.tv_nsec, " ", info->changed.tv_sec, ".", info->changed.tv_nsec, "\n");
 }
 
 struct VocabularyFile {
@@ -56,13 +53,11 @@ fs::path EntryPath(const fs::path& source) {
 }
 
 // Failing to keep the compiled form costs time at the next start, nothing else.
-void Keep(const fs::path& entry, std::string_view block) {
+void KeepCompiled(const fs::path& entry, std::string_view block) {
   if (entry.empty()) return;
-  std::error_code code;
-  fs::create_directories(entry.parent_path(), code);
-  if (const auto written = WriteFile(entry, block); !written.ok()) {
-    spdlog::debug("compiled vocabulary not kept: {}", written.error().message);
-  }
+  Result<void> kept = MakeFolders(entry.parent_path());
+  if (kept.ok()) kept = WriteFile(entry, block);
+  if (!kept.ok()) spdlog::debug("compiled vocabulary not kept: {}", kept.error().message);
 }
 
 }  // namespace
@@ -78,7 +73,7 @@ Result<Vocabulary> LoadVocabulary(const fs::path& path) {
   if (!source.ok()) return source.error().In(file.path.string());
   auto block = CompileVocabulary(*source, file.stamp);
   if (!block.ok()) return block.error().In(file.path.string());
-  Keep(entry, *block);
+  KeepCompiled(entry, *block);
   return Vocabulary::FromMemory(std::move(*block));
 }
 

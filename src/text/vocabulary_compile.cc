@@ -1,9 +1,12 @@
+// CompileVocabulary: what a file says (VocabSource) laid out as the tables that tokenising reads.
 #include <algorithm>
 #include <bit>
 #include <cstring>
 #include <deque>
 
 #include "base/checked.h"
+#include "base/math.h"
+#include "base/text.h"
 #include "base/utf8.h"
 #include "text/vocabulary.h"
 #include "text/vocabulary_layout.h"
@@ -22,15 +25,8 @@ std::string_view Bytes(const std::vector<T>& values) {
 // The byte that "<0xE6>" stands for.
 std::optional<unsigned char> ByteValue(std::string_view text) {
   if (text.size() != 6 || !text.starts_with("<0x") || text[5] != '>') return std::nullopt;
-  int value = 0;
-  for (const char c : text.substr(3, 2)) {
-    const int digit = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                             : -1;
-    if (digit < 0) return std::nullopt;
-    value = value * 16 + digit;
-  }
+  const int value = HexByte(text[3], text[4]);
+  if (value < 0) return std::nullopt;
   return static_cast<unsigned char>(value);
 }
 
@@ -247,7 +243,7 @@ class BlockWriter {
  public:
   explicit BlockWriter(const Header& header) : header_(header) { block_.resize(sizeof(Header)); }
   void Add(Section section, std::string_view bytes) {
-    block_.resize((block_.size() + 63) / 64 * 64);
+    block_.resize(AlignUp(block_.size(), 64));
     header_.sections[section] = {block_.size(), bytes.size()};
     block_ += bytes;
   }

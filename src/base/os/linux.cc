@@ -75,8 +75,8 @@ void FlushRange(int fd, int64_t offset, int64_t bytes) {
   posix_fadvise(fd, offset, bytes, POSIX_FADV_DONTNEED);
 }
 
-LockOutcome TryLockFile(int fd, LockKind kind) {
-  const int operation = (kind == LockKind::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB;
+LockOutcome LockFile(int fd, LockWait wait) {
+  const int operation = wait == LockWait::kYes ? LOCK_EX : LOCK_EX | LOCK_NB;
   while (flock(fd, operation) != 0) {
     if (errno == EINTR) continue;
     return errno == EWOULDBLOCK ? LockOutcome::kHeldElsewhere : LockOutcome::kUnsupported;

@@ -67,8 +67,8 @@ bool FlushToDevice(int fd) {
 
 void FlushRange(int, int64_t, int64_t) {}
 
-LockOutcome TryLockFile(int fd, LockKind kind) {
-  const int operation = (kind == LockKind::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB;
+LockOutcome LockFile(int fd, LockWait wait) {
+  const int operation = wait == LockWait::kYes ? LOCK_EX : LOCK_EX | LOCK_NB;
   while (flock(fd, operation) != 0) {
     if (errno == EINTR) continue;
     return errno == EWOULDBLOCK ? LockOutcome::kHeldElsewhere : LockOutcome::kUnsupported;

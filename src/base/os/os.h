@@ -47,11 +47,11 @@ bool FlushToDevice(int fd);
 // that are not read again soon. A hint; FlushToDevice makes the content durable.
 void FlushRange(int fd, int64_t offset, int64_t bytes);
 
-enum class LockKind { kShared, kExclusive };
+enum class LockWait { kNo, kYes };
 enum class LockOutcome { kLocked, kHeldElsewhere, kUnsupported };
-// An advisory lock on an open file or folder, held until the descriptor is closed.
+// An exclusive, advisory lock on an open file or folder, held until the descriptor is closed.
 // kUnsupported: the file system has no locks.
-LockOutcome TryLockFile(int fd, LockKind kind);
+LockOutcome LockFile(int fd, LockWait wait);
 
 // What tells a file's versions apart without reading it.
 struct FileIdentity {

@@ -1,5 +1,4 @@
 // `facet bench`: how fast a model runs here, beside what this machine can do at all.
-#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "base/os/os.h"
 #include "base/space.h"
 #include "cli/commands.h"
 #include "cli/options/cache_type.h"
@@ -46,13 +46,6 @@ double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t n = values.size();
   return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
-// The largest amount of memory that this process has held, in bytes.
-int64_t PeakResident() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t{usage.ru_maxrss} * 1024;
 }
 
 // What one repetition took, and the machine's limits measured right before it.
@@ -399,7 +392,7 @@ Result<void> Run(const Options& options) {
     FACET_ASSIGN(drafter, Drafter::Load(*spec.files.drafter, *model));
   }
   FACET_ASSIGN(report.tests, Bench(*model, drafter.get(), options).Run());
-  report.peak = PeakResident();
+  report.peak = PeakMemoryBytes();
   if (options.as_json) {
     std::printf("%s\n", AsJson(report).dump(2).c_str());
   } else {

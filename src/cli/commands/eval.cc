@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/mapped_file.h"
+#include "base/os/os.h"
 #include "base/scratch_folder.h"
 #include "cli/commands.h"
 #include "cli/conversation.h"
@@ -41,7 +42,7 @@ struct EvalOptions {
 // The recipe of a source tree or of an installation.
 Result<fs::path> FindRecipe() {
   std::error_code code;
-  const fs::path self = fs::read_symlink("/proc/self/exe", code).parent_path();
+  const fs::path self = ExecutablePath().parent_path();
   for (const fs::path& root : {self / ".." / "share" / "facet", fs::path(FACET_SOURCE_DIR)}) {
     const fs::path recipe = root / "examples" / "pebble";
     if (fs::exists(recipe / "make_data.py", code)) return fs::weakly_canonical(recipe, code);

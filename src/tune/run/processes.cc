@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/os/os.h"
 #include "tune/mpi_module/mpi_module.h"
 
 namespace facet::tune {
@@ -21,8 +22,7 @@ int StartedTogether() {
 
 // The module beside the program, or where it is installed.
 void* OpenModule() {
-  std::error_code code;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", code);
+  const std::filesystem::path program = ExecutablePath();
   for (const char* place : {".", "../lib/facet", ".."}) {
     const std::filesystem::path path = program.parent_path() / place / kMpiModuleFile;
     if (void* module = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL)) return module;
