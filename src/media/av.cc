@@ -173,7 +173,12 @@ int64_t AvFile::OnSeek(void* self, int64_t offset, int whence) {
   return base + offset;
 }
 
-Result<std::unique_ptr<AvFile>> AvFile::Open(Bytes bytes, const Limits& limits) {
+int AvFile::OnInterrupt(void* self) {
+  return static_cast<AvFile*>(self)->budget_->Exhausted() ? 1 : 0;
+}
+
+Result<std::unique_ptr<AvFile>> AvFile::Open(Bytes bytes, const Limits& limits,
+                                             const DecodeBudget& budget) {
   SetUpOnce();
   const Format format = SniffFormat(bytes);
   if (!format.demuxer) {
@@ -184,6 +189,7 @@ Result<std::unique_ptr<AvFile>> AvFile::Open(Bytes bytes, const Limits& limits) 
   std::unique_ptr<AvFile> file(new AvFile);
   file->bytes_ = bytes;
   file->format_ = format;
+  file->budget_ = &budget;
   auto* buffer = static_cast<uint8_t*>(av_malloc(kIoBuffer));
   file->io_ = buffer ? avio_alloc_context(buffer, kIoBuffer, 0, file.get(), OnRead, nullptr, OnSeek)
                      : nullptr;
@@ -193,6 +199,7 @@ Result<std::unique_ptr<AvFile>> AvFile::Open(Bytes bytes, const Limits& limits) 
   context->pb = file->io_;
   context->flags |= AVFMT_FLAG_CUSTOM_IO;
   context->io_open = RefuseToOpen;
+  context->interrupt_callback = {OnInterrupt, file.get()};
   context->max_streams = kMostStreams;
   // FFmpeg looks whether PCM of a WAV is another format in disguise. One packet is enough to look
   // at: with all of them it takes longer than decoding a short recording.
@@ -203,6 +210,7 @@ Result<std::unique_ptr<AvFile>> AvFile::Open(Bytes bytes, const Limits& limits) 
   if (const int code =
           avformat_open_input(&file->context_, "", av_find_input_format(format.demuxer), nullptr);
       code < 0) {
+    FACET_TRY(budget.Check());
     return Error{Cat("damaged ", format.name, ": ", AvErrorText(code))};
   }
   context = file->context_;
@@ -214,6 +222,7 @@ Result<std::unique_ptr<AvFile>> AvFile::Open(Bytes bytes, const Limits& limits) 
   }
   const int code = avformat_find_stream_info(context, options.empty() ? nullptr : options.data());
   for (AVDictionary*& entry : options) av_dict_free(&entry);
+  FACET_TRY(budget.Check());
   if (code < 0) return Error{Cat("damaged ", format.name, ": ", AvErrorText(code))};
   return file;
 }
@@ -237,8 +246,10 @@ AVStream* AvFile::FirstStream(AVMediaType type) const {
   return nullptr;
 }
 
-bool AvFile::Read(AVPacket* packet) {
-  return av_read_frame(context_, packet) >= 0;
+Result<bool> AvFile::Read(AVPacket* packet) {
+  const bool read = av_read_frame(context_, packet) >= 0;
+  FACET_TRY(budget_->Check());
+  return read;
 }
 
 }  // namespace facet::media

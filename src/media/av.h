@@ -1,5 +1,5 @@
-// FFmpeg's libraries behind walls: they read from memory only, open nothing that a file names, use
-// one thread, and know a fixed list of containers and codecs.
+// FFmpeg, restricted to input in memory, one thread, and a fixed list of containers and decoders;
+// nothing that a file names is opened.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "media/decode_budget.h"
 #include "media/media.h"
 
 extern "C" {
@@ -45,18 +46,20 @@ Format SniffFormat(Bytes bytes);
 Result<CodecPtr> OpenDecoder(AVCodecID id, const AVCodecParameters* parameters,
                              const Limits& limits);
 
-// A container opened over bytes in memory, which must outlive it.
+// A container opened over bytes in memory, which must outlive it, as must the budget.
 class AvFile {
  public:
-  static Result<std::unique_ptr<AvFile>> Open(Bytes bytes, const Limits& limits);
+  static Result<std::unique_ptr<AvFile>> Open(Bytes bytes, const Limits& limits,
+                                              const DecodeBudget& budget);
   ~AvFile();
   AvFile(const AvFile&) = delete;
   AvFile& operator=(const AvFile&) = delete;
 
   // The first stream of a kind that is not a cover picture; null where there is none.
   AVStream* FirstStream(AVMediaType type) const;
-  // The next packet of any stream; false at the end. A damaged tail counts as the end.
-  bool Read(AVPacket* packet);
+  // The next packet of any stream; false at the end. A damaged tail counts as the end. Errors: the
+  // budget's.
+  Result<bool> Read(AVPacket* packet);
   const char* format_name() const { return format_.name; }
   AVFormatContext* context() { return context_; }
 
@@ -64,9 +67,11 @@ class AvFile {
   AvFile() = default;
   static int OnRead(void* self, uint8_t* to, int count);
   static int64_t OnSeek(void* self, int64_t offset, int whence);
+  static int OnInterrupt(void* self);
 
   Bytes bytes_;
   size_t at_ = 0;
+  const DecodeBudget* budget_ = nullptr;
   Format format_;
   AVFormatContext* context_ = nullptr;
   AVIOContext* io_ = nullptr;
@@ -102,6 +107,22 @@ Result<void> DecodePacket(AVCodecContext* codec, const AVPacket* packet, AVFrame
   }
 }
 
+// Checks decoded audio frames and counts them.
+class SoundCounter {
+ public:
+  explicit SoundCounter(const Limits& limits) : limits_(limits) {}
+  Result<void> Add(const AVFrame* frame);
+  int rate() const { return rate_; }
+  // How many samples the sound has at 16 kHz. Error: there was none.
+  Result<int64_t> Finish() const;
+
+ private:
+  const Limits limits_;
+  int rate_ = 0;              // of the file, in Hz; 0: no frame yet
+  int64_t taken_ = 0;         // samples of one channel at that rate
+  int64_t all_channels_ = 0;  // samples of all channels
+};
+
 // Gathers decoded audio frames of any format as mono 16 kHz.
 class SoundSink {
  public:
@@ -116,9 +137,10 @@ class SoundSink {
   std::unique_ptr<State> state_;
 };
 
-// A decoded frame as RGB. Film: by swscale as PyAV's to_ndarray("rgb24"). Still: as Pillow where
-// the format is a plain one.
+// A decoded frame as RGB, (height, width, 3), by swscale as PyAV's to_ndarray("rgb24") converts.
+// Error: kUnsupported, a pixel format that swscale does not read.
 Result<Picture> FilmFrameToPicture(const AVFrame* frame);
+// As Pillow converts formats of plain 8- and 16-bit samples, bits and palettes; others as above.
 Result<Picture> StillFrameToPicture(const AVFrame* frame);
 
 }  // namespace facet::media

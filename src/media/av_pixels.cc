@@ -61,12 +61,9 @@ bool PlainPixel(AVPixelFormat format, const uint8_t* row, const uint8_t* palette
     case AV_PIX_FMT_RGBA64BE:
       return copy(8, 0, 2, 4);
     case AV_PIX_FMT_GRAY16LE:
-    case AV_PIX_FMT_GRAY16BE: {
-      const bool little = format == AV_PIX_FMT_GRAY16LE;
-      const uint8_t* from = row + size_t(x) * 2;
-      to[0] = to[1] = to[2] = from[little] != 0 ? 255 : from[!little];
-      return true;
-    }
+      return copy(2, 1, 1, 1);
+    case AV_PIX_FMT_GRAY16BE:
+      return copy(2, 0, 0, 0);
     case AV_PIX_FMT_MONOWHITE:
     case AV_PIX_FMT_MONOBLACK: {
       const bool bit = (row[x / 8] >> (7 - x % 8) & 1) != 0;

@@ -7,21 +7,22 @@ Kind Sniff(std::span<const std::byte> bytes) {
   return SniffFormat(bytes).kind;
 }
 
-Result<Media> Decode(std::span<const std::byte> bytes, Kind kind, const Limits& limits) {
+Result<Media> Decode(std::span<const std::byte> bytes, Kind kind, const Limits& limits,
+                     std::stop_token stop) {
   if (bytes.empty()) return Error{"the file is empty"};
   Media media;
   media.kind = kind == Kind::kUnknown ? Sniff(bytes) : kind;
   switch (media.kind) {
     case Kind::kPicture: {
-      FACET_ASSIGN(media.picture, DecodePicture(bytes, limits));
+      FACET_ASSIGN(media.picture, DecodePicture(bytes, limits, std::move(stop)));
       return media;
     }
     case Kind::kSound: {
-      FACET_ASSIGN(media.sound, DecodeSound(bytes, limits));
+      FACET_ASSIGN(media.sound, DecodeSound(bytes, limits, std::move(stop)));
       return media;
     }
     case Kind::kFilm: {
-      FACET_ASSIGN(media.film, DecodeFilm(bytes, limits));
+      FACET_ASSIGN(media.film, DecodeFilm(bytes, limits, std::move(stop)));
       return media;
     }
     case Kind::kUnknown:

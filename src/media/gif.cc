@@ -1,233 +1,172 @@
-// The first frame of a GIF (GIF89a specification), as Pillow shows it: transparent pixels keep
-// their colour, what the frame does not cover has colour 0, or the transparent one where there is
-// one.
+// The first frame of a GIF by giflib, composed as Pillow shows it: transparent pixels keep their
+// colour, what the frame does not cover has colour 0, or the transparent one where there is one.
+#include <gif_lib.h>
+
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <memory>
 
 #include "media/still.h"
 
 namespace facet::media {
 namespace {
 
-class GifReader {
- public:
-  explicit GifReader(Bytes bytes) : bytes_(bytes) {}
+struct GifFree {
+  void operator()(GifFileType* gif) const { DGifCloseFile(gif, nullptr); }
+};
 
-  bool Has(size_t count) const { return count <= bytes_.size() - at_; }
-  int Byte() { return static_cast<uint8_t>(bytes_[at_++]); }
-  int Word() {
-    const int low = Byte();
-    return low | Byte() << 8;
+struct GifSource {
+  Bytes rest;
+  bool past_end = false;
+};
+
+// giflib wants the empty block behind the pixels too, which a picture that is otherwise whole may
+// lack: one is read at the file's end.
+int OnRead(GifFileType* gif, GifByteType* to, int count) {
+  auto* source = static_cast<GifSource*>(gif->UserData);
+  const size_t taken = std::min(source->rest.size(), static_cast<size_t>(count));
+  std::memcpy(to, source->rest.data(), taken);
+  source->rest = source->rest.subspan(taken);
+  if (taken == static_cast<size_t>(count)) return count;
+  source->past_end = true;
+  if (count != 1) return static_cast<int>(taken);
+  *to = 0;
+  return 1;
+}
+
+// A GIF opened and read up to the pixels of its first frame.
+class GifFirstFrame {
+ public:
+  static Result<std::unique_ptr<GifFirstFrame>> Open(Bytes bytes, const Limits& limits) {
+    std::unique_ptr<GifFirstFrame> frame(new GifFirstFrame);
+    frame->source_.rest = bytes;
+    int code = 0;
+    frame->gif_.reset(DGifOpen(&frame->source_, OnRead, &code));
+    if (!frame->gif_) return frame->Damage(code);
+    FACET_TRY(frame->FindImage());
+    FACET_TRY(frame->Measure(limits));
+    return frame;
   }
-  void Skip(size_t count) { at_ += count; }
-  // A chain of sub-blocks: each its length and its bytes, the last one empty.
-  bool SubBlock(Bytes* block) {
-    if (!Has(1)) return false;
-    const size_t length = Byte();
-    if (!Has(length)) return false;
-    *block = bytes_.subspan(at_, length);
-    at_ += length;
-    return true;
+
+  PictureSize size() const { return size_; }
+
+  Result<Picture> Decode() {
+    const GifImageDesc& image = gif_->Image;
+    const ColorTable colors = Colors();
+    Picture picture{size_.width, size_.height,
+                    std::vector<uint8_t>(size_t(size_.width) * size_.height * 3)};
+    const uint8_t* ground = &colors[std::max(transparent_, 0) * 3];
+    for (size_t i = 0; i < picture.rgb.size(); i += 3) std::memcpy(&picture.rgb[i], ground, 3);
+    std::vector<GifPixelType> line(image.Width);
+    for (const int y : RowOrder(image.Height, image.Interlace)) {
+      if (DGifGetLine(gif_.get(), line.data(), image.Width) != GIF_OK) return Damage(gif_->Error);
+      uint8_t* to = &picture.rgb[(size_t(image.Top + y) * size_.width + image.Left) * 3];
+      for (const GifPixelType index : line) {
+        std::memcpy(to, &colors[index * 3], 3);
+        to += 3;
+      }
+    }
+    return picture;
   }
 
  private:
-  Bytes bytes_;
-  size_t at_ = 0;
-};
+  using ColorTable = std::array<uint8_t, 768>;
 
-struct Table {
-  std::array<uint8_t, 768> colors;
-  bool present = false;
-};
+  GifFirstFrame() = default;
 
-bool ReadTable(GifReader& reader, int flags, Table* table) {
-  if (!(flags & 0x80)) return true;
-  const size_t size = size_t{3} << ((flags & 7) + 1);
-  if (!reader.Has(size)) return false;
-  table->colors.fill(0);  // indices past the table's end are black
-  for (size_t i = 0; i < size; ++i) table->colors[i] = static_cast<uint8_t>(reader.Byte());
-  table->present = true;
-  return true;
-}
+  Error Damage(int code) const {
+    if (source_.past_end) return Error{"the GIF is truncated before the end of its first frame"};
+    const char* text = GifErrorString(code);
+    return Error{Cat("damaged GIF: ", text ? text : "unknown error")};
+  }
 
-// Variable-length LZW codes, least significant bit first, out to `pixels`; false when the data end
-// or go wrong early.
-class Lzw {
- public:
-  Lzw(GifReader& reader, int code_bits) : reader_(reader), first_bits_(code_bits) { Clear(); }
-
-  bool Decode(std::vector<uint8_t>& pixels) {
-    size_t done = 0;
-    int previous = -1;
-    uint8_t first = 0;
-    while (done < pixels.size()) {
-      const int code = NextCode();
-      if (code < 0 || code == clear_ + 1) return false;
-      if (code == clear_) {
-        Clear();
-        previous = -1;
-        continue;
+  Result<void> FindImage() {
+    for (;;) {
+      GifRecordType type = UNDEFINED_RECORD_TYPE;
+      if (DGifGetRecordType(gif_.get(), &type) != GIF_OK) {
+        // Padding between blocks is skipped, as other readers do.
+        if (gif_->Error == D_GIF_ERR_WRONG_RECORD && !source_.past_end) continue;
+        return Damage(gif_->Error);
       }
-      if (code > next_ || (previous < 0 && code >= clear_)) return false;
-      std::array<uint8_t, 4097> stack;
-      int depth = 0, walk = code;
-      if (code == next_) {
-        if (previous < 0) return false;
-        stack[depth++] = first;
-        walk = previous;
-      }
-      while (walk >= clear_) {
-        stack[depth++] = suffix_[walk];
-        walk = prefix_[walk];
-      }
-      first = static_cast<uint8_t>(walk);
-      stack[depth++] = first;
-      while (depth > 0 && done < pixels.size()) pixels[done++] = stack[--depth];
-      Remember(previous, first);
-      previous = code;
+      if (type == TERMINATE_RECORD_TYPE) return Error{"the GIF has no frame"};
+      if (type == IMAGE_DESC_RECORD_TYPE) break;
+      FACET_TRY(SkipExtension());
     }
-    return true;
+    if (DGifGetImageHeader(gif_.get()) != GIF_OK) return Damage(gif_->Error);
+    return Ok();
   }
 
- private:
-  void Clear() {
-    clear_ = 1 << first_bits_;
-    next_ = clear_ + 2;
-    bits_ = first_bits_ + 1;
+  // A graphic control extension says which index is transparent.
+  Result<void> SkipExtension() {
+    int code = 0;
+    GifByteType* block = nullptr;  // its length, then its bytes
+    if (DGifGetExtension(gif_.get(), &code, &block) != GIF_OK) return Damage(gif_->Error);
+    if (code == GRAPHICS_EXT_FUNC_CODE && block && block[0] >= 4) {
+      transparent_ = (block[1] & 1) != 0 ? block[4] : -1;
+    }
+    while (block) {
+      if (DGifGetExtensionNext(gif_.get(), &block) != GIF_OK) return Damage(gif_->Error);
+    }
+    if (source_.past_end) return Damage(0);
+    return Ok();
   }
 
-  void Remember(int previous, uint8_t first) {
-    if (previous < 0 || next_ >= 4096) return;
-    prefix_[next_] = static_cast<uint16_t>(previous);
-    suffix_[next_] = first;
-    if (++next_ == 1 << bits_ && bits_ < 12) ++bits_;
+  // The canvas grows where the frame reaches over its edge.
+  Result<void> Measure(const Limits& limits) {
+    const GifImageDesc& image = gif_->Image;
+    FACET_TRY(CheckSize(image.Width, image.Height, limits, "GIF frame"));
+    size_.width = std::max(gif_->SWidth, image.Left + image.Width);
+    size_.height = std::max(gif_->SHeight, image.Top + image.Height);
+    return CheckSize(size_.width, size_.height, limits, "GIF");
   }
 
-  int NextCode() {
-    while (held_bits_ < bits_) {
-      while (block_.empty()) {
-        if (!reader_.SubBlock(&block_) || block_.empty()) return -1;
+  // The frame's own colours, or the file's, or greys; indices past the table's end are black.
+  ColorTable Colors() const {
+    ColorTable colors{};
+    const ColorMapObject* map = gif_->Image.ColorMap ? gif_->Image.ColorMap : gif_->SColorMap;
+    for (int i = 0; i < 256; ++i) {
+      if (!map) {
+        colors[i * 3] = colors[i * 3 + 1] = colors[i * 3 + 2] = static_cast<uint8_t>(i);
+      } else if (i < map->ColorCount) {
+        const GifColorType& color = map->Colors[i];
+        colors[i * 3] = color.Red, colors[i * 3 + 1] = color.Green, colors[i * 3 + 2] = color.Blue;
       }
-      held_ |= static_cast<uint32_t>(block_[0]) << held_bits_;
-      block_ = block_.subspan(1);
-      held_bits_ += 8;
     }
-    const int code = static_cast<int>(held_ & ((1u << bits_) - 1));
-    held_ >>= bits_;
-    held_bits_ -= bits_;
-    return code;
+    return colors;
   }
 
-  GifReader& reader_;
-  Bytes block_;
-  uint32_t held_ = 0;
-  int held_bits_ = 0, first_bits_ = 0, bits_ = 0, clear_ = 0, next_ = 0;
-  std::array<uint16_t, 4096> prefix_{};
-  std::array<uint8_t, 4096> suffix_{};
-};
-
-// Skips an extension; a graphic control extension says which index is transparent (-1: none).
-bool ReadExtension(GifReader& reader, int* transparent) {
-  if (!reader.Has(1)) return false;
-  const bool control = reader.Byte() == 0xF9;
-  Bytes block;
-  for (bool first = true; reader.SubBlock(&block); first = false) {
-    if (block.empty()) return true;
-    if (control && first && block.size() >= 4) {
-      const bool has = (static_cast<uint8_t>(block[0]) & 1) != 0;
-      *transparent = has ? static_cast<uint8_t>(block[3]) : -1;
+  // Row i of the file in the picture: interlaced files send every eighth row first.
+  static std::vector<int> RowOrder(int height, bool interlaced) {
+    std::vector<int> order;
+    order.reserve(height);
+    const auto add_pass = [&](int start, int step) {
+      for (int y = start; y < height; y += step) order.push_back(y);
+    };
+    if (!interlaced) {
+      add_pass(0, 1);
+      return order;
     }
-  }
-  return false;
-}
-
-// Row i of the file in the picture: interlaced files send every eighth row first.
-std::vector<int> RowOrder(int height, bool interlaced) {
-  std::vector<int> order;
-  order.reserve(height);
-  if (!interlaced) {
-    for (int y = 0; y < height; ++y) order.push_back(y);
+    add_pass(0, 8), add_pass(4, 8), add_pass(2, 4), add_pass(1, 2);
     return order;
   }
-  constexpr std::array<std::pair<int, int>, 4> kPasses{{{0, 8}, {4, 8}, {2, 4}, {1, 2}}};
-  for (const auto& [start, step] : kPasses) {
-    for (int y = start; y < height; y += step) order.push_back(y);
-  }
-  return order;
-}
 
-struct Canvas {
-  int64_t width, height;
-  Table global;
-  int transparent = -1;
+  GifSource source_;
+  std::unique_ptr<GifFileType, GifFree> gif_;
+  int transparent_ = -1;  // -1: none
+  PictureSize size_;
 };
-
-Result<Picture> ReadImage(GifReader& reader, const Canvas& canvas, const Limits& limits) {
-  if (!reader.Has(9)) return Error{"the GIF is truncated before its first frame"};
-  const int left = reader.Word(), top = reader.Word();
-  const int width = reader.Word(), height = reader.Word();
-  const int flags = reader.Byte();
-  FACET_TRY(CheckSize(width, height, limits, "GIF frame"));
-  const int64_t full_width = std::max<int64_t>(canvas.width, left + width);
-  const int64_t full_height = std::max<int64_t>(canvas.height, top + height);
-  FACET_TRY(CheckSize(full_width, full_height, limits, "GIF"));
-  Table table = canvas.global;
-  if (!ReadTable(reader, flags, &table) || !reader.Has(1)) {
-    return Error{"the GIF is truncated before its first frame"};
-  }
-  if (!table.present) {
-    for (int i = 0; i < 768; ++i) table.colors[i] = static_cast<uint8_t>(i / 3);
-  }
-  const int code_bits = reader.Byte();
-  if (code_bits < 1 || code_bits > 8) return Expected("1 to 8 bits a code", code_bits, "GIF");
-  std::vector<uint8_t> indices(size_t(width) * height);
-  Lzw lzw(reader, code_bits);
-  if (!lzw.Decode(indices)) return Error{"damaged GIF: its first frame ends early"};
-
-  Picture picture{static_cast<int>(full_width), static_cast<int>(full_height),
-                  std::vector<uint8_t>(size_t(full_width) * full_height * 3)};
-  const uint8_t* ground = &table.colors[std::max(canvas.transparent, 0) * 3];
-  for (size_t i = 0; i < picture.rgb.size(); i += 3) std::memcpy(&picture.rgb[i], ground, 3);
-  const std::vector<int> order = RowOrder(height, (flags & 0x40) != 0);
-  for (int y = 0; y < height; ++y) {
-    uint8_t* to = &picture.rgb[((top + order[y]) * full_width + left) * 3];
-    const uint8_t* from = &indices[size_t(y) * width];
-    for (int x = 0; x < width; ++x, to += 3) std::memcpy(to, &table.colors[from[x] * 3], 3);
-  }
-  return picture;
-}
 
 }  // namespace
 
-Result<Picture> DecodeGif(Bytes bytes, const Limits& limits) {
-  if (bytes.size() < 13) return Error{"the GIF is truncated in its header"};
-  GifReader reader(bytes);
-  reader.Skip(6);
-  Canvas canvas{};
-  canvas.width = reader.Word();
-  canvas.height = reader.Word();
-  const int flags = reader.Byte();
-  reader.Skip(2);
-  FACET_TRY(CheckSize(std::max<int64_t>(canvas.width, 1), std::max<int64_t>(canvas.height, 1),
-                      limits, "GIF"));
-  if (!ReadTable(reader, flags, &canvas.global))
-    return Error{"the GIF is truncated in its palette"};
-  while (reader.Has(1)) {
-    switch (reader.Byte()) {
-      case ',':
-        return ReadImage(reader, canvas, limits);
-      case '!':
-        if (!ReadExtension(reader, &canvas.transparent)) {
-          return Error{"the GIF is truncated in an extension"};
-        }
-        break;
-      case ';':
-        return Error{"the GIF has no frame"};
-      default:
-        break;  // padding between blocks, which readers skip
-    }
-  }
-  return Error{"the GIF is truncated before its first frame"};
+Result<PictureSize> GifSize(Bytes bytes, const Limits& limits) {
+  FACET_ASSIGN(const std::unique_ptr<GifFirstFrame> frame, GifFirstFrame::Open(bytes, limits));
+  return frame->size();
+}
+
+Result<Picture> DecodeGif(Bytes bytes, const Limits& limits, DecodeBudget&) {
+  FACET_ASSIGN(const std::unique_ptr<GifFirstFrame> frame, GifFirstFrame::Open(bytes, limits));
+  return frame->Decode();
 }
 
 }  // namespace facet::media

@@ -1,5 +1,6 @@
 // JPEG by libjpeg-turbo as Pillow sets it: accurate integer DCT, smooth chroma upsampling, CMYK
 // inverted as Photoshop does.
+#include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
@@ -13,7 +14,10 @@
 namespace facet::media {
 namespace {
 
-constexpr int kMostScans = 500;  // a progressive file of thousands of scans is an attack on time
+// A progressive file of thousands of scans is an attack on time, as are hundreds over a large
+// picture. Cameras and editors write about ten.
+constexpr int64_t kMostScans = 500, kFewestScans = 50;
+constexpr int64_t kMostScannedPixels = 2'000'000'000;
 
 struct JpegReader {
   jpeg_decompress_struct jpeg{};
@@ -24,6 +28,9 @@ struct JpegReader {
   bool created = false;
   bool at_end = false;   // the decoder asked for more than the file has
   bool starved = false;  // and went on with made-up data
+  int64_t most_scans = kMostScans;
+  const DecodeBudget* budget = nullptr;
+  bool exhausted = false;  // the budget says to stop
   char message[JMSG_LENGTH_MAX] = "";
   ~JpegReader() {
     if (created) jpeg_destroy_decompress(&jpeg);
@@ -68,9 +75,13 @@ void OnSkip(j_decompress_ptr jpeg, long count) {
 
 void OnProgress(j_common_ptr jpeg) {
   JpegReader& reader = Self(jpeg);
-  if (reader.jpeg.input_scan_number <= kMostScans) return;
-  std::snprintf(reader.message, sizeof reader.message, "expected at most %d scans but got more",
-                kMostScans);
+  if (reader.budget && reader.budget->Exhausted()) {
+    reader.exhausted = true;
+  } else if (reader.jpeg.input_scan_number <= reader.most_scans) {
+    return;
+  }
+  std::snprintf(reader.message, sizeof reader.message, "expected at most %lld scans but got more",
+                static_cast<long long>(reader.most_scans));
   std::longjmp(reader.jump, 1);
 }
 
@@ -141,13 +152,31 @@ Result<void> CheckBody(const jpeg_decompress_struct& jpeg, Bytes bytes) {
                   Cat("at most ", most, " in ", bytes.size(), " bytes of file"), "JPEG");
 }
 
+// Reads up to the pixels and checks the size.
+Result<PictureSize> OpenJpeg(JpegReader& reader, Bytes bytes, const Limits& limits) {
+  if (!ReadHeader(reader, bytes)) return Error{Cat("damaged JPEG: ", reader.message)};
+  const jpeg_decompress_struct& jpeg = reader.jpeg;
+  FACET_TRY(CheckSize(jpeg.image_width, jpeg.image_height, limits, "JPEG"));
+  return PictureSize{static_cast<int>(jpeg.image_width), static_cast<int>(jpeg.image_height)};
+}
+
+// What libjpeg, or the budget, has left by longjmp for.
+Error Damage(const JpegReader& reader) {
+  if (reader.exhausted) return reader.budget->Check().error();
+  return Error{Cat("damaged JPEG: ", reader.message)};
+}
+
 }  // namespace
 
-Result<Picture> DecodeJpeg(Bytes bytes, const Limits& limits) {
+Result<PictureSize> JpegSize(Bytes bytes, const Limits& limits) {
   JpegReader reader;
-  if (!ReadHeader(reader, bytes)) return Error{Cat("damaged JPEG: ", reader.message)};
+  return OpenJpeg(reader, bytes, limits);
+}
+
+Result<Picture> DecodeJpeg(Bytes bytes, const Limits& limits, DecodeBudget& budget) {
+  JpegReader reader;
+  FACET_TRY(OpenJpeg(reader, bytes, limits));
   jpeg_decompress_struct& jpeg = reader.jpeg;
-  FACET_TRY(CheckSize(jpeg.image_width, jpeg.image_height, limits, "JPEG"));
   FACET_TRY(CheckBody(jpeg, bytes));
   if (jpeg.num_components != 1 && jpeg.num_components != 3 && jpeg.num_components != 4) {
     return Expected("1, 3 or 4 components", jpeg.num_components, "JPEG");
@@ -159,11 +188,14 @@ Result<Picture> DecodeJpeg(Bytes bytes, const Limits& limits) {
   jpeg.do_fancy_upsampling = TRUE;
   const size_t pixels = size_t{jpeg.image_width} * jpeg.image_height;
   Picture picture{static_cast<int>(jpeg.image_width), static_cast<int>(jpeg.image_height), {}};
-  if (!Start(reader)) return Error{Cat("damaged JPEG: ", reader.message)};
+  reader.budget = &budget;
+  reader.most_scans =
+      std::clamp(kMostScannedPixels / static_cast<int64_t>(pixels), kFewestScans, kMostScans);
+  if (!Start(reader)) return Damage(reader);
   const int channels = jpeg.num_components;
   std::vector<uint8_t> raw(pixels * channels);
   if (!ReadRows(reader, raw.data(), size_t{jpeg.image_width} * channels)) {
-    return Error{Cat("damaged JPEG: ", reader.message)};
+    return Damage(reader);
   }
   if (reader.starved || (reader.at_end && jpeg.progressive_mode)) {
     return Error{Cat("the JPEG is truncated after ", bytes.size(), " bytes")};

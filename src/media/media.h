@@ -1,16 +1,31 @@
-// Pictures, sound and film from untrusted bytes to what the model reads (docs/model.md).
+// Pictures, sound and film from untrusted bytes to what the model reads (docs/model.md). Decoders
+// take bytes and give values, keep no state and may run on any thread; nothing that the bytes name
+// is ever opened.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/patch.h"
 #include "base/result.h"
 
 namespace facet::media {
+
+using facet::kFrameSamples;
+using facet::kPatchSide;
+using facet::kPatchValues;
+
+constexpr int kSampleRate = 16000;  // of decoded sound, in Hz
+
+// In pixels.
+struct PictureSize {
+  int width = 0, height = 0;
+};
 
 struct Picture {
   int width = 0, height = 0;
@@ -18,19 +33,21 @@ struct Picture {
 };
 
 struct Frame {
-  double seconds = 0;  // its label: floor(k / rate)
+  // Its label: floor(k / rate) for the k-th sampling time, counted from the film's first frame.
+  double seconds = 0;
   Picture picture;
 };
 
 // Mono, 16 kHz, in [-1, 1].
 struct Sound {
   std::vector<float> samples;
-  double seconds() const { return samples.size() / 16000.0; }
+  double seconds() const { return static_cast<double>(samples.size()) / kSampleRate; }
 };
 
 struct Film {
   std::vector<Frame> frames;
-  std::optional<Sound> sound;  // absent where the file has none or it was not asked for
+  // Absent where the file has none or it was not asked for.
+  std::optional<Sound> sound;
   double seconds = 0;
 };
 
@@ -43,6 +60,11 @@ struct Limits {
   int max_frames = 3600;                    // sampled frames of a film
   int64_t max_film_pixels = 1'000'000'000;  // of all sampled frames together, as they are kept
   int64_t max_decoded_frames = 1'000'000;   // of a film, sampled or not
+  // Of all frames of a film, sampled or not: an hour of 1080p at 30 frames a second. A film whose
+  // few bytes stand for many pixels is refused before that (DecodeBudget).
+  int64_t max_decoded_pixels = 250'000'000'000;
+  // On the wall clock, for one file; 0: no limit.
+  double max_decode_seconds = 0;
   double max_audio_seconds = 4 * 3600;
   double frames_per_second = 1.0;  // sampling rate of films
   bool film_sound = true;
@@ -67,20 +89,46 @@ struct Media {
   Film film;
 };
 
-// Bytes in, values out, nothing shared: what a worker process would run. Kind::kUnknown means "as
-// Sniff says". Nothing that the bytes name is ever opened.
-Result<Media> Decode(std::span<const std::byte> bytes, Kind kind, const Limits& limits = {});
+// Kind::kUnknown means "as Sniff says". `stop` is looked at between packets, frames and scans, here
+// and below; the error is kCancelled.
+Result<Media> Decode(std::span<const std::byte> bytes, Kind kind, const Limits& limits = {},
+                     std::stop_token stop = {});
 
-// Still pictures: PNG, JPEG, WebP, GIF (first frame), BMP, TIFF; EXIF orientation applied; alpha
-// dropped.
-Result<Picture> DecodePicture(std::span<const std::byte> bytes, const Limits& limits = {});
+// Still pictures: PNG, JPEG, WebP, GIF (first frame), BMP, TIFF; orientation of EXIF or XMP
+// applied; alpha dropped.
+Result<Picture> DecodePicture(std::span<const std::byte> bytes, const Limits& limits = {},
+                              std::stop_token stop = {});
 // WAV, MP3, FLAC, OGG/Opus, M4A: channels averaged, resampled by soxr HQ.
-Result<Sound> DecodeSound(std::span<const std::byte> bytes, const Limits& limits = {});
+Result<Sound> DecodeSound(std::span<const std::byte> bytes, const Limits& limits = {},
+                          std::stop_token stop = {});
 // MP4, MKV, WebM, MOV, animated GIF.
-Result<Film> DecodeFilm(std::span<const std::byte> bytes, const Limits& limits = {});
+Result<Film> DecodeFilm(std::span<const std::byte> bytes, const Limits& limits = {},
+                        std::stop_token stop = {});
+
+// --- What decoding would give, for less: where it succeeds, the probe of the same bytes with the
+// same limits says exactly this. What a probe accepts may still turn out to be damaged.
+
+// The size after orientation, from the header alone.
+Result<PictureSize> ProbePicture(std::span<const std::byte> bytes, const Limits& limits = {});
+// Samples at 16 kHz. Decodes, as only this is exact for every format, but resamples and keeps
+// nothing.
+Result<int64_t> ProbeSound(std::span<const std::byte> bytes, const Limits& limits = {},
+                           std::stop_token stop = {});
+
+struct FrameShape {
+  double seconds = 0;  // as in Frame
+  PictureSize size;    // of the Frame's picture: after orientation and, with a budget, resizing
+};
+struct FilmShape {
+  std::vector<FrameShape> frames;
+  std::optional<int64_t> sound_samples;  // at 16 kHz
+  double seconds = 0;
+};
+// Decodes without converting, scaling or keeping a frame.
+Result<FilmShape> ProbeFilm(std::span<const std::byte> bytes, const Limits& limits = {},
+                            std::stop_token stop = {});
 
 // --- What the model reads
-// ---------------------------------------------------------------------------------------------
 
 // Soft tokens of one picture: patches of 48 x 48 pixels, row by row, RGB interleaved per pixel
 // (model input is value / 255).
@@ -90,19 +138,12 @@ struct Patches {
   int count() const { return columns * rows; }
 };
 
-constexpr int kPatchSide = 48;
-constexpr int kPatchValues = kPatchSide * kPatchSide * 3;
-constexpr int kFrameSamples = 640;
-
-// The size in pixels that a picture is scaled to for a budget of soft tokens, one of
-// kPictureBudgets.
-struct Size {
-  int width = 0, height = 0;
-};
-Result<Size> TargetSize(int width, int height, int budget);
+// The size that a picture is scaled to for a budget of soft tokens, one of kPictureBudgets: both
+// sides are multiples of 48, and (width / 48) * (height / 48) tokens are at most the budget.
+Result<PictureSize> TargetSize(int width, int height, int budget);
 
 // torch's antialiased bicubic on uint8, to the byte.
-Picture Resize(const Picture& picture, Size size);
+Picture Resize(const Picture& picture, PictureSize size);
 
 Result<Patches> ToPatches(const Picture& picture, int budget);
 

@@ -1,12 +1,23 @@
-// Where the formats keep EXIF orientation (tag 0x0112 of the first directory; CIPA DC-008), and
-// what it asks.
+// Where the formats keep a picture's orientation, and what it asks. It is tag 0x0112 of the first
+// directory of EXIF (CIPA DC-008) or, where EXIF has none, tiff:Orientation of XMP.
+#include <zlib.h>
+
 #include <cstring>
+#include <string>
 #include <string_view>
 
+#include "base/text.h"
 #include "media/still.h"
 
 namespace facet::media {
 namespace {
+
+constexpr uint32_t kOrientationTag = 0x0112, kXmpTag = 700;
+constexpr std::string_view kExifMark("Exif\0\0", 6);
+constexpr std::string_view kXmpMark("http://ns.adobe.com/xap/1.0/\0", 29);
+// Of a PNG's texts, decompressed; EXIF and XMP have some kilobytes, each once.
+constexpr size_t kLongestProfile = 1 << 20;
+constexpr int kMostProfiles = 8;
 
 uint32_t Read(Bytes bytes, size_t at, int size, bool little) {
   uint32_t value = 0;
@@ -17,21 +28,30 @@ uint32_t Read(Bytes bytes, size_t at, int size, bool little) {
   return value;
 }
 
-bool StartsWith(Bytes bytes, std::string_view text) {
-  return bytes.size() >= text.size() && std::memcmp(bytes.data(), text.data(), text.size()) == 0;
+std::string_view AsText(Bytes bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-Bytes WithoutExifMark(Bytes bytes) {
-  constexpr std::string_view kMark("Exif\0\0", 6);
-  return StartsWith(bytes, kMark) ? bytes.subspan(kMark.size()) : bytes;
+Bytes AsBytes(std::string_view text) {
+  return std::as_bytes(std::span(text));
 }
 
-}  // namespace
+std::string_view WithoutPrefix(std::string_view text, std::string_view prefix) {
+  return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
+}
 
-std::optional<uint32_t> TiffTag(Bytes bytes, uint32_t tag) {
+// An entry of a TIFF directory, 12 bytes, of which the last four are the value or say where it
+// lies.
+struct TiffEntry {
+  uint32_t type = 0, count = 0;
+  size_t value_at = 0;
+  bool little = false;
+};
+
+std::optional<TiffEntry> FindTiffEntry(Bytes bytes, uint32_t tag) {
   if (bytes.size() < 8) return std::nullopt;
-  const bool little = StartsWith(bytes, "II");
-  if (!little && !StartsWith(bytes, "MM")) return std::nullopt;
+  const bool little = AsText(bytes).starts_with("II");
+  if (!little && !AsText(bytes).starts_with("MM")) return std::nullopt;
   if (Read(bytes, 2, 2, little) != 42) return std::nullopt;
   const size_t directory = Read(bytes, 4, 4, little);
   if (directory + 2 > bytes.size()) return std::nullopt;
@@ -40,33 +60,158 @@ std::optional<uint32_t> TiffTag(Bytes bytes, uint32_t tag) {
     const size_t entry = directory + 2 + i * 12;
     if (entry + 12 > bytes.size()) return std::nullopt;
     if (Read(bytes, entry, 2, little) != tag) continue;
-    const uint32_t type = Read(bytes, entry + 2, 2, little);
-    if (type != 3 && type != 4) return std::nullopt;
-    return Read(bytes, entry + 8, type == 4 ? 4 : 2, little);
+    return TiffEntry{Read(bytes, entry + 2, 2, little), Read(bytes, entry + 4, 4, little),
+                     entry + 8, little};
   }
   return std::nullopt;
 }
 
-int TiffOrientation(Bytes bytes) {
-  const uint32_t value = TiffTag(bytes, 0x0112).value_or(1);
-  return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
-}
+// What a file keeps of the two, with the marks in front of them or without.
+struct Profiles {
+  std::string exif, xmp;
 
-int PngOrientation(Bytes bytes) {
-  size_t at = 8;  // the signature
-  while (at + 12 <= bytes.size()) {
-    const size_t length = Read(bytes, at, 4, false);
-    if (length > bytes.size() - at - 12) return 1;
-    const Bytes chunk = bytes.subspan(at + 4);
-    if (StartsWith(chunk, "eXIf"))
-      return TiffOrientation(WithoutExifMark(chunk.subspan(4, length)));
-    if (StartsWith(chunk, "IEND")) return 1;
-    at += 12 + length;
+  // What a text names "exif", "APP1" or "xmp" may be either.
+  void Add(std::string_view profile) {
+    const bool xml = profile.starts_with(kXmpMark) || profile.starts_with("<");
+    xml ? AddXmp(profile) : AddExif(profile);
+  }
+  void AddExif(std::string_view text) {
+    if (exif.empty()) exif = WithoutPrefix(text, kExifMark);
+  }
+  void AddXmp(std::string_view text) {
+    if (xmp.empty()) xmp = WithoutPrefix(text, kXmpMark);
+  }
+};
+
+// tiff:Orientation="6" or <tiff:Orientation>6</tiff:Orientation>; 1 where there is none.
+int XmpOrientation(std::string_view xmp) {
+  constexpr std::string_view kName = "tiff:Orientation";
+  for (size_t at = xmp.find(kName); at != std::string_view::npos; at = xmp.find(kName, at + 1)) {
+    const std::string_view rest = Trim(xmp.substr(at + kName.size(), 32));
+    if (rest.empty() || (rest[0] != '=' && rest[0] != '>')) continue;
+    std::string_view value = Trim(rest.substr(1));
+    if (rest[0] == '=' && !value.empty()) value.remove_prefix(1);  // a quotation mark
+    value = Trim(value);
+    if (!value.empty() && value[0] >= '1' && value[0] <= '8') return value[0] - '0';
   }
   return 1;
 }
 
+int OrientationOf(const Profiles& profiles) {
+  if (const auto value = TiffTag(AsBytes(profiles.exif), kOrientationTag)) {
+    return *value >= 1 && *value <= 8 ? static_cast<int>(*value) : 1;
+  }
+  return XmpOrientation(profiles.xmp);
+}
+
+// Empty where the data are damaged or longer than a profile may be.
+std::string Inflate(std::string_view deflated) {
+  std::string out(kLongestProfile, '\0');
+  uLongf length = out.size();
+  const int code = uncompress(reinterpret_cast<Bytef*>(out.data()), &length,
+                              reinterpret_cast<const Bytef*>(deflated.data()), deflated.size());
+  out.resize(code == Z_OK ? length : 0);
+  return out;
+}
+
+// A profile as ImageMagick and exiftool write it into a text: "\nexif\n    1234\n" and hexadecimal
+// digits in lines.
+std::string ReadRawProfile(std::string_view text) {
+  for (int line = 0; line < 3; ++line) {
+    const size_t end = text.find('\n');
+    if (end == std::string_view::npos) return {};
+    text.remove_prefix(end + 1);
+  }
+  std::string out;
+  int high = -1;
+  for (const char c : text) {
+    const int digit = HexDigit(c);
+    if (digit < 0) continue;
+    if (high >= 0) out += static_cast<char>(high << 4 | digit);
+    high = high < 0 ? digit : -1;
+  }
+  return out;
+}
+
+// Splits `text` at the first NUL; false where there is none.
+bool TakeString(std::string_view& text, std::string_view& string) {
+  const size_t end = text.find('\0');
+  if (end == std::string_view::npos) return false;
+  string = text.substr(0, end);
+  text.remove_prefix(end + 1);
+  return true;
+}
+
+// A chunk tEXt, zTXt or iTXt: keyword, NUL, what the kind adds, text. True where it is a profile.
+bool AddPngText(std::string_view kind, std::string_view data, Profiles& profiles) {
+  std::string_view keyword, skipped;
+  if (!TakeString(data, keyword)) return false;
+  const bool raw = keyword == "Raw profile type exif" || keyword == "Raw profile type APP1" ||
+                   keyword == "Raw profile type xmp";
+  if (!raw && keyword != "XML:com.adobe.xmp") return false;
+  bool deflated = kind == "zTXt";
+  if (kind == "zTXt" && data.size() >= 1) data.remove_prefix(1);  // the method
+  if (kind == "iTXt") {
+    if (data.size() < 2) return true;
+    deflated = data[0] != '\0';
+    data.remove_prefix(2);  // whether it is compressed, and the method
+    if (!TakeString(data, skipped) || !TakeString(data, skipped))
+      return true;  // language, translation
+  }
+  const std::string text = deflated ? Inflate(data) : std::string(data.substr(0, kLongestProfile));
+  if (raw) {
+    profiles.Add(ReadRawProfile(text));
+  } else {
+    profiles.AddXmp(text);
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<uint32_t> TiffTag(Bytes bytes, uint32_t tag) {
+  const std::optional<TiffEntry> entry = FindTiffEntry(bytes, tag);
+  constexpr uint32_t kShort = 3, kLong = 4;
+  if (!entry || (entry->type != kShort && entry->type != kLong)) return std::nullopt;
+  return Read(bytes, entry->value_at, entry->type == kLong ? 4 : 2, entry->little);
+}
+
+int TiffOrientation(Bytes bytes) {
+  Profiles profiles;
+  if (const auto entry = FindTiffEntry(bytes, kXmpTag); entry && entry->count > 4) {
+    const size_t at = Read(bytes, entry->value_at, 4, entry->little);
+    if (at <= bytes.size() && entry->count <= bytes.size() - at) {
+      profiles.AddXmp(AsText(bytes.subspan(at, entry->count)));
+    }
+  }
+  if (const auto value = TiffTag(bytes, kOrientationTag)) {
+    return *value >= 1 && *value <= 8 ? static_cast<int>(*value) : 1;
+  }
+  return XmpOrientation(profiles.xmp);
+}
+
+int PngOrientation(Bytes bytes) {
+  Profiles profiles, texts;
+  int read = 0;
+  size_t at = 8;  // the signature
+  while (at + 12 <= bytes.size()) {
+    const size_t length = Read(bytes, at, 4, false);
+    if (length > bytes.size() - at - 12) break;
+    const std::string_view kind = AsText(bytes.subspan(at + 4, 4));
+    const std::string_view data = AsText(bytes.subspan(at + 8, length));
+    if (kind == "eXIf") profiles.AddExif(data);
+    const bool text = kind == "tEXt" || kind == "zTXt" || kind == "iTXt";
+    if (text && read < kMostProfiles && AddPngText(kind, data, texts)) ++read;
+    if (kind == "IEND") break;
+    at += 12 + length;
+  }
+  profiles.AddExif(texts.exif);  // where the chunk made for it is not there
+  profiles.AddXmp(texts.xmp);
+  return OrientationOf(profiles);
+}
+
 int JpegOrientation(Bytes bytes) {
+  Profiles profiles;
   size_t at = 2;  // SOI
   while (at + 4 <= bytes.size() && bytes[at] == std::byte{0xFF}) {
     const uint8_t marker = static_cast<uint8_t>(bytes[at + 1]);
@@ -74,29 +219,34 @@ int JpegOrientation(Bytes bytes) {
       ++at;
       continue;
     }
-    if (marker == 0xDA || marker == 0xD9) return 1;
+    if (marker == 0xDA || marker == 0xD9) break;
     const size_t length = Read(bytes, at + 2, 2, false);
-    if (length < 2 || length > bytes.size() - at - 2) return 1;
-    const Bytes segment = bytes.subspan(at + 4, length - 2);
-    if (marker == 0xE1 && StartsWith(segment, std::string_view("Exif\0\0", 6))) {
-      return TiffOrientation(segment.subspan(6));
-    }
+    if (length < 2 || length > bytes.size() - at - 2) break;
+    const std::string_view segment = AsText(bytes.subspan(at + 4, length - 2));
+    if (marker == 0xE1 && segment.starts_with(kExifMark)) profiles.AddExif(segment);
+    if (marker == 0xE1 && segment.starts_with(kXmpMark)) profiles.AddXmp(segment);
     at += 2 + length;
   }
-  return 1;
+  return OrientationOf(profiles);
 }
 
 int WebpOrientation(Bytes bytes) {
+  Profiles profiles;
   size_t at = 12;  // RIFF, length, WEBP
   while (at + 8 <= bytes.size()) {
     const size_t length = Read(bytes, at + 4, 4, true);
-    if (length > bytes.size() - at - 8) return 1;
-    if (StartsWith(bytes.subspan(at), "EXIF")) {
-      return TiffOrientation(WithoutExifMark(bytes.subspan(at + 8, length)));
-    }
+    if (length > bytes.size() - at - 8) break;
+    const std::string_view kind = AsText(bytes.subspan(at, 4));
+    const std::string_view data = AsText(bytes.subspan(at + 8, length));
+    if (kind == "EXIF") profiles.AddExif(data);
+    if (kind == "XMP ") profiles.AddXmp(data);
     at += 8 + length + length % 2;
   }
-  return 1;
+  return OrientationOf(profiles);
+}
+
+PictureSize OrientedSize(PictureSize size, int orientation) {
+  return orientation >= 5 && orientation <= 8 ? PictureSize{size.height, size.width} : size;
 }
 
 Picture Orient(Picture picture, int orientation) {
@@ -105,8 +255,8 @@ Picture Orient(Picture picture, int orientation) {
   // In terms of the upright picture's (x, y): where its pixel lies in the stored one.
   const bool flip_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   const bool flip_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-  Picture out{swap ? picture.height : picture.width, swap ? picture.width : picture.height,
-              std::vector<uint8_t>(picture.rgb.size())};
+  const auto [width, height] = OrientedSize({picture.width, picture.height}, orientation);
+  Picture out{width, height, std::vector<uint8_t>(picture.rgb.size())};
   uint8_t* to = out.rgb.data();
   for (int y = 0; y < out.height; ++y) {
     for (int x = 0; x < out.width; ++x, to += 3) {

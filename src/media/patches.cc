@@ -10,7 +10,7 @@
 
 namespace facet::media {
 
-Result<Size> TargetSize(int width, int height, int budget) {
+Result<PictureSize> TargetSize(int width, int height, int budget) {
   if (width <= 0 || height <= 0) {
     return Expected("a picture of at least 1x1", Cat(width, "x", height), "size");
   }
@@ -33,11 +33,11 @@ Result<Size> TargetSize(int width, int height, int budget) {
     columns = 1;
     rows = std::min<int64_t>(ratio, budget);
   }
-  return Size{static_cast<int>(columns) * kPatchSide, static_cast<int>(rows) * kPatchSide};
+  return PictureSize{static_cast<int>(columns) * kPatchSide, static_cast<int>(rows) * kPatchSide};
 }
 
 Result<Patches> ToPatches(const Picture& picture, int budget) {
-  FACET_ASSIGN(const Size size, TargetSize(picture.width, picture.height, budget));
+  FACET_ASSIGN(const PictureSize size, TargetSize(picture.width, picture.height, budget));
   if (size.width == picture.width && size.height == picture.height) return CutPatches(picture);
   return CutPatches(Resize(picture, size));
 }

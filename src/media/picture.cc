@@ -1,5 +1,6 @@
 // Still pictures: which decoder, limits, orientation; BMP and TIFF through FFmpeg's decoders.
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "media/av.h"
@@ -30,17 +31,41 @@ uint32_t Little(Bytes bytes, size_t at, int size) {
   return value;
 }
 
-struct Decoder {
+struct StillFormat {
   std::string_view name;
-  Result<Picture> (*decode)(Bytes, const Limits&);
+  Result<Picture> (*decode)(Bytes, const Limits&, DecodeBudget&);
+  Result<PictureSize> (*size)(Bytes, const Limits&);
   int (*orientation)(Bytes);
 };
 
-constexpr Decoder kDecoders[] = {
-    {"PNG", DecodePng, PngOrientation},    {"JPEG", DecodeJpeg, JpegOrientation},
-    {"WebP", DecodeWebp, WebpOrientation}, {"GIF", DecodeGif, nullptr},
-    {"BMP", DecodeBmp, nullptr},           {"TIFF", DecodeTiff, TiffOrientation},
+int Upright(Bytes) {
+  return 1;
+}
+
+constexpr StillFormat kStillFormats[] = {
+    {"PNG", DecodePng, PngSize, PngOrientation},
+    {"JPEG", DecodeJpeg, JpegSize, JpegOrientation},
+    {"WebP", DecodeWebp, WebpSize, WebpOrientation},
+    {"GIF", DecodeGif, GifSize, Upright},
+    {"BMP", DecodeBmp, BmpSize, Upright},
+    {"TIFF", DecodeTiff, TiffSize, TiffOrientation},
 };
+
+Result<const StillFormat*> FindStillFormat(Bytes bytes, const Limits& limits) {
+  if (static_cast<int64_t>(bytes.size()) > limits.max_bytes || bytes.size() > INT32_MAX / 2) {
+    return Expected(Cat("at most ", std::min<int64_t>(limits.max_bytes, INT32_MAX / 2), " bytes"),
+                    bytes.size(), "picture");
+  }
+  const Format format = SniffFormat(bytes);
+  for (const StillFormat& still : kStillFormats) {
+    if (format.name && still.name == format.name) return &still;
+  }
+  return Error{Cat("expected a PNG, JPEG, WebP, GIF, BMP or TIFF picture but got ",
+                   bytes.empty() ? "an empty file"
+                   : format.name ? format.name
+                                 : "an unknown format"),
+               ErrorKind::kUnsupported};
+}
 
 }  // namespace
 
@@ -63,19 +88,29 @@ Result<void> CheckSize(int64_t width, int64_t height, const Limits& limits,
   return Ok();
 }
 
-Result<Picture> DecodeBmp(Bytes bytes, const Limits& limits) {
+Result<PictureSize> BmpSize(Bytes bytes, const Limits& limits) {
   if (bytes.size() < 26) return Error{"the BMP is truncated in its header"};
   const bool core = Little(bytes, 14, 4) == 12;  // OS/2 1.x: 16-bit sides
   const int64_t width = core ? Little(bytes, 18, 2) : static_cast<int32_t>(Little(bytes, 18, 4));
   const int64_t height = core ? Little(bytes, 20, 2) : static_cast<int32_t>(Little(bytes, 22, 4));
-  FACET_TRY(CheckSize(width, height < 0 ? -height : height, limits, "BMP"));
+  FACET_TRY(CheckSize(width, std::abs(height), limits, "BMP"));
+  return PictureSize{static_cast<int>(width), static_cast<int>(std::abs(height))};
+}
+
+Result<Picture> DecodeBmp(Bytes bytes, const Limits& limits, DecodeBudget&) {
+  FACET_TRY(BmpSize(bytes, limits));
   return DecodeStill(bytes, AV_CODEC_ID_BMP, "BMP", limits);
 }
 
+Result<PictureSize> TiffSize(Bytes bytes, const Limits& limits) {
+  const uint32_t width = TiffTag(bytes, 256).value_or(0), height = TiffTag(bytes, 257).value_or(0);
+  FACET_TRY(CheckSize(width, height, limits, "TIFF"));
+  return PictureSize{static_cast<int>(width), static_cast<int>(height)};
+}
+
 // FFmpeg shows pictures of other kinds too, but wrongly: they are refused.
-Result<Picture> DecodeTiff(Bytes bytes, const Limits& limits) {
-  FACET_TRY(
-      CheckSize(TiffTag(bytes, 256).value_or(0), TiffTag(bytes, 257).value_or(0), limits, "TIFF"));
+Result<Picture> DecodeTiff(Bytes bytes, const Limits& limits, DecodeBudget&) {
+  FACET_TRY(TiffSize(bytes, limits));
   constexpr uint32_t kCompressions[] = {1, 2, 3, 4, 5, 8, 32773, 32946};
   const uint32_t compression = TiffTag(bytes, 259).value_or(1);
   if (std::find(std::begin(kCompressions), std::end(kCompressions), compression) ==
@@ -95,22 +130,19 @@ Result<Picture> DecodeTiff(Bytes bytes, const Limits& limits) {
   return DecodeStill(bytes, AV_CODEC_ID_TIFF, "TIFF", limits);
 }
 
-Result<Picture> DecodePicture(std::span<const std::byte> bytes, const Limits& limits) {
-  if (static_cast<int64_t>(bytes.size()) > limits.max_bytes || bytes.size() > INT32_MAX / 2) {
-    return Expected(Cat("at most ", std::min<int64_t>(limits.max_bytes, INT32_MAX / 2), " bytes"),
-                    bytes.size(), "picture");
-  }
-  const Format format = SniffFormat(bytes);
-  for (const Decoder& decoder : kDecoders) {
-    if (!format.name || decoder.name != format.name) continue;
-    FACET_ASSIGN(Picture picture, decoder.decode(bytes, limits));
-    return Orient(std::move(picture), decoder.orientation ? decoder.orientation(bytes) : 1);
-  }
-  return Error{Cat("expected a PNG, JPEG, WebP, GIF, BMP or TIFF picture but got ",
-                   bytes.empty() ? "an empty file"
-                   : format.name ? format.name
-                                 : "an unknown format"),
-               ErrorKind::kUnsupported};
+Result<Picture> DecodePicture(std::span<const std::byte> bytes, const Limits& limits,
+                              std::stop_token stop) {
+  FACET_ASSIGN(const StillFormat* format, FindStillFormat(bytes, limits));
+  DecodeBudget budget(limits, bytes.size(), std::move(stop));
+  FACET_TRY(budget.Check());
+  FACET_ASSIGN(Picture picture, format->decode(bytes, limits, budget));
+  return Orient(std::move(picture), format->orientation(bytes));
+}
+
+Result<PictureSize> ProbePicture(std::span<const std::byte> bytes, const Limits& limits) {
+  FACET_ASSIGN(const StillFormat* format, FindStillFormat(bytes, limits));
+  FACET_ASSIGN(const PictureSize size, format->size(bytes, limits));
+  return OrientedSize(size, format->orientation(bytes));
 }
 
 }  // namespace facet::media

@@ -1,5 +1,6 @@
-// PNG by libpng, with the conversions of Pillow: low bit depths are scaled, 16-bit colour keeps its
-// high byte, 16-bit grey is cut off at 255 (Pillow's "I;16" to "RGB"), transparency is ignored.
+// PNG by libpng, with the conversions of Pillow: low bit depths are scaled, 16-bit samples keep
+// their high byte, transparency is ignored. Pillow cuts 16-bit grey off at 255 instead (its "I;16"
+// to "RGB"), which leaves nothing of such a picture but white: there it is not followed.
 #include <png.h>
 
 #include <array>
@@ -63,9 +64,7 @@ void ToRgb(const uint8_t* from, uint8_t* to, int width, const RowFormat& format)
     } else if (format.channels >= 3) {
       for (int c = 0; c < 3; ++c) to[c] = from[c * format.sample_bytes];
     } else {
-      const bool clipped = format.sample_bytes == 2 && format.channels == 1 && from[0] != 0;
-      const int low = format.sample_bytes == 2 && format.channels == 1 ? 1 : 0;
-      to[0] = to[1] = to[2] = clipped ? 255 : from[low];
+      to[0] = to[1] = to[2] = from[0];
     }
   }
 }
@@ -88,10 +87,8 @@ RowFormat FormatOf(PngReader& reader) {
   return format;
 }
 
-}  // namespace
-
-Result<Picture> DecodePng(Bytes bytes, const Limits& limits) {
-  PngReader reader;
+// Reads up to the pixels and checks the size.
+Result<PictureSize> OpenPng(PngReader& reader, Bytes bytes, const Limits& limits) {
   reader.rest = bytes;
   reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, OnError, OnWarning);
   reader.info = reader.png ? png_create_info_struct(reader.png) : nullptr;
@@ -105,6 +102,20 @@ Result<Picture> DecodePng(Bytes bytes, const Limits& limits) {
   const int64_t width = png_get_image_width(reader.png, reader.info);
   const int64_t height = png_get_image_height(reader.png, reader.info);
   FACET_TRY(CheckSize(width, height, limits, "PNG"));
+  return PictureSize{static_cast<int>(width), static_cast<int>(height)};
+}
+
+}  // namespace
+
+Result<PictureSize> PngSize(Bytes bytes, const Limits& limits) {
+  PngReader reader;
+  return OpenPng(reader, bytes, limits);
+}
+
+Result<Picture> DecodePng(Bytes bytes, const Limits& limits, DecodeBudget&) {
+  PngReader reader;
+  FACET_ASSIGN(const PictureSize size, OpenPng(reader, bytes, limits));
+  const int64_t width = size.width, height = size.height;
   const size_t stride = png_get_rowbytes(reader.png, reader.info);
   // Deflate shrinks at most 1032 to 1: a body that cannot hold the picture is refused before memory
   // is taken for it.
@@ -127,8 +138,7 @@ Result<Picture> DecodePng(Bytes bytes, const Limits& limits) {
   for (int64_t y = 0; y < height; ++y) rows[y] = raw.data() + y * row_bytes;
   if (!ReadRows(reader, rows.data())) return Error{Cat("damaged PNG: ", reader.message)};
 
-  Picture picture{static_cast<int>(width), static_cast<int>(height),
-                  std::vector<uint8_t>(size_t(width) * height * 3)};
+  Picture picture{size.width, size.height, std::vector<uint8_t>(size_t(width) * height * 3)};
   for (int64_t y = 0; y < height; ++y) {
     ToRgb(rows[y], picture.rgb.data() + y * width * 3, picture.width, format);
   }

@@ -120,7 +120,7 @@ Picture ResizeColumns(const Picture& picture, int height) {
 
 }  // namespace
 
-Picture Resize(const Picture& picture, Size size) {
+Picture Resize(const Picture& picture, PictureSize size) {
   assert(picture.width > 0 && picture.height > 0 && size.width > 0 && size.height > 0);
   if (size.width == picture.width && size.height == picture.height) return picture;
   if (size.height == picture.height) return ResizeRows(picture, size.width);

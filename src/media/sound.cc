@@ -2,6 +2,7 @@
 // channels averaged, then 16 kHz by soxr HQ.
 #include <soxr.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "media/av.h"
@@ -9,9 +10,10 @@
 namespace facet::media {
 namespace {
 
-constexpr int kRate = 16000;
 constexpr int kLowestRate = 1000, kHighestRate = 768000;
 constexpr int kMostChannels = 64;
+// What a decoder may give for each second that the limits allow: eight channels at 48 kHz.
+constexpr double kMostSamplesPerSecond = 8 * 48000.0;
 
 float Sample(const AVFrame* frame, int channel, int channels, int i) {
   const auto format = static_cast<AVSampleFormat>(frame->format);
@@ -55,10 +57,38 @@ Result<void> CheckShape(int64_t rate, int64_t channels) {
 
 }  // namespace
 
+Result<void> SoundCounter::Add(const AVFrame* frame) {
+  const int channels = frame->ch_layout.nb_channels;
+  FACET_TRY(CheckShape(frame->sample_rate, channels));
+  if (rate_ == 0) rate_ = frame->sample_rate;
+  if (frame->sample_rate != rate_) {
+    return Expected(Cat("one sample rate, ", rate_, " Hz"), Cat(frame->sample_rate, " Hz"),
+                    "sound");
+  }
+  taken_ += frame->nb_samples;
+  all_channels_ += int64_t{frame->nb_samples} * channels;
+  const double seconds = static_cast<double>(taken_) / rate_;
+  if (seconds > limits_.max_audio_seconds) return TooLong(seconds, limits_);
+  const double most = kMostSamplesPerSecond * std::max(limits_.max_audio_seconds, 60.0);
+  if (static_cast<double>(all_channels_) <= most) return Ok();
+  return Error{Cat("expected at most ", static_cast<int64_t>(most),
+                   " samples of all channels but got more (sound)"),
+               ErrorKind::kResource};
+}
+
+Result<int64_t> SoundCounter::Finish() const {
+  if (taken_ == 0) return Error{"the sound holds no samples that can be decoded"};
+  if (rate_ == kSampleRate) return taken_;
+  // As soxr rounds the length of its output.
+  const double ratio = static_cast<double>(rate_) / kSampleRate;
+  return static_cast<int64_t>(static_cast<double>(taken_) / ratio + 0.5);
+}
+
 struct SoundSink::State {
-  Limits limits;
-  int rate = 0;
-  int64_t taken = 0;  // samples of one channel at the file's rate
+  explicit State(const Limits& limits) : counter(limits) {}
+
+  SoundCounter counter;
+  bool started = false;
   soxr_t soxr = nullptr;
   std::vector<float> mono;
   std::vector<float> samples;
@@ -67,14 +97,14 @@ struct SoundSink::State {
     if (soxr) soxr_delete(soxr);
   }
 
-  Result<void> Start(int new_rate) {
-    rate = new_rate;
-    if (rate == kRate) return Ok();
+  Result<void> Start(int rate) {
+    started = true;
+    if (rate == kSampleRate) return Ok();
     const soxr_io_spec_t io = soxr_io_spec(SOXR_FLOAT32_I, SOXR_FLOAT32_I);
     const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
     const soxr_runtime_spec_t runtime = soxr_runtime_spec(1);
     soxr_error_t error = nullptr;
-    soxr = soxr_create(rate, kRate, 1, &error, &io, &quality, &runtime);
+    soxr = soxr_create(rate, kSampleRate, 1, &error, &io, &quality, &runtime);
     if (error) return Error{Cat("resampling from ", rate, " Hz: ", error), ErrorKind::kResource};
     return Ok();
   }
@@ -90,31 +120,22 @@ struct SoundSink::State {
       const soxr_error_t error = soxr_process(soxr, input ? input + used : nullptr, count - used,
                                               &in, samples.data() + before, kBlock, &out);
       samples.resize(before + out);
-      if (error) return Error{Cat("resampling from ", rate, " Hz: ", error)};
+      if (error) return Error{Cat("resampling from ", counter.rate(), " Hz: ", error)};
       used += in;
       if (input ? (used == count && out < kBlock) : out == 0) return Ok();
     }
   }
 };
 
-SoundSink::SoundSink(const Limits& limits) : state_(std::make_unique<State>()) {
-  state_->limits = limits;
-}
+SoundSink::SoundSink(const Limits& limits) : state_(std::make_unique<State>(limits)) {}
 SoundSink::~SoundSink() = default;
 SoundSink::SoundSink(SoundSink&&) noexcept = default;
 
 Result<void> SoundSink::Add(const AVFrame* frame) {
   State& state = *state_;
+  FACET_TRY(state.counter.Add(frame));
+  if (!state.started) FACET_TRY(state.Start(frame->sample_rate));
   const int channels = frame->ch_layout.nb_channels;
-  FACET_TRY(CheckShape(frame->sample_rate, channels));
-  if (state.rate == 0) FACET_TRY(state.Start(frame->sample_rate));
-  if (frame->sample_rate != state.rate) {
-    return Expected(Cat("one sample rate, ", state.rate, " Hz"), Cat(frame->sample_rate, " Hz"),
-                    "sound");
-  }
-  state.taken += frame->nb_samples;
-  const double seconds = static_cast<double>(state.taken) / state.rate;
-  if (seconds > state.limits.max_audio_seconds) return TooLong(seconds, state.limits);
   state.mono.resize(frame->nb_samples);
   for (int i = 0; i < frame->nb_samples; ++i) {
     float sum = 0;
@@ -129,16 +150,21 @@ Result<void> SoundSink::Add(const AVFrame* frame) {
 
 Result<Sound> SoundSink::Finish() {
   State& state = *state_;
-  if (state.taken == 0) return Error{"the sound holds no samples that can be decoded"};
+  FACET_TRY(state.counter.Finish());
   if (state.soxr) FACET_TRY(state.Resample(nullptr, 0));
   return Sound{std::move(state.samples)};
 }
 
-Result<Sound> DecodeSound(std::span<const std::byte> bytes, const Limits& limits) {
+namespace {
+
+// Hands the decoded frames of a file's first sound stream to `take`.
+template <typename Take>
+Result<void> DecodeSoundStream(Bytes bytes, const Limits& limits, std::stop_token stop, Take take) {
   if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {
     return Expected(Cat("at most ", limits.max_bytes, " bytes"), bytes.size(), "sound");
   }
-  FACET_ASSIGN(const std::unique_ptr<AvFile> file, AvFile::Open(bytes, limits));
+  const DecodeBudget budget(limits, bytes.size(), std::move(stop));
+  FACET_ASSIGN(const std::unique_ptr<AvFile> file, AvFile::Open(bytes, limits, budget));
   const AVStream* stream = file->FirstStream(AVMEDIA_TYPE_AUDIO);
   if (!stream) return Error{Cat("the ", file->format_name(), " file has no sound")};
   FACET_TRY(CheckShape(stream->codecpar->sample_rate, stream->codecpar->ch_layout.nb_channels));
@@ -146,21 +172,38 @@ Result<Sound> DecodeSound(std::span<const std::byte> bytes, const Limits& limits
                OpenDecoder(stream->codecpar->codec_id, stream->codecpar, limits));
   codec->pkt_timebase = stream->time_base;
 
-  SoundSink sink(limits);
   const FramePtr frame(av_frame_alloc());
   const PacketPtr packet(av_packet_alloc());
   if (!frame || !packet) return Error{"no memory for a frame", ErrorKind::kResource};
   PacketCount count;
-  const auto take = [&](const AVFrame* decoded) { return sink.Add(decoded); };
-  while (file->Read(packet.get())) {
+  for (;;) {
+    FACET_ASSIGN(const bool more, file->Read(packet.get()));
+    if (!more) break;
     if (packet->stream_index == stream->index) {
       FACET_TRY(DecodePacket(codec.get(), packet.get(), frame.get(), &count, take));
     }
     av_packet_unref(packet.get());
   }
   FACET_TRY(DecodePacket(codec.get(), nullptr, frame.get(), &count, take));
-  FACET_TRY(count.Check("sound"));
+  return count.Check("sound");
+}
+
+}  // namespace
+
+Result<Sound> DecodeSound(std::span<const std::byte> bytes, const Limits& limits,
+                          std::stop_token stop) {
+  SoundSink sink(limits);
+  FACET_TRY(DecodeSoundStream(bytes, limits, std::move(stop),
+                              [&](const AVFrame* frame) { return sink.Add(frame); }));
   return sink.Finish();
+}
+
+Result<int64_t> ProbeSound(std::span<const std::byte> bytes, const Limits& limits,
+                           std::stop_token stop) {
+  SoundCounter counter(limits);
+  FACET_TRY(DecodeSoundStream(bytes, limits, std::move(stop),
+                              [&](const AVFrame* frame) { return counter.Add(frame); }));
+  return counter.Finish();
 }
 
 }  // namespace facet::media

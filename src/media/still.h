@@ -1,4 +1,5 @@
-// The decoders of single formats behind DecodePicture. None of them is given an empty span.
+// The decoders of single formats, from which DecodePicture chooses by the first bytes. None of them
+// is given an empty span.
 #pragma once
 
 #include <cstdint>
@@ -6,23 +7,33 @@
 #include <span>
 
 #include "base/result.h"
+#include "media/decode_budget.h"
 #include "media/media.h"
 
 namespace facet::media {
 
 using Bytes = std::span<const std::byte>;
 
-// An undecoded picture's size against the limits, before anything is allocated for it.
+// An undecoded picture's size against the limits, before anything is allocated for it. Error:
+// kResource.
 Result<void> CheckSize(int64_t width, int64_t height, const Limits& limits,
                        std::string_view format);
 
 // What Pillow's Image.open(...).convert("RGB") gives, to the byte; orientation not yet applied.
-Result<Picture> DecodePng(Bytes bytes, const Limits& limits);
-Result<Picture> DecodeJpeg(Bytes bytes, const Limits& limits);
-Result<Picture> DecodeWebp(Bytes bytes, const Limits& limits);
-Result<Picture> DecodeGif(Bytes bytes, const Limits& limits);
-Result<Picture> DecodeBmp(Bytes bytes, const Limits& limits);
-Result<Picture> DecodeTiff(Bytes bytes, const Limits& limits);
+Result<Picture> DecodePng(Bytes bytes, const Limits& limits, DecodeBudget& budget);
+Result<Picture> DecodeJpeg(Bytes bytes, const Limits& limits, DecodeBudget& budget);
+Result<Picture> DecodeWebp(Bytes bytes, const Limits& limits, DecodeBudget& budget);
+Result<Picture> DecodeGif(Bytes bytes, const Limits& limits, DecodeBudget& budget);
+Result<Picture> DecodeBmp(Bytes bytes, const Limits& limits, DecodeBudget& budget);
+Result<Picture> DecodeTiff(Bytes bytes, const Limits& limits, DecodeBudget& budget);
+
+// The size that the decoder of the format would give, within the limits.
+Result<PictureSize> PngSize(Bytes bytes, const Limits& limits);
+Result<PictureSize> JpegSize(Bytes bytes, const Limits& limits);
+Result<PictureSize> WebpSize(Bytes bytes, const Limits& limits);
+Result<PictureSize> GifSize(Bytes bytes, const Limits& limits);
+Result<PictureSize> BmpSize(Bytes bytes, const Limits& limits);
+Result<PictureSize> TiffSize(Bytes bytes, const Limits& limits);
 
 // EXIF orientation, 1 to 8; 1 where there is none or it is damaged.
 int PngOrientation(Bytes bytes);
@@ -35,5 +46,7 @@ std::optional<uint32_t> TiffTag(Bytes bytes, uint32_t tag);
 
 // Turns and mirrors as EXIF orientation 1 to 8 asks.
 Picture Orient(Picture picture, int orientation);
+// The size that Orient would give.
+PictureSize OrientedSize(PictureSize size, int orientation);
 
 }  // namespace facet::media

@@ -14,20 +14,12 @@ const uint8_t* Data(Bytes bytes) {
   return reinterpret_cast<const uint8_t*>(bytes.data());
 }
 
-Result<Picture> FirstFrame(Bytes bytes, const Limits& limits) {
+Result<Picture> FirstFrame(Bytes bytes) {
   const WebPData data{Data(bytes), bytes.size()};
   WebPAnimDecoderOptions options;
   WebPAnimDecoderOptionsInit(&options);
   options.color_mode = MODE_RGBA;
   options.use_threads = 0;
-  {
-    // The canvas may be larger than the first frame that WebPGetFeatures reports.
-    const std::unique_ptr<WebPDemuxer, decltype(&WebPDemuxDelete)> demuxer(WebPDemux(&data),
-                                                                           WebPDemuxDelete);
-    if (!demuxer) return Error{"damaged WebP: its animation cannot be read"};
-    FACET_TRY(CheckSize(WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH),
-                        WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT), limits, "WebP"));
-  }
   const std::unique_ptr<WebPAnimDecoder, decltype(&WebPAnimDecoderDelete)> decoder(
       WebPAnimDecoderNew(&data, &options), WebPAnimDecoderDelete);
   WebPAnimInfo info;
@@ -44,19 +36,45 @@ Result<Picture> FirstFrame(Bytes bytes, const Limits& limits) {
   return picture;
 }
 
-}  // namespace
+struct WebpHeader {
+  PictureSize size;
+  bool animated = false;
+};
 
-Result<Picture> DecodeWebp(Bytes bytes, const Limits& limits) {
+Result<WebpHeader> ReadHeader(Bytes bytes, const Limits& limits) {
   WebPBitstreamFeatures features;
   if (WebPGetFeatures(Data(bytes), bytes.size(), &features) != VP8_STATUS_OK) {
     return Error{"damaged WebP: its header cannot be read"};
   }
   FACET_TRY(CheckSize(features.width, features.height, limits, "WebP"));
-  if (features.has_animation) return FirstFrame(bytes, limits);
-  Picture picture{features.width, features.height,
-                  std::vector<uint8_t>(size_t(features.width) * features.height * 3)};
+  WebpHeader header{{features.width, features.height}, features.has_animation != 0};
+  if (!header.animated) return header;
+  // The canvas may be larger than the first frame that WebPGetFeatures reports.
+  const WebPData data{Data(bytes), bytes.size()};
+  const std::unique_ptr<WebPDemuxer, decltype(&WebPDemuxDelete)> demuxer(WebPDemux(&data),
+                                                                         WebPDemuxDelete);
+  if (!demuxer) return Error{"damaged WebP: its animation cannot be read"};
+  const int64_t width = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH);
+  const int64_t height = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT);
+  FACET_TRY(CheckSize(width, height, limits, "WebP"));
+  header.size = {static_cast<int>(width), static_cast<int>(height)};
+  return header;
+}
+
+}  // namespace
+
+Result<PictureSize> WebpSize(Bytes bytes, const Limits& limits) {
+  FACET_ASSIGN(const WebpHeader header, ReadHeader(bytes, limits));
+  return header.size;
+}
+
+Result<Picture> DecodeWebp(Bytes bytes, const Limits& limits, DecodeBudget&) {
+  FACET_ASSIGN(const WebpHeader header, ReadHeader(bytes, limits));
+  if (header.animated) return FirstFrame(bytes);
+  const auto [width, height] = header.size;
+  Picture picture{width, height, std::vector<uint8_t>(size_t(width) * height * 3)};
   if (!WebPDecodeRGBInto(Data(bytes), bytes.size(), picture.rgb.data(), picture.rgb.size(),
-                         features.width * 3)) {
+                         width * 3)) {
     return Error{"damaged WebP: its pixels cannot be decoded"};
   }
   return picture;

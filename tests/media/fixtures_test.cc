@@ -118,6 +118,27 @@ TEST(Films, CanBeResizedAsTheyAreDecoded) {
   }
 }
 
+TEST(Films, BeginAtTheirFirstFrameWhateverTheirClockSays) {
+  const std::string punctual = Fixture("silent.mkv");
+  for (const char* name : {"late.mkv", "late-edit-list.mp4"}) {
+    for (const double rate : {1.0, 2.5, 0.4}) {
+      SCOPED_TRACE(std::string(name) + " at " + std::to_string(rate));
+      Limits limits;
+      limits.frames_per_second = rate;
+      const std::string late = Fixture(name);
+      const Result<Film> expected = DecodeFilm(AsBytes(punctual), limits);
+      const Result<Film> film = DecodeFilm(AsBytes(late), limits);
+      ASSERT_TRUE(expected.ok() && film.ok());
+      EXPECT_NEAR(film->seconds, expected->seconds, 0.01);
+      ASSERT_EQ(film->frames.size(), expected->frames.size());
+      for (size_t i = 0; i < film->frames.size(); ++i) {
+        EXPECT_EQ(film->frames[i].seconds, expected->frames[i].seconds);
+        EXPECT_EQ(film->frames[i].picture.rgb, expected->frames[i].picture.rgb);
+      }
+    }
+  }
+}
+
 TEST(Films, LeaveTheirSoundOutWhenAsked) {
   const std::string file = Fixture("h264.mp4");
   Limits limits;

@@ -38,7 +38,7 @@ TEST(TargetSize, FollowsTheReference) {
            {421, 958, 70, 240, 576},      {64, 56, 280, 816, 720},
            {3861, 54, 280, 6768, 48},     {3213, 10, 70, 3360, 48},
            {1046, 1371, 1120, 1392, 1824}}) {
-    const Result<Size> size = TargetSize(c.width, c.height, c.budget);
+    const Result<PictureSize> size = TargetSize(c.width, c.height, c.budget);
     ASSERT_TRUE(size.ok()) << size.error().message;
     EXPECT_EQ(size->width, c.to_width) << c.width << "x" << c.height << " " << c.budget;
     EXPECT_EQ(size->height, c.to_height) << c.width << "x" << c.height << " " << c.budget;
@@ -49,7 +49,7 @@ TEST(TargetSize, FollowsTheReference) {
 TEST(TargetSize, RefusesWhatIsNoPicture) {
   EXPECT_FALSE(TargetSize(0, 10, 280).ok());
   EXPECT_FALSE(TargetSize(10, -1, 280).ok());
-  const Result<Size> budget = TargetSize(10, 10, 100);
+  const Result<PictureSize> budget = TargetSize(10, 10, 100);
   ASSERT_FALSE(budget.ok());
   EXPECT_NE(budget.error().message.find("but got 100"), std::string::npos)
       << budget.error().message;
@@ -80,8 +80,9 @@ TEST(Patches, AreCutRowByRow) {
 
 TEST(Patches, OfOddShapesStayWithinTheBudget) {
   for (const int budget : kPictureBudgets) {
-    for (const Size size :
-         {Size{1, 1}, Size{1, 4000}, Size{4000, 1}, Size{1400, 1400}, Size{3, 7}, Size{700, 40}}) {
+    for (const PictureSize size :
+         {PictureSize{1, 1}, PictureSize{1, 4000}, PictureSize{4000, 1}, PictureSize{1400, 1400},
+          PictureSize{3, 7}, PictureSize{700, 40}}) {
       const Picture picture{size.width, size.height,
                             std::vector<uint8_t>(size_t(size.width) * size.height * 3, 9)};
       const Result<Patches> patches = ToPatches(picture, budget);

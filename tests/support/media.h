@@ -40,6 +40,21 @@ inline std::string Little(uint32_t value, int bytes) {
   return text;
 }
 
+// The highest byte first.
+inline std::string Big(uint32_t value) {
+  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16),
+          static_cast<char>(value >> 8), static_cast<char>(value)};
+}
+
+inline std::string PngChunk(const std::string& kind, const std::string& data) {
+  uint32_t crc = ~0u;
+  for (const char c : kind + data) {
+    crc ^= static_cast<unsigned char>(c);
+    for (int i = 0; i < 8; ++i) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
+  }
+  return Big(static_cast<uint32_t>(data.size())) + kind + data + Big(~crc);
+}
+
 // A WAV file whose header claims so many bytes of samples.
 inline std::string Wav(int channels, uint32_t rate, int bits, uint32_t claimed,
                        const std::string& data) {

@@ -3,7 +3,7 @@
     python make_media_fixtures.py
 
 Needs pillow, av, soundfile, soxr, numpy and the program ffmpeg. pictures.json: size and FNV-1a hash of
-ImageOps.exif_transpose(Image.open(f)).convert("RGB"). films.json: label, size, mean colour and hash of the frames that the
+ImageOps.exif_transpose(Image.open(f)).convert("RGB"), but 16-bit grey keeps its high byte. films.json: label, size, mean colour and hash of the frames that the
 sampling rule takes (hashes only where the film is lossless RGB). sounds.json: samples after soxr HQ.
 """
 import json, math, pathlib, struct, subprocess, zlib
@@ -75,7 +75,10 @@ def make_pictures():
     record = {}
     for path in sorted(OUT.iterdir()):
         if path.suffix in (".png", ".jpg", ".gif", ".webp", ".bmp", ".tif"):
-            decoded = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+            picture = ImageOps.exif_transpose(Image.open(path))
+            if picture.mode.startswith("I;16"):  # which Pillow cuts off at 255
+                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+            decoded = picture.convert("RGB")
             record[path.name] = dict(width=decoded.width, height=decoded.height, hash=fnv1a(decoded.tobytes()))
     (OUT / "pictures.json").write_text(json.dumps(record, indent=0) + "\n")
 
@@ -105,6 +108,10 @@ def make_films():
     for turn in (90, 180, 270):  # this ffmpeg writes a matrix that turns counter-clockwise
         subprocess.run(["ffmpeg", "-y", "-loglevel", "error", "-i", OUT / "silent.mkv", "-t", "1.2", "-c", "copy", "-metadata:s:v",
                         f"rotate={turn}", OUT / f"turned{turn}.mov"], check=True)
+    # The same film by a clock that begins at 3.7 s.
+    copy = lambda name, before, after: subprocess.run(
+        ["ffmpeg", "-y", "-loglevel", "error", *before, "-i", OUT / "silent.mkv", "-c", "copy", *after, OUT / name], check=True)
+    copy("late.mkv", (), ("-output_ts_offset", "3.7")); copy("late-edit-list.mp4", ("-itsoffset", "3.7"), ())
     record = []
     lossless = ("silent.mkv", "turned90.mov", "turned180.mov", "turned270.mov")
     for name in ("h264.mp4", "vp9.webm", "silent.mkv", "bt709.mov", "av1.mp4", "animated.gif") + lossless[1:]:
