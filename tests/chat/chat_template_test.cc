@@ -91,19 +91,9 @@ TEST(ChatTemplate, RendersTheGemma4CasesToTheByte) {
 }
 
 TEST(ChatTemplate, RendersTheLaterTemplateToTheByte) {
-  // Not part of the repository: beside the checkout, or further up.
-  fs::path shared;
-  for (fs::path up = fs::path(FACET_TESTS_DIR).parent_path(); up.has_relative_path();) {
-    up = up.parent_path();
-    shared = up / "shared/reference/gemma4";
-    if (fs::exists(shared)) break;
-  }
-  if (!fs::exists(shared / "chat_template_openai.jinja")) {
-    GTEST_SKIP() << "the later published template is not beside the checkout";
-  }
-  const Chat chat("gemma4/vocab.gguf", *ReadFile(shared / "chat_template_openai.jinja"));
+  const Chat chat("gemma4/vocab.gguf", *ReadFile(Reference("gemma4/chat_template_openai.jinja")));
   EXPECT_TRUE(chat.chat->takes_tool_messages());
-  const Json cases = ReadCase(shared / "chat-cases-openai.json");
+  const Json cases = ReadCase(Reference("gemma4/chat-cases-openai.json"));
   ASSERT_EQ(cases.size(), 3u);
   for (const Json& row : cases) {
     EXPECT_EQ(chat.Text(row["messages"], row.value("tools", Json()), OptionsOf(row)),

@@ -13,12 +13,6 @@ namespace fs = std::filesystem;
 
 class HarnessTest : public ServerTest {
  protected:
-  static std::optional<fs::path> Recordings() {
-    for (fs::path up = fs::path(FACET_TESTS_DIR); up.has_relative_path(); up = up.parent_path()) {
-      if (fs::exists(up / "shared/reference/harness")) return up / "shared/reference/harness";
-    }
-    return std::nullopt;
-  }
   static std::vector<TokenId> Tokens(const LoadedModel& model, const json& body, bool responses) {
     std::shared_ptr<Prompt> prompt;
     if (responses) {
@@ -37,13 +31,12 @@ class HarnessTest : public ServerTest {
 };
 
 TEST_F(HarnessTest, RecordedRequestsAreAcceptedAndPrefillOnlyWhatIsNew) {
-  const auto folder = Recordings();
-  if (!folder) GTEST_SKIP() << "no recordings: shared/reference/harness is not beside the checkout";
   options_.model.cache_budget = size_t{1} << 30;
   StartServer({{{"emit", "<|channel>thought\nHm.\n<channel|>The answer."}}});
   const auto model = server_->models().Loaded("gemma-4-12b");
   std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(*folder)) {
+  const fs::path folder = fs::path(FACET_TESTS_DIR) / "reference/harness";
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (entry.path().extension() == ".json") files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());

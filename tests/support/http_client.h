@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +14,8 @@
 #include <thread>
 
 #include "serve/server.h"
+#include "support/temp_folder.h"
+#include "support/wait.h"
 
 namespace facet::serve {
 
@@ -116,16 +119,11 @@ class Connection {
 class ServerTest : public testing::Test {
  protected:
   ServerTest() {
-    folder_ = std::filesystem::temp_directory_path() / ("facet-serve-" + std::to_string(getpid()));
-    std::filesystem::create_directories(folder_);
     options_.http.port = 0;
     options_.model.vocabulary =
         std::filesystem::path(FACET_TESTS_DIR) / "reference/gemma4/vocab.gguf";
   }
-  ~ServerTest() override {
-    Stop();
-    std::filesystem::remove_all(folder_);
-  }
+  ~ServerTest() override { Stop(); }
 
   // Lines of a script.
   void StartServer(const std::vector<nlohmann::json>& lines) {
@@ -138,9 +136,12 @@ class ServerTest : public testing::Test {
     auto server = Server::Create(options_);
     ASSERT_TRUE(server.ok()) << server.error().message;
     server_ = std::move(*server);
-    thread_ = std::thread([this] { run_ = server_->Run(); });
-    while (!server_->models().ready() && run_.ok())
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    ended_ = false;
+    thread_ = std::thread([this] {
+      run_ = server_->Run();
+      ended_ = true;
+    });
+    ASSERT_TRUE(WaitFor([&] { return server_->models().ready() || ended_; }));
   }
   void Stop() {
     if (!thread_.joinable()) return;
@@ -170,19 +171,21 @@ class ServerTest : public testing::Test {
   EngineStats Stats() { return server_->models().Loaded("gemma-4-12b")->engine->Stats(); }
   // Waits until no sequence runs or waits.
   bool Idle(double seconds = 10) {
-    for (int i = 0; i < seconds * 200; ++i) {
-      const EngineStats stats = Stats();
-      if (stats.running == 0 && stats.waiting == 0) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return false;
+    return WaitFor(
+        [&] {
+          const EngineStats stats = Stats();
+          return stats.running == 0 && stats.waiting == 0;
+        },
+        std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000)));
   }
 
-  std::filesystem::path folder_;
+  const TempFolder temporary_;
+  const std::filesystem::path folder_ = temporary_.path();
   ServerOptions options_;
   std::unique_ptr<Server> server_;
   std::thread thread_;
-  Result<void> run_ = Ok();
+  std::atomic<bool> ended_ = false;
+  Result<void> run_ = Ok();  // once ended_ is set
 };
 
 }  // namespace facet::serve

@@ -1,27 +1,15 @@
 // A folder of its own for one test, removed with it.
 #pragma once
 
-#include <stdlib.h>
+#include <gtest/gtest.h>
 
-#include <filesystem>
-#include <string>
+#include "base/scratch_folder.h"
 
 namespace facet {
 
-class TempFolder {
+class TempFolder : public ScratchFolder {
  public:
-  TempFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "facet-test-XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
+  TempFolder() { EXPECT_FALSE(path().empty()) << "no folder could be made for the test"; }
 };
 
 }  // namespace facet

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "hub/hub.h"
+#include "support/temp_folder.h"
 
 namespace facet {
 
@@ -25,15 +26,8 @@ class TestHub {
   using json = nlohmann::json;
   static constexpr const char* kCommit = "0123456789abcdef0123456789abcdef01234567";
 
-  TestHub() {
-    char name[] = "/tmp/facet-hub-XXXXXX";
-    root_ = mkdtemp(name);
-    std::filesystem::create_directories(root_ / "root");
-  }
-  ~TestHub() {
-    Stop();
-    std::filesystem::remove_all(root_);
-  }
+  TestHub() { std::filesystem::create_directories(root() / "root"); }
+  ~TestHub() { Stop(); }
 
   // Bytes that compress to nothing shorter and differ between files.
   static std::string Noise(size_t bytes, unsigned seed) {
@@ -44,7 +38,7 @@ class TestHub {
   }
 
   void Add(const std::string& repo, const std::string& name, const std::string& content) {
-    Write(root_ / "root" / repo / name, content);
+    Write(root() / "root" / repo / name, content);
   }
 
   void Start(const json& behaviour = json::object()) {
@@ -52,7 +46,7 @@ class TestHub {
     ASSERT_EQ(pipe2(in, O_CLOEXEC), 0);
     ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
     const std::string script = std::string(FACET_TESTS_DIR) + "/tools/hub_server.py";
-    const std::string folder = (root_ / "root").string(), text = behaviour.dump();
+    const std::string folder = (root() / "root").string(), text = behaviour.dump();
     server_ = fork();
     if (server_ == 0) {
       dup2(in[0], 0);
@@ -88,19 +82,19 @@ class TestHub {
     return config;
   }
 
-  std::filesystem::path root() const { return root_; }
-  std::filesystem::path cache() const { return root_ / "hf" / "hub"; }
+  const std::filesystem::path& root() const { return folder_.path(); }
+  std::filesystem::path cache() const { return root() / "hf" / "hub"; }
   int cdn_port() const { return cdn_port_; }
   int hub_port() const { return hub_port_; }
 
   // What the server logged, in order.
   std::vector<json> Requests() const {
     std::vector<json> out;
-    std::ifstream in(root_ / "requests.jsonl");
+    std::ifstream in(root() / "requests.jsonl");
     for (std::string line; std::getline(in, line);) out.push_back(json::parse(line));
     return out;
   }
-  void ForgetRequests() const { std::filesystem::resize_file(root_ / "requests.jsonl", 0); }
+  void ForgetRequests() const { std::filesystem::resize_file(root() / "requests.jsonl", 0); }
 
   static void Write(const std::filesystem::path& path, const std::string& content) {
     std::filesystem::create_directories(path.parent_path());
@@ -124,7 +118,7 @@ class TestHub {
   }
 
  private:
-  std::filesystem::path root_;
+  const TempFolder folder_;
   pid_t server_ = 0;
   int server_in_ = -1, hub_port_ = 0, cdn_port_ = 0;
 };
