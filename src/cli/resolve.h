@@ -1,19 +1,21 @@
-// From what a person types for MODEL to the files that it means.
+// runtime/resolve.h at a terminal: a model that is not here yet is offered for download.
 #pragma once
 
 #include <string>
 
 #include "base/result.h"
 #include "formats/model_files.h"
-#include "runtime/model_pool.h"
+#include "runtime/importer.h"
+#include "runtime/loaded_model.h"
 
 namespace facet::cli {
 
-// A name of the store, a checkpoint folder, or a GGUF (with the projector and drafter that lie
-// beside it); none, or `pebble`: the model that comes with the program, where it does.
+// facet::ResolveModel and facet::ResolveSpec; a short name that has not been imported is asked
+// about, and imported with a progress bar.
 Result<ModelFiles> ResolveModel(const std::string& model);
-
-// The same for a model that is to be loaded; also script:FILE, a scripted model for tests.
 Result<ModelSpec> ResolveSpec(const std::string& model);
+
+// facet::ImportModel with a progress bar; `quiet`: without. Ctrl-C ends it with kCancelled.
+Result<StoredModel> ImportAtTerminal(const Store& store, ImportRequest request, bool quiet);
 
 }  // namespace facet::cli

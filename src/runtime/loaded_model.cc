@@ -1,7 +1,5 @@
 #include "runtime/loaded_model.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
@@ -9,12 +7,12 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
-#include "base/os/os.h"
 #include "base/space.h"
 #include "chat/load_template.h"
 #include "engine/model_executor.h"
 #include "engine/scripted_executor.h"
 #include "model/estimate.h"
+#include "runtime/data_folder.h"
 
 namespace facet {
 namespace {
@@ -55,17 +53,12 @@ void AddTemplate(LoadedModel& model, const fs::path& path) {
 }
 
 // Scripts speak the vocabulary of Gemma 4.
-Result<fs::path> FindVocabulary(const fs::path& given) {
+Result<fs::path> ScriptVocabulary(const fs::path& given) {
   if (!given.empty()) return given;
-  std::error_code code;
-  const fs::path self = ExecutablePath().parent_path();
-  constexpr std::string_view kPath = "tests/reference/gemma4/vocab.gguf";
-  for (const fs::path& root :
-       {fs::current_path(code), self / "..", self / ".." / "share" / "facet"}) {
-    if (fs::exists(root / kPath, code)) return root / kPath;
-  }
+  auto found = FindData("vocab/gemma4.gguf");
+  if (found.ok()) return found;
   return Error{
-      Cat("no vocabulary for the scripted model: give --vocab FILE, or run where ", kPath, " is"),
+      Cat("no vocabulary for the scripted model, give --vocab FILE: ", found.error().message),
       ErrorKind::kNotFound};
 }
 
@@ -88,7 +81,7 @@ ModelConfig ScriptConfig(const Tokenizer& tokenizer, int context) {
 }
 
 Result<void> LoadScripted(const ModelSpec& spec, const ModelOptions& options, LoadedModel& model) {
-  FACET_ASSIGN(const fs::path vocabulary, FindVocabulary(options.vocabulary));
+  FACET_ASSIGN(const fs::path vocabulary, ScriptVocabulary(options.vocabulary));
   FACET_ASSIGN(model.tokenizer, Tokenizer::Load(vocabulary));
   ScriptOptions script;
   if (options.context > 0) script.context = options.context;

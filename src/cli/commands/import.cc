@@ -6,8 +6,7 @@
 
 #include "base/space.h"
 #include "cli/commands.h"
-#include "cli/importer.h"
-#include "cli/terminal/interrupt.h"
+#include "cli/resolve.h"
 #include "cli/terminal/report.h"
 
 namespace facet::cli {
@@ -16,7 +15,7 @@ namespace {
 struct ImportOptions {
   ImportRequest request;
   std::array<std::string, 2> words;  // [FILE] [NAME]
-  bool json = false;
+  bool quiet = false, json = false;
 };
 
 constexpr const char* kExamples =
@@ -65,9 +64,7 @@ Result<ImportRequest> Interpret(const ImportOptions& options) {
 Result<void> RunImport(const ImportOptions& options) {
   FACET_ASSIGN(const Store store, Store::FromEnvironment());
   FACET_ASSIGN(ImportRequest request, Interpret(options));
-  const InterruptFlag interrupt;
-  request.cancelled = interrupt.flag();
-  auto imported = ImportModel(store, request);
+  auto imported = ImportAtTerminal(store, std::move(request), options.quiet);
   if (!imported.ok()) {
     if (imported.error().kind != ErrorKind::kCancelled) return imported.error();
     return Error{"interrupted; the same command goes on from here", ErrorKind::kCancelled};
@@ -114,7 +111,7 @@ void AddImport(CLI::App& app, int& exit_code) {
   command->add_flag("--force", request.force,
                     "Import it although it does not fit into this machine's memory");
   command->add_flag("--replace", request.replace, "Take the name from the model that has it");
-  command->add_flag("--quiet,-q", request.quiet, "No progress");
+  command->add_flag("--quiet,-q", options->quiet, "No progress");
   command->add_flag("--json", options->json, "Print the result as JSON");
   command->footer(kExamples);
   command->callback([options, &exit_code] { exit_code = Report(RunImport(*options)); });

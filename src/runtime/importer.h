@@ -1,13 +1,13 @@
 // Brings a model under a name: from a hub, a folder or a file.
 #pragma once
 
-#include <atomic>
 #include <string>
 
+#include "hub/hub.h"
 #include "hub/short_names.h"
 #include "hub/store.h"
 
-namespace facet::cli {
+namespace facet {
 
 struct ImportRequest {
   std::string name;                           // empty: from the repository, the file or the folder
@@ -18,8 +18,8 @@ struct ImportRequest {
   std::string quantize;         // q8_0, q4_0, q4_k; empty: as it is
   bool force = false;           // although it does not fit into memory
   bool replace = false;         // a model of that name from elsewhere
-  bool quiet = false;
-  const std::atomic<bool>* cancelled = nullptr;
+  // Told of downloads and conversions alike; how they are cancelled.
+  HubMonitor monitor = {};
 };
 
 ImportRequest RequestFor(const ShortName& known);
@@ -29,4 +29,4 @@ ImportRequest RequestFor(const ShortName& known);
 // in memory.
 Result<StoredModel> ImportModel(const Store& store, const ImportRequest& request);
 
-}  // namespace facet::cli
+}  // namespace facet

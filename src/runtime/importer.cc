@@ -1,4 +1,4 @@
-#include "cli/importer.h"
+#include "runtime/importer.h"
 
 #include <algorithm>
 #include <array>
@@ -6,30 +6,31 @@
 
 #include "base/mapped_file.h"
 #include "base/space.h"
-#include "cli/options/dtype_names.h"
-#include "cli/terminal/progress.h"
 #include "formats/recognise.h"
 #include "hub/hub.h"
 #include "hub/select.h"
 #include "model/convert.h"
 
-namespace facet::cli {
-namespace fs = std::filesystem;
+namespace facet {
 namespace {
+
+namespace fs = std::filesystem;
 
 // What --quantize takes, and the bytes that a weight takes then, for the questions before the
 // conversion.
 struct Quantization {
+  std::string_view name;
   DType type;
   double bytes_per_weight;
 };
-constexpr std::array<Quantization, 3> kQuantizations = {{{DType::kQ8_0, 34.0 / 32},
-                                                         {DType::kQ4_0, 18.0 / 32 * 1.06},
-                                                         {DType::kQ4_K, 144.0 / 256 * 1.08}}};
+constexpr std::array<Quantization, 3> kQuantizations = {
+    {{"q8_0", DType::kQ8_0, 34.0 / 32},
+     {"q4_0", DType::kQ4_0, 18.0 / 32 * 1.06},
+     {"q4_k", DType::kQ4_K, 144.0 / 256 * 1.08}}};
 
 Result<const Quantization*> FindQuantization(std::string_view name) {
   for (const Quantization& q : kQuantizations) {
-    if (DTypeName(q.type) == name) return &q;
+    if (q.name == name) return &q;
   }
   return Expected("q8_0, q4_0 or q4_k", name, "--quantize");
 }
@@ -103,14 +104,7 @@ std::string LastPart(std::string_view text) {
 
 class Importer {
  public:
-  Importer(const Store& store, const ImportRequest& request)
-      : store_(store), request_(request), bar_(request.quiet) {
-    monitor_.cancelled = request.cancelled;
-    monitor_.on_note = [this](const std::string& text) { bar_.Note(text); };
-    monitor_.on_progress = [this](const HubMonitor::Progress& p) {
-      bar_.Update(p.done, p.total, p.fetched, p.file);
-    };
-  }
+  Importer(const Store& store, const ImportRequest& request) : store_(store), request_(request) {}
 
   Result<StoredModel> Run() {
     if (!request_.quantize.empty()) {
@@ -127,7 +121,6 @@ class Importer {
       FACET_ASSIGN(owned, store_.NewOwned(model_.files.name));
       FACET_TRY(Quantize(owned->path));
     }
-    bar_.Clear();
     FACET_TRY(store_.Put(model_));
     return store_.Get(model_.files.name);
   }
@@ -176,7 +169,7 @@ class Importer {
     }
     const Hub hub(config);
     FACET_ASSIGN(const RepoId repo, RepoId::Parse(request_.repo));
-    FACET_ASSIGN(const HubListing listing, hub.List(repo, request_.revision, monitor_));
+    FACET_ASSIGN(const HubListing listing, hub.List(repo, request_.revision, request_.monitor));
     const bool foreign_drafter = !request_.drafter_repo.empty();
     FACET_ASSIGN(HubSelection selection,
                  SelectFiles(listing, {request_.file, request_.mmproj,
@@ -190,7 +183,7 @@ class Importer {
     std::optional<HubSelection> drafter;
     if (foreign_drafter) {
       FACET_ASSIGN(const RepoId drafter_repo, RepoId::Parse(request_.drafter_repo));
-      FACET_ASSIGN(drafter_listing, hub.List(drafter_repo, "main", monitor_));
+      FACET_ASSIGN(drafter_listing, hub.List(drafter_repo, "main", request_.monitor));
       FACET_ASSIGN(drafter, SelectFiles(*drafter_listing, {request_.drafter, "", ""}));
     }
 
@@ -217,7 +210,7 @@ class Importer {
   }
 
   Result<fs::path> Fetch(const Hub& hub, const HubListing& listing, const HubSelection& selection) {
-    FACET_ASSIGN(const fs::path snapshot, hub.Download(listing, selection.files, monitor_));
+    FACET_ASSIGN(const fs::path snapshot, hub.Download(listing, selection.files, request_.monitor));
     StoredModel::Source source{listing.repo.text(), listing.revision.text(), listing.commit, {}};
     for (const HubFile& file : selection.files) {
       source.files.push_back(file.name.text());
@@ -246,10 +239,10 @@ class Importer {
       written = static_cast<int64_t>(weights / 2.0 * quantization_->bytes_per_weight);
       FACET_ASSIGN(const int64_t room, FreeDiskBytes(store_.folder()));
       if (written + missing > room) {
-        return Error{Cat(what, " as ", DTypeName(quantization_->type), " needs ",
-                         HumanBytes(written + missing), " on the disk, where ", HumanBytes(room),
-                         " are free"),
-                     ErrorKind::kResource};
+        return Error{
+            Cat(what, " as ", quantization_->name, " needs ", HumanBytes(written + missing),
+                " on the disk, where ", HumanBytes(room), " are free"),
+            ErrorKind::kResource};
       }
     }
     if (missing > 0) {
@@ -266,7 +259,7 @@ class Importer {
   // Replaces the files by quantised ones in `folder`.
   Result<void> Quantize(const fs::path& folder) {
     const ModelFiles source = model_.files;
-    const std::string type = DTypeName(quantization_->type);
+    const std::string type(quantization_->name);
     std::error_code code;
     const bool checkpoint = fs::is_directory(source.model, code);
     FACET_TRY(Convert(ConvertPart::kModel, source.model, folder / Cat("model-", type, ".gguf"),
@@ -308,17 +301,17 @@ class Importer {
     options.vocabulary = vocabulary;
     const std::string what = Cat("writing ", output.filename().string());
     options.progress = [&](uint64_t done, uint64_t total) {
-      bar_.Update(static_cast<int64_t>(done), static_cast<int64_t>(total),
-                  static_cast<int64_t>(done), what);
-      return request_.cancelled == nullptr || !request_.cancelled->load();
+      const auto bytes = static_cast<int64_t>(done);
+      const HubMonitor& monitor = request_.monitor;
+      if (monitor.on_progress)
+        monitor.on_progress({bytes, static_cast<int64_t>(total), bytes, what});
+      return monitor.cancelled == nullptr || !monitor.cancelled->load();
     };
     return ConvertToGguf(options);
   }
 
   const Store& store_;
   const ImportRequest& request_;
-  ProgressBar bar_;
-  HubMonitor monitor_;
   const Quantization* quantization_ = nullptr;
   StoredModel model_;
 };
@@ -340,4 +333,4 @@ Result<StoredModel> ImportModel(const Store& store, const ImportRequest& request
   return Importer(store, request).Run();
 }
 
-}  // namespace facet::cli
+}  // namespace facet

@@ -1,0 +1,28 @@
+// From what is typed for MODEL to the files that it means.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+#include "formats/model_files.h"
+#include "hub/short_names.h"
+#include "hub/store.h"
+#include "runtime/loaded_model.h"
+
+namespace facet {
+
+// What happens to a short name that has not been imported yet: may import it, or say why not.
+using ImportOffer = std::function<Result<ModelFiles>(const Store& store, const ShortName& known)>;
+
+// Refuses with the command that imports it (kNotFound).
+Result<ModelFiles> SuggestImport(const Store& store, const ShortName& known);
+
+// A name of the store, a checkpoint folder, or a GGUF (with the projector and drafter that lie
+// beside it); none, or `pebble`: the model that comes with the program, where it does.
+Result<ModelFiles> ResolveModel(const std::string& model, const ImportOffer& offer = SuggestImport);
+
+// The same for a model that is to be loaded; also script:FILE, a scripted model for tests.
+Result<ModelSpec> ResolveSpec(const std::string& model, const ImportOffer& offer = SuggestImport);
+
+}  // namespace facet
