@@ -1,8 +1,0 @@
-pkg_check_modules(AV REQUIRED IMPORTED_TARGET libavformat libavcodec libavutil libswscale libswresample)
-pkg_check_modules(WEBP REQUIRED IMPORTED_TARGET libwebp libwebpdemux)
-pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng)
-pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET libjpeg)
-find_package(GIF 5.1 REQUIRED)
-find_package(ZLIB REQUIRED)
-pkg_check_modules(SOXR REQUIRED IMPORTED_TARGET soxr)
-facet_layer(media facet_base PkgConfig::AV PkgConfig::WEBP PkgConfig::PNG PkgConfig::JPEG GIF::GIF ZLIB::ZLIB PkgConfig::SOXR)

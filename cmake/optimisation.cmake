@@ -1,0 +1,15 @@
+# Release means -O3 where numbers are computed. What reads, decides and prints is mostly templates of JSON, command lines
+# and HTTP, which -O1 compiles in half the time.
+foreach(layer formats net hub chat eval runtime serve cli)
+  facet_optimise(facet_${layer} 1)
+endforeach()
+
+# The same in layers that also compute.
+file(GLOB sources CONFIGURE_DEPENDS
+  ${CMAKE_SOURCE_DIR}/src/engine/prefix_store*.cc ${CMAKE_SOURCE_DIR}/src/engine/prompt*.cc
+  ${CMAKE_SOURCE_DIR}/src/engine/scripted*.cc
+  ${CMAKE_SOURCE_DIR}/src/model/adapter.cc ${CMAKE_SOURCE_DIR}/src/model/config*.cc
+  ${CMAKE_SOURCE_DIR}/src/model/convert_*.cc ${CMAKE_SOURCE_DIR}/src/model/estimate.cc
+  ${CMAKE_SOURCE_DIR}/src/tune/data/*.cc ${CMAKE_SOURCE_DIR}/src/tune/run/*.cc
+  ${CMAKE_SOURCE_DIR}/src/tune/train/init.cc ${CMAKE_SOURCE_DIR}/src/tune/train/lora.cc)
+set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O1>)
