@@ -31,14 +31,14 @@ struct TemplateDeleter {
 };
 
 // The text of a call, freed with it.
-std::string Take(tc_text text) {
+std::string TakeText(tc_text text) {
   std::string copy(text.data == nullptr ? "" : text.data, text.size);
   tc_text_free(text);
   return copy;
 }
 
 Error ErrorOf(int32_t status, tc_text text) {
-  const std::string message = Take(text);
+  const std::string message = TakeText(text);
   switch (status) {
     case TC_RAISED:
       return {message, ErrorKind::kInvalid};
@@ -49,7 +49,7 @@ Error ErrorOf(int32_t status, tc_text text) {
   }
 }
 
-Result<std::string> Dump(const Json& context) {
+Result<std::string> DumpContext(const Json& context) {
   try {
     return context.dump();
   } catch (const Json::exception&) {
@@ -102,11 +102,12 @@ struct ChatTemplate::Data {
     if (tokenizer.eos()) eos = tokenizer.Piece(*tokenizer.eos());
   }
 
-  Result<Json> Context(Json messages, const Json& tools, const RenderOptions& options) const {
-    Json context = {{"messages", std::move(messages)},
-                    {"tools", tools.is_array() && tools.empty() ? Json() : tools},
-                    {"documents", nullptr},
+  Result<Json> Context(Json messages, Json tools, const RenderOptions& options) const {
+    if (tools.is_array() && tools.empty()) tools = nullptr;
+    Json context = {{"documents", nullptr},
                     {"add_generation_prompt", options.add_generation_prompt}};
+    context["messages"] = std::move(messages);
+    context["tools"] = std::move(tools);
     if (options.enable_thinking) context["enable_thinking"] = *options.enable_thinking;
     if (!options.extra.is_object() && !options.extra.is_null()) {
       return Expected("an object", options.extra.type_name(), "chat_template_kwargs");
@@ -121,18 +122,18 @@ struct ChatTemplate::Data {
     return context;
   }
 
-  // Calls text-core; bos and eos are added here, behind any marking.
+  // Calls text-core; bos and eos are added here, after any marking.
   Result<std::string> Run(Json context) const {
     if (!bos.empty()) context["bos_token"] = bos;
     if (!eos.empty()) context["eos_token"] = eos;
-    FACET_ASSIGN(const std::string text, Dump(context));
+    FACET_ASSIGN(const std::string text, DumpContext(context));
     tc_text out{};
     const tc_limits limits{FuelFor(context["messages"].size()),
                            kBaseMemory + kMemoryPerByte * text.size()};
     const int32_t status =
         tc_template_render(compiled.get(), text.data(), text.size(), limits, &out);
     if (status != TC_OK) return ErrorOf(status, out);
-    return Take(out);
+    return TakeText(out);
   }
 
   // Renders a sample; the text is empty where the template does not take it.
@@ -191,12 +192,12 @@ Result<ChatTemplate> ChatTemplate::Create(std::string source, const Tokenizer& t
   return result;
 }
 
-Result<RenderedPrompt> ChatTemplate::Render(const Json& messages, const Json& tools,
+Result<RenderedPrompt> ChatTemplate::Render(Json messages, Json tools,
                                             const RenderOptions& options) const {
   if (!tools.is_null() && !tools.is_array()) return Expected("a list", tools.type_name(), "tools");
-  FACET_ASSIGN(Json shaped, ShapeMessages(messages, data_->shape));
-  FACET_ASSIGN(Json context, data_->Context(std::move(shaped), tools, options));
-  FACET_ASSIGN(const std::string unmarked, Dump(context));
+  FACET_ASSIGN(Json shaped, ShapeMessages(std::move(messages), data_->shape));
+  FACET_ASSIGN(Json context, data_->Context(std::move(shaped), std::move(tools), options));
+  FACET_ASSIGN(const std::string unmarked, DumpContext(context));
   FACET_ASSIGN(const Marks marks, Marks::Choose(unmarked, data_->source));
   for (auto& [key, value] : context.get_ref<Json::object_t&>()) {
     if (key != "messages") {

@@ -37,8 +37,7 @@ class ChatTemplate {
   // content or parts; tool_calls with string or object arguments), `tools` null or a list. Shapes
   // of tool results are adapted to what the template expects (docs/model.md). Members keep their
   // order where the JSON has one. The error of a template's raise_exception is passed on.
-  Result<RenderedPrompt> Render(const nlohmann::ordered_json& messages,
-                                const nlohmann::ordered_json& tools,
+  Result<RenderedPrompt> Render(nlohmann::ordered_json messages, nlohmann::ordered_json tools,
                                 const RenderOptions& options) const;
 
   // True where the template takes OpenAI tool messages as they are.

@@ -52,9 +52,9 @@ const std::set<std::string, std::less<>> kAnnotations = {
     "nullable", "strict"};
 
 // Rules of one grammar.
-class Builder {
+class GrammarBuilder {
  public:
-  explicit Builder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  explicit GrammarBuilder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
   Result<std::string> Special(const char* token) const {
     const auto id = tokenizer_.Find(token);
@@ -67,19 +67,27 @@ class Builder {
     return name;
   }
   std::string Terminal(const std::string& body) {
-    const auto [it, fresh] = terminals_.try_emplace(body, Cat("T", terminals_.size()));
-    return it->second;
+    const auto [it, fresh] = terminals_.try_emplace(body, terminals_.size());
+    return Cat("T", it->second);
   }
   std::string Text() { return Terminal("/(?s:.+)/"); }
 
   std::string Finish(const std::string& start) const {
     std::string out = Cat("start: ", start, "\n");
     for (const auto& [name, body] : rules_) out += Cat(name, ": ", body, "\n");
-    for (const auto& [body, name] : terminals_) out += Cat(name, ": ", body, "\n");
+    for (const auto& [body, number] : terminals_) out += Cat("T", number, ": ", body, "\n");
     return out;
   }
-  size_t size() const { return rules_.size(); }
-  void Shrink(size_t size) { rules_.resize(size); }
+
+  struct Size {
+    size_t rules = 0, terminals = 0;
+  };
+  Size size() const { return {rules_.size(), terminals_.size()}; }
+  // Drops what was added since the builder had this size; nothing that stays may name it.
+  void Shrink(Size size) {
+    rules_.resize(size.rules);
+    std::erase_if(terminals_, [&](const auto& entry) { return entry.second >= size.terminals; });
+  }
   // Reserves a name that refers to itself while its body is built.
   size_t Reserve() {
     rules_.emplace_back(Cat("r", rules_.size()), "");
@@ -93,18 +101,27 @@ class Builder {
  private:
   const Tokenizer& tokenizer_;
   std::vector<std::pair<std::string, std::string>> rules_;
-  std::map<std::string, std::string> terminals_;
+  std::map<std::string, size_t> terminals_;  // body to number
 };
 
 // Values in the tool notation that fit a JSON schema.
 class NotationGrammar {
  public:
-  NotationGrammar(Builder& builder, std::string quote) : b_(builder), quote_(std::move(quote)) {}
+  NotationGrammar(GrammarBuilder& builder, std::string quote)
+      : b_(builder), quote_(std::move(quote)) {}
 
+  // A rule of what fits the schema. On an error the grammar is as it was before.
   Result<std::string> Arguments(const json& schema) {
     root_ = schema;
     refs_.clear();
-    return Value(root_, "parameters", 0);
+    const GrammarBuilder::Size before = b_.size();
+    const std::string any = any_, any_object = any_object_;
+    auto rule = Value(root_, "parameters", 0);
+    if (rule.ok()) return rule;
+    b_.Shrink(before);
+    any_ = any;
+    any_object_ = any_object;
+    return rule;
   }
   // Any object.
   std::string AnyObject() {
@@ -185,7 +202,7 @@ class NotationGrammar {
   }
 
   Result<std::string> Value(const json& schema, const std::string& where, int depth) {
-    if (depth > kMaxDepth || b_.size() > kMaxRules)
+    if (depth > kMaxDepth || b_.size().rules > kMaxRules)
       return Error{Cat(where, ": the schema is too large"), ErrorKind::kUnsupported};
     if (schema.is_boolean())
       return schema.get<bool>() ? Result<std::string>(Any()) : Cannot("false", where);
@@ -209,7 +226,7 @@ class NotationGrammar {
   }
 
   Result<std::string> Reference(const json& schema, const std::string& where, int depth) {
-    // What stands beside the reference would have to hold as well.
+    // Keywords beside the reference would have to hold as well.
     FACET_TRY(Only(schema, {"$ref"}, where));
     FACET_ASSIGN(const json target, Target(schema, where));
     const auto ref = schema["$ref"].get<std::string>();
@@ -255,7 +272,7 @@ class NotationGrammar {
     return body;
   }
 
-  // One of the alternatives, held to the type that stands beside them as well.
+  // One of the alternatives, held to the type beside them as well.
   Result<json> Narrowed(const json& member, const json& outer, const std::string& where) const {
     if (!outer.contains("type") || !(member.is_object() || member == true)) return member;
     const json types = Types(outer);
@@ -306,7 +323,7 @@ class NotationGrammar {
   Result<std::string> Typed(const std::string& type, const json& schema, bool several,
                             const std::string& where, int depth) {
     if (type == "null" || type == "boolean") {
-      // What is said of other types does not concern these.
+      // Keywords of other types do not concern these.
       FACET_TRY(Check(schema, {}, true, where));
       return std::string(type == "null" ? "\"null\"" : "\"true\" | \"false\"");
     }
@@ -461,34 +478,28 @@ class NotationGrammar {
     return body;
   }
 
-  Builder& b_;
+  GrammarBuilder& b_;
   std::string quote_, any_, any_object_;
   json root_;
   std::map<std::string, std::string> refs_;
 };
 
-Result<std::string> Calls(const AnswerForm& form, Builder& b) {
+Result<std::string> Calls(const AnswerForm& form, GrammarBuilder& b) {
   FACET_ASSIGN(const std::string open, b.Special("<|tool_call>"));
   FACET_ASSIGN(const std::string close, b.Special("<tool_call|>"));
   FACET_ASSIGN(const std::string quote, b.Special("<|\"|>"));
   NotationGrammar notation(b, quote);
   std::string calls;
   for (size_t i = 0; i < form.tools.size(); ++i) {
-    const json& function = form.tools[i]["function"];
+    // Sorted by key, as the notation's template writes members.
+    const json function = form.tools[i]["function"];
     const auto name = function["name"].get<std::string>();
     if (form.only && *form.only != name) continue;
-    const size_t before = b.size();
     auto arguments =
         notation.Arguments(function.value("parameters", json::object({{"type", "object"}})));
     if (!arguments && function.value("strict", false))
       return arguments.error().In(Cat("tools[", i, "].function"));
-    std::string rule;
-    if (arguments) {
-      rule = *arguments;
-    } else {
-      (void)before;
-      rule = notation.AnyObject();
-    }
+    const std::string rule = arguments ? *arguments : notation.AnyObject();
     const std::string call = b.Rule(Cat(open, " ", Literal("call:" + name), " ", rule, " ", close));
     calls += (calls.empty() ? "" : " | ") + call;
   }
@@ -502,7 +513,7 @@ Result<std::string> Calls(const AnswerForm& form, Builder& b) {
 }  // namespace
 
 Result<std::string> AnswerGrammar(const AnswerForm& form, const Tokenizer& tokenizer) {
-  Builder b(tokenizer);
+  GrammarBuilder b(tokenizer);
   std::string body;
   if (!form.schema.is_null()) {
     nlohmann::ordered_json schema = form.schema;

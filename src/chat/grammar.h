@@ -20,13 +20,13 @@ struct AnswerForm {
   nlohmann::ordered_json schema;
 
   // Tools in the chat API's shape; null: not asked for.
-  nlohmann::json tools;
+  nlohmann::ordered_json tools;
   enum class Calls { kMay, kMust } calls = Calls::kMay;  // kMay: text and calls in any order
   std::optional<std::string> only;                       // this tool
   bool parallel = true;                                  // false: one call at most
 };
 
-// Errors name the keyword that cannot be enforced and where it stands. Arguments of tools that are
+// Errors name the keyword that cannot be enforced and its place. Arguments of tools that are
 // not strict are held to the schema where it can be expressed, else to the notation.
 Result<std::string> AnswerGrammar(const AnswerForm& form, const Tokenizer& tokenizer);
 

@@ -9,7 +9,7 @@
 
 namespace facet {
 
-// The text of the template, where there is one.
+// The text of the template; none: the checkpoint has no template.
 Result<std::optional<std::string>> FindChatTemplate(const std::filesystem::path& model);
 
 // chat_template.jinja, chat_template.json, tokenizer_config.json, or a GGUF's

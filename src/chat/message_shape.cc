@@ -126,10 +126,10 @@ void AppendContent(Json& message, const Json& more) {
   }
 }
 
-Json FoldToolResults(const Json& messages) {
+Json FoldToolResults(Json messages) {
   Json folded = Json::array();
   for (size_t i = 0; i < messages.size(); ++i) {
-    Json message = messages[i];
+    Json message = std::move(messages[i]);
     if (!CallsTools(message)) {
       folded.push_back(std::move(message));
       continue;
@@ -154,14 +154,14 @@ Json FoldToolResults(const Json& messages) {
 
 }  // namespace
 
-Result<Json> ShapeMessages(const Json& messages, const MessageShape& shape) {
+Result<Json> ShapeMessages(Json messages, const MessageShape& shape) {
   FACET_TRY(CheckMessages(messages));
-  Json shaped = shape.tool_messages ? messages : FoldToolResults(messages);
-  for (Json& message : shaped) {
+  if (!shape.tool_messages) messages = FoldToolResults(std::move(messages));
+  for (Json& message : messages) {
     ParseArguments(message);
     if (!shape.system_parts) JoinSystemParts(message);
   }
-  return shaped;
+  return messages;
 }
 
 }  // namespace facet

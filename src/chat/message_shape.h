@@ -1,7 +1,7 @@
 // From the messages that the chat API takes to those that a checkpoint's template understands.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 
@@ -16,11 +16,10 @@ struct MessageShape {
 // Checks the messages, parses `arguments` that are strings and adapts what the template does not
 // take:
 // - results are folded into the calling assistant message as `tool_responses`, and a plain
-// assistant message behind them
-//   becomes its content;
+//   assistant message after them becomes its content;
 // - text parts of a system message are joined.
 // Errors name the message and the field.
-Result<nlohmann::ordered_json> ShapeMessages(const nlohmann::ordered_json& messages,
+Result<nlohmann::ordered_json> ShapeMessages(nlohmann::ordered_json messages,
                                              const MessageShape& shape);
 
 }  // namespace facet

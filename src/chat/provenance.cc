@@ -38,7 +38,7 @@ std::string MarkText(const SpecialTokenGuard& guard, const Marks& marks, std::st
   for (size_t at = 0; at < text.size();) {
     const size_t bytes = CharBytes(text, at);
     marked += text.substr(at, bytes);
-    if (guard.Begins(text[at]) || (at == 0 && completes)) marked += marks.behind;
+    if (guard.Begins(text[at]) || (at == 0 && completes)) marked += marks.after;
     at += bytes;
   }
   return marked;
@@ -136,8 +136,8 @@ std::string MarkAssistantText(const SpecialTokenGuard& guard, const Marks& marks
       continue;
     }
     marked += MarkText(guard, marks, text.substr(begin, at - begin));
-    // The mark stands on the thought's side, so that it goes where the thought goes.
-    marked += opens ? Cat(kThoughtBegin, marks.behind) : Cat(marks.before, kThoughtEnd);
+    // The mark is on the thought's side, so that cutting the thought takes it along.
+    marked += opens ? Cat(kThoughtBegin, marks.after) : Cat(marks.before, kThoughtEnd);
     begin = at += opens ? kThoughtBegin.size() : kThoughtEnd.size();
   }
   return marked + MarkText(guard, marks, text.substr(begin));
@@ -145,27 +145,27 @@ std::string MarkAssistantText(const SpecialTokenGuard& guard, const Marks& marks
 
 std::string TakeMarks(const Marks& marks, std::string_view text, std::vector<TextSpan>& plain) {
   std::string out;
-  bool foreign = false;  // the next character
+  bool untrusted = false;  // the next character
   const auto add = [&](size_t begin, size_t end) {
     if (!plain.empty() && plain.back().end >= end) return;
     plain.push_back({begin, end});
   };
   for (size_t at = 0; at < text.size();) {
     const std::string_view rest = text.substr(at);
-    if (rest.starts_with(marks.behind)) {
+    if (rest.starts_with(marks.after)) {
       size_t begin = out.size();
       while (begin > 0 && (out[--begin] & 0xC0) == 0x80) {
       }
       if (!out.empty()) add(begin, out.size());
-      at += marks.behind.size();
+      at += marks.after.size();
     } else if (rest.starts_with(marks.before)) {
-      foreign = true;
+      untrusted = true;
       at += marks.before.size();
     } else {
       const size_t bytes = CharBytes(text, at);
       out += rest.substr(0, bytes);
-      if (foreign) add(out.size() - bytes, out.size());
-      foreign = false;
+      if (untrusted) add(out.size() - bytes, out.size());
+      untrusted = false;
       at += bytes;
     }
   }

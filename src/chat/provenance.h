@@ -1,5 +1,5 @@
-// Marks in the strings that users, tools and files gave, which survive rendering and are taken out
-// again.
+// Marks untrusted characters (from users, tools and files) before a template renders them, and
+// finds them again after: special tokens must not be parsed where they touch one.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -12,12 +12,11 @@
 
 namespace facet {
 
-// Which places of a foreign string could become part of a special token once the string stands in a
-// prompt.
+// Which characters of an untrusted string could become part of a special token in a prompt.
 class SpecialTokenGuard {
  public:
-  // `source` is the template: a token that its literals could begin and a foreign string complete
-  // needs guarding too.
+  // `source` is the template: a token that its literals could begin and an untrusted string
+  // complete needs guarding too.
   SpecialTokenGuard(const std::vector<std::string>& special_tokens, std::string_view source);
 
   // True where a special token could begin with this byte.
@@ -32,8 +31,8 @@ class SpecialTokenGuard {
 
 // Two characters that occur nowhere in the inputs of a rendering.
 struct Marks {
-  std::string behind;  // the character in front of it is foreign
-  std::string before;  // the character behind it is foreign
+  std::string after;   // the character before it is untrusted
+  std::string before;  // the character after it is untrusted
 
   // Chosen from noncharacters and private-use characters. An error where `context` and `source` use
   // all of them.
@@ -49,7 +48,7 @@ Result<void> MarkStrings(const SpecialTokenGuard& guard, const Marks& marks,
 std::string MarkAssistantText(const SpecialTokenGuard& guard, const Marks& marks,
                               std::string_view text);
 
-// Takes the marks out of rendered text; `plain` gets the foreign characters that they stood at.
+// Takes the marks out of rendered text; `plain` gets the untrusted characters that they marked.
 std::string TakeMarks(const Marks& marks, std::string_view text, std::vector<TextSpan>& plain);
 
 }  // namespace facet

@@ -4,6 +4,8 @@
 #include <array>
 #include <cctype>
 
+#include "base/text.h"
+
 namespace facet {
 namespace {
 
@@ -96,13 +98,6 @@ bool IsJsonNumber(std::string_view text) {
     if (!digits()) return false;
   }
   return i == text.size();
-}
-
-std::string_view Trim(std::string_view text) {
-  const auto space = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
-  while (!text.empty() && space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && space(text.back())) text.remove_suffix(1);
-  return text;
 }
 
 std::string Scalar(std::string_view bare) {
@@ -442,7 +437,7 @@ void StreamParser::CallHead(std::string_view text, std::vector<OutputEvent>& out
   Plain(state_ == State::kBrokenCall ? text.substr(brace) : text.substr(brace + 1), out);
 }
 
-// The head is complete: a call begins, or what stands there is shown as text.
+// The head is complete: a call begins, or the text is shown as it is.
 void StreamParser::BeginArguments(std::vector<OutputEvent>& out) {
   std::string_view name = Trim(head_);
   if (name.starts_with("call:")) name = Trim(name.substr(5));

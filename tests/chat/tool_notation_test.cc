@@ -1,4 +1,4 @@
-#include "chat/tool_notation.h"
+#include "support/tool_notation.h"
 
 #include <gtest/gtest.h>
 

@@ -282,6 +282,24 @@ TEST_F(GrammarTest, ThinkingComesFirstWhereItMay) {
     ASSERT_TRUE((*open)->Accept(id).ok());
 }
 
+// What was written for a schema before its keyword came that cannot be enforced.
+TEST_F(GrammarTest, NothingStaysOfASchemaThatIsGivenUp) {
+  const json plain = {{"type", "object"}, {"properties", {{"text", {{"type", "string"}}}}}};
+  const json half = json::parse(R"({"type": "object", "properties": {
+      "a": {"type": "object"}, "b": {"type": "string", "pattern": "^x+$"}, "c": {"$ref": "#/$defs/c"},
+      "z": {"not": {}}}, "$defs": {"c": {"type": "array", "items": {"$ref": "#/$defs/c"}}}})");
+  const auto grammar = [&](const json& first) {
+    return Grammar({.schema = {},
+                    .tools = json::array({Tool("f", first, false), Tool("g", plain),
+                                          Tool("h", {{"type", "object"}})}),
+                    .only = {}});
+  };
+  // Refused at once: nothing was written.
+  const std::string clean = grammar({{"type", "object"}, {"minProperties", 2}});
+  EXPECT_EQ(grammar(half), clean);
+  EXPECT_TRUE(vocabulary_->Compile(clean).ok());
+}
+
 TEST_F(GrammarTest, KeywordsThatCannotBeEnforcedAreRefused) {
   const auto refused = [&](const json& parameters) {
     return !AnswerGrammar({.schema = {}, .tools = json::array({Tool("f", parameters)}), .only = {}},
