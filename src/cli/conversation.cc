@@ -111,8 +111,10 @@ Result<Prompt> MakePrompt(const LoadedModel& model, const json& messages,
   request.tools = options.tools;
   request.render.enable_thinking = options.thinking;
   request.media = options.media;
-  request.load = [](const json& part) { return ReadFile(part.at("path").get<std::string>()); };
-  return BuildPrompt(model.config, *model.tokenizer, *model.chat_template, request);
+  request.load = [](const nlohmann::ordered_json& part) {
+    return ReadMediaFile(part.at("path").get<std::string>());
+  };
+  return BuildPrompt(model.config, *model.tokenizer, *model.chat_template, std::move(request));
 }
 
 }  // namespace

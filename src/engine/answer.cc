@@ -88,7 +88,7 @@ class Answer : public GenerationListener {
     return parser_.calls() > 0 && parser_.complete_calls() == parser_.calls();
   }
   // Tokens that close the channel where the budget is used up. It counts the thoughts of the whole
-  // answer, so a channel that is opened again behind it is closed at once.
+  // answer, so a channel that is opened again after it is closed at once.
   std::vector<TokenId> CloseThinking() {
     if (!parser_.thinking()) closing_ = false;
     if (!parser_.thinking() || closing_ || !options_.thinking_budget ||

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "chat/stream_parser.h"
-#include "engine/engine.h"
+#include "engine/generation.h"
 
 namespace facet {
 
@@ -25,7 +25,7 @@ struct AnswerOptions {
 struct AnswerToken {
   std::string text;
   Sampled sampled;
-  bool content = false;  // it stands in the content, not in thoughts or calls
+  bool content = false;  // part of the content, not of thoughts or calls
 };
 
 struct AnswerEnd {

@@ -1,5 +1,5 @@
 // What the scheduler needs of a model: sequences that grow by steps, copies of them that cost
-// nothing, and logits. The real model stands behind it (model_executor.h), or a script
+// nothing, and logits. Implemented by the real model (model_executor.h) and by a script
 // (scripted_executor.h). Everything here is called from the engine's one thread.
 #pragma once
 
@@ -12,23 +12,35 @@
 #include "base/matrix.h"
 #include "base/result.h"
 #include "engine/prompt.h"
+#include "model/kv_cache.h"
 
 namespace facet {
 
-// The keys and values of one sequence, or whatever a model remembers.
+// One sequence as a model remembers it: pages of the cache. What an executor keeps beside them of
+// the generation that runs lies in a class of its own derived from this. Virtual for tests.
 class SequenceState {
  public:
+  explicit SequenceState(KvPool& pool) : pages(pool) {}
   virtual ~SequenceState() = default;
-  virtual int length() const = 0;  // committed positions
-  virtual std::unique_ptr<SequenceState> Copy() const = 0;
-  virtual bool CanRewind(int length) const = 0;
-  virtual Result<void> Rewind(int length) = 0;
-  virtual void Commit(int rows) = 0;
-};
 
-// Pictures, film frames and sounds of a prompt, sorted by begin. Their rows are filled when they
-// are needed first.
-using Media = std::span<const std::shared_ptr<SoftItem>>;
+  virtual int length() const { return pages.length(); }  // committed positions
+  // The same positions on shared pages, of the same class; what is kept beside them is not copied.
+  virtual std::unique_ptr<SequenceState> Copy() const = 0;
+  virtual bool CanRewind(int length) const { return pages.CanRewind(length); }
+  virtual Result<void> Rewind(int length) { return pages.Rewind(length); }
+  virtual void Commit(int rows) { pages.Commit(rows); }
+
+  KvSequence pages;
+
+ protected:
+  // Copy's work, given an empty state of the class.
+  std::unique_ptr<SequenceState> SharePages(std::unique_ptr<SequenceState> empty) const {
+    empty->pages = pages;
+    // Pages that were reserved beyond the length belong to the original alone.
+    (void)empty->pages.Rewind(pages.length());
+    return empty;
+  }
+};
 
 // New tokens of one sequence in one step.
 struct Piece {
@@ -59,11 +71,10 @@ class Executor {
   virtual std::unique_ptr<SequenceState> Create() = 0;
   // A generation begins on this state (which holds a cached prefix of the prompt or nothing).
   virtual void Begin(SequenceState&, std::span<const TokenId> /*prompt*/) {}
-  // Computes all pieces in one batch. Logits: as many rows for each piece as it has outputs, in
-  // order. The caller commits. kResource: the cache is full and no sequence has changed.
+  // Computes all pieces in one batch. Logits (sum of outputs, vocab): as many rows for each piece
+  // as it has outputs, in order. The caller commits. kResource: the cache is full and no sequence
+  // has changed.
   virtual Result<void> Step(std::span<const Piece> pieces, Buffer& logits) = 0;
-  // Tokens to take next, at most `limit`, where no picture is cut.
-  virtual int PieceLength(Media media, int begin, int total, int limit) const = 0;
 
   // Names all that the states depend on; empty where they cannot be kept on disk.
   virtual std::string identity() const { return {}; }
@@ -81,9 +92,5 @@ class Executor {
   virtual size_t cache_bytes() const = 0;
   virtual size_t cache_budget() const = 0;  // 0: none
 };
-
-// At most `limit` tokens from `begin`, ending before a picture that would be cut, or behind it
-// where it comes first.
-int UncutLength(Media media, int begin, int total, int limit);
 
 }  // namespace facet

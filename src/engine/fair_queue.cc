@@ -5,11 +5,11 @@
 namespace facet {
 namespace {
 
-// Beyond so many, tenants that have nothing to do are forgotten.
+// Beyond so many, tenants without requests are forgotten.
 constexpr size_t kMostTenants = 4096;
 
 template <typename List>
-bool Holds(const List& sequences, const std::string& tenant) {
+bool HasRequestOf(const List& sequences, const std::string& tenant) {
   return std::any_of(sequences.begin(), sequences.end(),
                      [&](const auto& s) { return s->request.tenant == tenant && !s->stalled; });
 }
@@ -17,7 +17,7 @@ bool Holds(const List& sequences, const std::string& tenant) {
 }  // namespace
 
 void FairQueue::Push(std::unique_ptr<Sequence> sequence, const Sequences& running) {
-  Level(sequence->request.tenant, running);
+  RaiseToLevel(sequence->request.tenant, running);
   waiting_.push_back(std::move(sequence));
 }
 
@@ -25,13 +25,13 @@ void FairQueue::PutBack(std::unique_ptr<Sequence> sequence) {
   waiting_.push_front(std::move(sequence));
 }
 
-// A tenant is owed something only for the time that its requests wait: one that comes new, or back,
-// starts level with those that were admitted last, however little it had until then.
-void FairQueue::Level(const std::string& tenant, const Sequences& running) {
-  if (Holds(waiting_, tenant)) return;
+// Only waiting earns precedence: a tenant that is new, or comes back, starts level with those that
+// were admitted last, however little it had until then.
+void FairQueue::RaiseToLevel(const std::string& tenant, const Sequences& running) {
+  if (HasRequestOf(waiting_, tenant)) return;
   if (served_.size() >= kMostTenants) {
     std::erase_if(served_, [&](const auto& entry) {
-      return !Holds(running, entry.first) && !Holds(waiting_, entry.first);
+      return !HasRequestOf(running, entry.first) && !HasRequestOf(waiting_, entry.first);
     });
   }
   uint64_t& served = served_[tenant];

@@ -1,4 +1,5 @@
-// Whose turn it is: the requests that wait, and how much each tenant has had so far.
+// Fair queueing by tokens computed per tenant: the one that was served least comes first, and a
+// newcomer starts at the current level.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +15,9 @@ namespace facet {
 
 class FairQueue {
  public:
-  // Behind all others; `running` are those that have a place already.
+  // After all others; `running` are those that have a place already.
   void Push(std::unique_ptr<Sequence> sequence, const Sequences& running);
-  // One that had a place and gave it up: before all others.
+  // One that was preempted: before all others.
   void PutBack(std::unique_ptr<Sequence> sequence);
   // Takes the oldest request of the tenant that was served least, of those that may start. Null:
   // there is none.
@@ -32,7 +33,7 @@ class FairQueue {
   auto end() const { return waiting_.end(); }
 
  private:
-  void Level(const std::string& tenant, const Sequences& running);
+  void RaiseToLevel(const std::string& tenant, const Sequences& running);
 
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::map<std::string, uint64_t> served_;  // tokens computed for each tenant

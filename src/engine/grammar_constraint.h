@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "engine/engine.h"
+#include "engine/generation.h"
 
 namespace facet {
 

@@ -4,14 +4,16 @@
 #include <bit>
 #include <cstdlib>
 
+#include "base/random.h"
+
 namespace facet {
 namespace {
 
 constexpr size_t kLeastSlots = 1024, kMostSlots = size_t{1} << 18;
 constexpr int kLongest = 64;             // matches are not measured beyond
-constexpr int kCopy = 8;                 // a match so long is a copy, and may go on behind an edit
-constexpr int kPatience = 16;            // tokens after which a broken copy is given up
-constexpr int kBehind = 8, kAhead = 24;  // where a broken copy is looked for
+constexpr int kCopy = 8;                 // a match so long is a copy, and may resume after an edit
+constexpr int kPatience = 16;            // tokens after which a broken copy is no longer looked for
+constexpr int kBefore = 8, kAhead = 24;  // where a broken copy is looked for
 
 // How many tokens before `a` and before `b` are equal, at most `limit`.
 int CommonEnd(std::span<const TokenId> tokens, int a, int b, int limit) {
@@ -35,7 +37,7 @@ void NgramLookup::Push(std::span<const TokenId> tokens, int i) {
   Remember(tokens, i);
 }
 
-// The match goes on, or breaks.
+// Extends the match by the token, or ends it.
 void NgramLookup::Follow(std::span<const TokenId> tokens, int i) {
   if (match_.next < 0) return;
   if (tokens[match_.next] == tokens[i]) {
@@ -63,7 +65,7 @@ void NgramLookup::Find(std::span<const TokenId> tokens, int i) {
   }
 }
 
-// Behind an edit the copy goes on nearby: at the end of the longest piece that ends like the
+// After an edit the copy resumes nearby: at the end of the longest piece that ends like the
 // sequence, or, without any, as if one token had replaced another.
 void NgramLookup::Resume(std::span<const TokenId> tokens, int i) {
   if (lost_.next < 0) return;
@@ -74,7 +76,7 @@ void NgramLookup::Resume(std::span<const TokenId> tokens, int i) {
   }
   const int expected = std::min(lost_.next + since + 1, i);
   match_ = {.next = expected, .length = 0, .near = true};
-  const int begin = std::max(1, expected - kBehind), end = std::min(expected + kAhead, i);
+  const int begin = std::max(1, expected - kBefore), end = std::min(expected + kAhead, i);
   for (int next = begin; next <= end; ++next) {
     const int length = CommonEnd(tokens, next, i + 1, 3);
     const bool nearer = std::abs(next - expected) < std::abs(match_.next - expected);
@@ -101,7 +103,7 @@ void NgramLookup::Reserve(std::span<const TokenId> tokens) {
 size_t NgramLookup::Slot(std::span<const TokenId> tokens, int i, size_t table) const {
   uint64_t hash = 0;
   for (int k = i + 1 - kSizes[table]; k <= i; ++k) {
-    hash = (hash + static_cast<uint32_t>(tokens[k]) + 1) * 0x9e3779b97f4a7c15ULL;
+    hash = (hash + static_cast<uint32_t>(tokens[k]) + 1) * kSplitMixGamma;
     hash ^= hash >> 29;
   }
   return hash & (tables_[table].size() - 1);

@@ -13,7 +13,7 @@ namespace facet {
 
 class NgramLookup {
  public:
-  // Where the sequence seems to go on like an earlier part of itself.
+  // Where the sequence seems to repeat an earlier part of itself.
   struct Match {
     int next = -1;      // index of the token that would come next; -1: no match
     int length = 0;     // tokens before it that equal the newest ones
@@ -26,8 +26,8 @@ class NgramLookup {
   int size() const { return size_; }
 
   const Match& match() const { return match_; }
-  // What the match says comes next, at most `count` tokens. A match that reaches the end of the
-  // sequence goes on in what it has said itself.
+  // The tokens that follow the match, at most `count`. A match that reaches the end of the sequence
+  // continues with its own prediction.
   std::vector<TokenId> Predict(std::span<const TokenId> tokens, int count) const;
 
  private:
@@ -41,7 +41,7 @@ class NgramLookup {
   void Reserve(std::span<const TokenId> tokens);
   size_t Slot(std::span<const TokenId> tokens, int i, size_t table) const;
 
-  // For each size, by the hash of an n-gram: the index behind its last occurrence, or 0.
+  // For each size, by the hash of an n-gram: the index after its last occurrence, or 0.
   std::array<std::vector<int32_t>, kSizes.size()> tables_;
   int size_ = 0;
   Match match_;

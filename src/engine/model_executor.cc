@@ -1,41 +1,61 @@
 #include "engine/model_executor.h"
 
 #include <algorithm>
+#include <map>
 
-#include "engine/paged_state.h"
+#include "model/drafter.h"
 
 namespace facet {
 namespace {
 
-// Pages, and what a drafter begins with. Copies (snapshots) are pages alone.
-class ModelState : public PagedState {
+// Pages, and what belongs to the generation that runs: the soft tokens that it is about to read,
+// and what a drafter begins with.
+class ModelState : public SequenceState {
  public:
-  using PagedState::PagedState;
+  using SequenceState::SequenceState;
   std::unique_ptr<SequenceState> Copy() const override {
-    auto copy = std::make_unique<ModelState>(sequence.pool());
-    copy->sequence = sequence;
-    (void)copy->sequence.Rewind(copy->length());
-    return copy;
+    return SharePages(std::make_unique<ModelState>(pages.pool()));
   }
 
-  // Keeps a step's states after the final norm: of the positions from `begin` on.
-  void Keep(int begin, ConstMat hidden) {
+  // Rows (count, width) of an item, computed when a step first needs them: what the prefix cache
+  // holds is never embedded.
+  Result<ConstMat> SoftRows(Model& model, const SoftItem& item, const Adapter* adapter) {
+    const auto [at, added] = soft_rows_.try_emplace(item.begin);
+    if (added) {
+      const auto done = EmbedItem(model, item, adapter, at->second);
+      if (!done.ok()) {
+        soft_rows_.erase(at);
+        return done.error();
+      }
+    }
+    return std::as_const(at->second).view();
+  }
+  // Those of items that have been read whole.
+  void DropSoftRows(Media media) {
+    for (const auto& item : media) {
+      if (item->end() <= length()) soft_rows_.erase(item->begin);
+    }
+  }
+
+  // Keeps a step's states after the final norm (rows, width): of the positions from `begin` on.
+  void KeepStates(int begin, ConstMat hidden) {
     begin_ = begin;
     Mat kept = hidden_.Resize(hidden.rows(), hidden.cols());
     for (int64_t r = 0; r < hidden.rows(); ++r)
       std::copy_n(hidden.row(r), hidden.cols(), kept.row(r));
   }
-  // The one at the last committed position; null where no step has computed it.
-  const float* Newest() const {
+  // The one at the last committed position (width); null where no step has computed it.
+  const float* NewestState() const {
     const int row = length() - 1 - begin_;
     return row >= 0 && row < hidden_.rows() ? hidden_.view().row(row) : nullptr;
   }
 
-  Vector chain;  // the hidden state that the draft before gave
+  Vector chain;  // the hidden state that the draft before gave (width)
 
  private:
   int begin_ = 0;
   Buffer hidden_;
+  std::map<int, Buffer> soft_rows_;  // by the item's begin
 };
 
 class ModelExecutor : public Executor {
@@ -60,16 +80,9 @@ class ModelExecutor : public Executor {
     int outputs = 0;
     for (size_t i = 0; i < pieces.size(); ++i) {
       const Piece& piece = pieces[i];
-      const int begin = piece.state->length(), end = begin + static_cast<int>(piece.tokens.size());
-      for (const auto& item : piece.media) {
-        if (item->begin + item->count <= begin || item->begin >= end) continue;
-        FACET_TRY(EmbedItem(model_, *item,
-                            piece.adapter));  // what the prefix cache holds is never embedded
-        soft[i].push_back({.begin = item->begin,
-                           .rows = std::as_const(item->rows).view(),
-                           .picture = item->kind != SoftItem::Kind::kAudio});
-      }
-      chunks.push_back({.sequence = &static_cast<PagedState*>(piece.state)->sequence,
+      auto& state = static_cast<ModelState&>(*piece.state);
+      FACET_ASSIGN(soft[i], SoftRuns(piece, state));
+      chunks.push_back({.sequence = &state.pages,
                         .tokens = piece.tokens,
                         .soft = soft[i],
                         .outputs = Outputs(piece),
@@ -83,19 +96,16 @@ class ModelExecutor : public Executor {
     return Ok();
   }
 
-  int PieceLength(Media media, int begin, int total, int limit) const override {
-    return UncutLength(media, begin, total, limit);
-  }
   bool has_drafter() const override { return drafter_ != nullptr; }
   bool CanDraft(const SequenceState& state) const override {
-    return drafter_ && static_cast<const ModelState&>(state).Newest() != nullptr;
+    return drafter_ && static_cast<const ModelState&>(state).NewestState() != nullptr;
   }
   Result<void> Draft(std::span<const DraftPiece> pieces, Buffer& logits) override {
     std::vector<DraftRow> rows;
     for (const DraftPiece& piece : pieces) {
       const auto& state = static_cast<const ModelState&>(*piece.state);
-      const float* hidden = piece.first ? state.Newest() : state.chain.data();
-      rows.push_back({&state.sequence, piece.token, hidden});
+      const float* hidden = piece.first ? state.NewestState() : state.chain.data();
+      rows.push_back({&state.pages, piece.token, hidden});
     }
     FACET_TRY(drafter_->Draft(rows, logits, draft_hidden_));
     for (size_t i = 0; i < pieces.size(); ++i) {
@@ -108,13 +118,27 @@ class ModelExecutor : public Executor {
   size_t cache_budget() const override { return model_.cache().budget(); }
 
  private:
+  // The soft tokens that a piece reads.
+  Result<std::vector<SoftRun>> SoftRuns(const Piece& piece, ModelState& state) {
+    std::vector<SoftRun> runs;
+    state.DropSoftRows(piece.media);
+    const int begin = state.length(), end = begin + static_cast<int>(piece.tokens.size());
+    for (const auto& item : piece.media) {
+      if (item->count == 0 || item->end() <= begin || item->begin >= end) continue;
+      FACET_ASSIGN(const ConstMat rows, state.SoftRows(model_, *item, piece.adapter));
+      runs.push_back({item->begin, rows, item->picture()});
+    }
+    return runs;
+  }
+
   void KeepStates(std::span<const Piece> pieces) {
     int64_t row = 0;
     for (const Piece& piece : pieces) {
       const int end = piece.state->length() + static_cast<int>(piece.tokens.size());
       if (piece.outputs > 0) {
         static_cast<ModelState*>(piece.state)
-            ->Keep(end - piece.outputs, std::as_const(hidden_).view().rows_at(row, piece.outputs));
+            ->KeepStates(end - piece.outputs,
+                         std::as_const(hidden_).view().rows_at(row, piece.outputs));
       }
       row += piece.outputs;
     }

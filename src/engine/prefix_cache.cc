@@ -2,17 +2,13 @@
 
 #include <algorithm>
 
+#include "base/random.h"
+
 namespace facet {
 namespace {
 
 // A prompt is likelier to come back to an anchor than to any other place.
 constexpr double kAnchorWeight = 4;
-
-uint64_t Mix(uint64_t z) {
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-  return z ^ (z >> 31);
-}
 
 }  // namespace
 
@@ -21,7 +17,7 @@ std::vector<CacheKey> CacheKeys(std::span<const TokenId> tokens, Media media) {
   for (const auto& item : media) {
     for (int i = 0; i < item->count && item->begin + i < static_cast<int>(keys.size()); ++i) {
       const uint64_t* half = &item->digest[2 * (i % 2)];
-      keys[item->begin + i] = {(half[0] ^ Mix(static_cast<uint64_t>(i))) | (1ULL << 63), half[1]};
+      keys[item->begin + i] = {(half[0] ^ Mix64(static_cast<uint64_t>(i))) | (1ULL << 63), half[1]};
     }
   }
   return keys;
@@ -76,7 +72,7 @@ PrefixCache::Hit PrefixCache::Find(const std::string& scope, std::span<const Cac
       break;
     }
   }
-  // One that lies further along the same path can go back to the limit while it still holds the
+  // A longer one on the same path can be rewound to the limit while it still holds the
   // window there.
   for (auto it = place.node->snapshots.upper_bound(limit);
        it != place.node->snapshots.end() && limit > best; ++it) {

@@ -5,7 +5,7 @@
 // 11).
 //
 // A scope's name is its owner's, or begins with the owner's and a line break. Room is shared
-// between owners, so that nobody gets more of it, or of the others', by using many scopes.
+// between owners, so that using many scopes gives an owner no larger share.
 #pragma once
 
 #include <compare>
@@ -45,7 +45,7 @@ class PrefixCache {
     int length = 0;
   };
   // The longest stored prefix of `keys` that is at most `limit` long, as a state of its own.
-  // `usable` tells whether a sequence may go on from a length (not inside a picture).
+  // `usable` tells whether a sequence may continue from a length (not inside a picture).
   Hit Find(const std::string& scope, std::span<const CacheKey> keys, int limit,
            const std::function<bool(int)>& usable);
 

@@ -8,10 +8,11 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "base/atomic_file.h"
+#include "base/byte_reader.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
-#include "engine/paged_state.h"
 
 namespace facet {
 namespace {
@@ -31,7 +32,7 @@ constexpr size_t kMostScopes = 4096;
 struct Header {
   char magic[16];
   Sha256Digest name;    // of identity and scope
-  Sha256Digest digest;  // of all bytes behind the header
+  Sha256Digest digest;  // of all bytes after the header
   uint64_t bytes;
 };
 
@@ -51,28 +52,26 @@ Sha256Digest NameOf(const std::string& identity, const std::string& scope) {
 
 // --- writing
 
-// A new file of this user's alone, checksummed on the way; gone again unless it is finished.
-class Output {
+// A file that only this user can read, checksummed on the way; the header is known at the end.
+class PrefixFile {
  public:
-  explicit Output(const fs::path& path)
-      : path_(path), part_(path.string() + Cat(".", getpid(), ".part")) {
-    unlink(part_.c_str());
-    fd_ = open(part_.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
-    failed_ = fd_ < 0 || lseek(fd_, sizeof(Header), SEEK_SET) < 0;
-  }
-  ~Output() {
-    if (fd_ >= 0) close(fd_);
-    if (!done_) unlink(part_.c_str());
+  static Result<PrefixFile> Create(const fs::path& path) {
+    FACET_ASSIGN(AtomicFile file, AtomicFile::Create(path, 0600));
+    const Header unknown{};
+    FACET_TRY(file.Write(std::as_bytes(std::span(&unknown, 1))));
+    return PrefixFile(std::move(file));
   }
 
-  void Put(const void* data, size_t bytes) {
-    hash_.Add(data, bytes);
-    bytes_ += bytes;
-    WriteAll(data, bytes);
+  // Write errors are kept and reported by Finish.
+  template <typename T>
+  void PutAll(std::span<const T> values) {
+    const auto bytes = std::as_bytes(values);
+    hash_.Add(bytes.data(), bytes.size());
+    (void)file_.Write(bytes);
   }
   template <typename T>
   void Put(const T& value) {
-    Put(&value, sizeof(value));
+    PutAll(std::span(&value, 1));
   }
 
   Result<void> Finish(const Sha256Digest& name) {
@@ -80,29 +79,16 @@ class Output {
     std::memcpy(header.magic, kMagic, sizeof(kMagic));
     header.name = name;
     header.digest = hash_.Finish();
-    header.bytes = bytes_;
-    failed_ = failed_ || lseek(fd_, 0, SEEK_SET) < 0;
-    WriteAll(&header, sizeof(header));
-    done_ = !failed_ && rename(part_.c_str(), path_.c_str()) == 0;
-    if (done_) return Ok();
-    return Error{Cat(path_.string(), ": ", std::strerror(errno)), ErrorKind::kIo};
+    header.bytes = file_.size() - sizeof(header);
+    FACET_TRY(file_.WriteAt(0, std::as_bytes(std::span(&header, 1))));
+    return file_.Commit();
   }
 
  private:
-  void WriteAll(const void* data, size_t bytes) {
-    for (const auto* p = static_cast<const char*>(data); bytes > 0 && !failed_;) {
-      const ssize_t n = write(fd_, p, std::min<size_t>(bytes, size_t{16} << 20));
-      failed_ = n <= 0;
-      p += failed_ ? 0 : n;
-      bytes -= failed_ ? 0 : static_cast<size_t>(n);
-    }
-  }
+  explicit PrefixFile(AtomicFile file) : file_(std::move(file)) {}
 
-  fs::path path_, part_;
-  int fd_ = -1;
-  bool failed_ = false, done_ = false;
+  AtomicFile file_;
   Hash hash_;
-  size_t bytes_ = 0;
 };
 
 // The pages of all states, each once.
@@ -122,41 +108,9 @@ class PageTable {
   std::vector<StoredPage> pages_;
 };
 
-const KvSequence* Paged(const SequenceState& state) {
-  const auto* paged = dynamic_cast<const PagedState*>(&state);
-  return paged == nullptr ? nullptr : &paged->sequence;
-}
-
 // --- reading
 
-// Values one after the other; what goes beyond the end makes it fail.
-class Input {
- public:
-  explicit Input(std::span<const std::byte> bytes) : left_(bytes) {}
-  std::span<const std::byte> Bytes(size_t count) {
-    if (count > left_.size()) {
-      failed_ = true;
-      return {};
-    }
-    const auto out = left_.first(count);
-    left_ = left_.subspan(count);
-    return out;
-  }
-  template <typename T>
-  T Get() {
-    T value{};
-    const auto bytes = Bytes(sizeof(T));
-    if (!bytes.empty()) std::memcpy(&value, bytes.data(), sizeof(T));
-    return value;
-  }
-  bool ok() const { return !failed_; }
-
- private:
-  std::span<const std::byte> left_;
-  bool failed_ = false;
-};
-
-// The bytes behind the header of a file that is whole, ours, and of this name.
+// The bytes after the header of a file that is whole, ours, and of this name.
 Result<std::span<const std::byte>> CheckFile(const MappedFile& file, const Sha256Digest& name) {
   struct stat info {};
   if (lstat(file.path().c_str(), &info) != 0 || !S_ISREG(info.st_mode))
@@ -187,7 +141,7 @@ class Restorer {
     for (uint32_t i = 0; i < pages && input_.ok(); ++i) {
       StoredPage page;
       page.group = input_.Get<uint8_t>();
-      page.bytes = input_.Bytes(input_.Get<uint64_t>());
+      page.bytes = input_.GetBytes(input_.Get<uint64_t>());
       pages_.push_back(page);
     }
     for (uint32_t i = 0; i < states && input_.ok(); ++i) {
@@ -205,7 +159,7 @@ class Restorer {
     const auto length = input_.Get<uint32_t>(), common = input_.Get<uint32_t>();
     if (!input_.ok() || common > keys_.size() || length < common || length > INT32_MAX)
       return Error{"its lengths do not fit together"};
-    const auto keys = input_.Bytes((length - common) * sizeof(CacheKey));
+    const auto keys = input_.GetBytes((length - common) * sizeof(CacheKey));
     if (!input_.ok()) return Error{"it ends early"};
     keys_.resize(length);
     if (!keys.empty()) std::memcpy(&keys_[common], keys.data(), keys.size());
@@ -214,21 +168,18 @@ class Restorer {
     const auto count = input_.Get<uint32_t>();
     for (uint32_t i = 0; i < count && input_.ok(); ++i) {
       const auto tile = input_.Get<uint32_t>(), number = input_.Get<uint32_t>();
-      if (number >= pages_.size() || tile > INT32_MAX)
-        return Error{"it names a page that it lacks"};
+      if (number >= pages_.size() || tile > INT32_MAX) return Error{"it refers to a missing page"};
       pages.push_back(pages_[number]);
       pages.back().tile = static_cast<int>(tile);
       numbers.push_back(number);
     }
     auto state = executor_.Create();
-    auto* paged = dynamic_cast<PagedState*>(state.get());
-    if (paged == nullptr) return Error{"this model's states cannot be restored"};
-    FACET_TRY(paged->sequence.Restore(static_cast<int>(length), pages));
-    for (const uint32_t number : numbers) pages_[number].same = &paged->sequence;
+    FACET_TRY(state->pages.Restore(static_cast<int>(length), pages));
+    for (const uint32_t number : numbers) pages_[number].same = &state->pages;
     return state;
   }
 
-  Input input_;
+  ByteReader input_;
   Executor& executor_;
   std::vector<StoredPage> pages_;
   std::vector<CacheKey> keys_;
@@ -272,9 +223,8 @@ PrefixStore::Image PrefixStore::Collect(const std::string& scope, const PrefixCa
   image.kept = cache.Anchors(
       scope,
       [&](const SequenceState& state) {
-        const KvSequence* sequence = Paged(state);
-        if (sequence == nullptr || state.length() < kShortest) return false;
-        const std::vector<StoredPage> pages = sequence->Pages();
+        if (state.length() < kShortest) return false;
+        const std::vector<StoredPage> pages = state.pages.Pages();
         size_t more = 0;
         for (const StoredPage& page : pages) more += table.Has(page) ? 0 : page.bytes.size();
         // A scope may take half of the room, so that two keys do not push each other out.
@@ -294,17 +244,17 @@ Result<void> PrefixStore::Write(const Image& image) const {
   PageTable table;
   std::vector<std::vector<StoredPage>> pages;
   for (const auto& kept : image.kept) {
-    pages.push_back(Paged(*kept.state)->Pages());
+    pages.push_back(kept.state->pages.Pages());
     for (const StoredPage& page : pages.back()) table.Number(page);
   }
   const fs::path path = PathOf(image.scope);
-  Output out(path);
+  FACET_ASSIGN(PrefixFile out, PrefixFile::Create(path));
   out.Put(static_cast<uint32_t>(image.kept.size()));
   out.Put(static_cast<uint32_t>(table.pages().size()));
   for (const StoredPage& page : table.pages()) {
     out.Put(static_cast<uint8_t>(page.group));
     out.Put(static_cast<uint64_t>(page.bytes.size()));
-    out.Put(page.bytes.data(), page.bytes.size());
+    out.PutAll(page.bytes);
   }
   std::vector<CacheKey> before;
   for (size_t i = 0; i < image.kept.size(); ++i) {
@@ -313,7 +263,7 @@ Result<void> PrefixStore::Write(const Image& image) const {
     const size_t common = static_cast<size_t>(differ.first - before.begin());
     out.Put(static_cast<uint32_t>(keys.size()));
     out.Put(static_cast<uint32_t>(common));
-    out.Put(keys.data() + common, (keys.size() - common) * sizeof(CacheKey));
+    out.PutAll(std::span(keys).subspan(common));
     out.Put(static_cast<uint32_t>(pages[i].size()));
     for (const StoredPage& page : pages[i]) {
       out.Put(static_cast<uint32_t>(page.tile));
@@ -326,13 +276,13 @@ Result<void> PrefixStore::Write(const Image& image) const {
   return Ok();
 }
 
-// The folder, ours alone.
+// Creates the folder, or checks that only this user can read it.
 Result<void> PrefixStore::MakeFolder() const {
   std::error_code code;
   fs::create_directories(options_.folder.parent_path(), code);
   struct stat info {};
   if (mkdir(options_.folder.c_str(), 0700) != 0 && errno != EEXIST)
-    return Error{Cat(options_.folder.string(), ": ", std::strerror(errno)), ErrorKind::kIo};
+    return SystemError(errno, options_.folder.string());
   if (lstat(options_.folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) ||
       info.st_uid != geteuid() || (info.st_mode & 077) != 0) {
     return Error{
@@ -342,14 +292,14 @@ Result<void> PrefixStore::MakeFolder() const {
   return Ok();
 }
 
-// Files that were used longest ago make room; what a killed program left unfinished goes too.
+// Removes the files that were used longest ago, and what a killed program left unfinished.
 void PrefixStore::Prune(const fs::path& newest) const {
-  struct Entry {
+  struct StoredFile {
     fs::path path;
     fs::file_time_type time;
     uintmax_t bytes;
   };
-  std::vector<Entry> entries;
+  std::vector<StoredFile> files;
   std::error_code code;
   uintmax_t total = 0;
   for (const auto& item : fs::directory_iterator(options_.folder, code)) {
@@ -359,16 +309,16 @@ void PrefixStore::Prune(const fs::path& newest) const {
       fs::remove(item.path(), code);
     }
     if (item.path().extension() != kExtension) continue;
-    entries.push_back({item.path(), time, item.file_size(code)});
-    total += entries.back().bytes;
+    files.push_back({item.path(), time, item.file_size(code)});
+    total += files.back().bytes;
   }
-  std::sort(entries.begin(), entries.end(),
-            [](const Entry& a, const Entry& b) { return a.time < b.time; });
-  for (const Entry& entry : entries) {
+  std::sort(files.begin(), files.end(),
+            [](const StoredFile& a, const StoredFile& b) { return a.time < b.time; });
+  for (const StoredFile& file : files) {
     if (total <= options_.max_bytes) return;
-    if (entry.path == newest) continue;
-    fs::remove(entry.path, code);
-    total -= entry.bytes;
+    if (file.path == newest) continue;
+    fs::remove(file.path, code);
+    total -= file.bytes;
   }
 }
 
@@ -391,10 +341,10 @@ void PrefixKeeper::Changed(const std::string& scope) {
   if (changed_.size() < kMostScopes) changed_.try_emplace(scope, Clock::now());
 }
 
-void PrefixKeeper::Tick(bool idle) {
+void PrefixKeeper::Poll(bool idle) {
   if (writing_.valid()) {
     if (writing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
-    Yield();
+    AwaitWrite();
   }
   const auto now = Clock::now();
   for (const auto& [scope, since] : changed_) {
@@ -417,7 +367,7 @@ void PrefixKeeper::Write(const std::string& scope) {
   });
 }
 
-bool PrefixKeeper::Yield() {
+bool PrefixKeeper::AwaitWrite() {
   if (!writing_.valid()) return false;
   writing_.get();
   image_ = {};
@@ -425,10 +375,10 @@ bool PrefixKeeper::Yield() {
 }
 
 void PrefixKeeper::Finish() {
-  Yield();
+  AwaitWrite();
   while (!changed_.empty()) {
     Write(std::string(changed_.begin()->first));
-    Yield();
+    AwaitWrite();
   }
 }
 

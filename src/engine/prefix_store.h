@@ -1,7 +1,8 @@
 // Prefixes that survive a restart: one file for each model, adapter and key, in a folder that only
 // its owner can read. A file holds the states of some anchors, shared pages once, under a checksum;
 // its name is a digest of the weights' identity and of the scope, so that neither keys nor salts
-// stand in it. What is damaged, foreign or of another version is left alone and said in the log.
+// can be read from it. What is damaged, of another user or of another version is left as it is,
+// with a warning in the log.
 #pragma once
 
 #include <chrono>
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "engine/executor.h"
 #include "engine/prefix_cache.h"
 
@@ -64,14 +66,13 @@ class PrefixKeeper {
   // A prompt's anchor has been added to a scope.
   void Changed(const std::string& scope);
   // `idle`: nothing runs. Starts a write that is due.
-  void Tick(bool idle);
-  // Waits for a running write and lets go of its pages; false where none ran.
-  bool Yield();
+  void Poll(bool idle);
+  // Waits for a running write and releases the pages that it held; false where none ran.
+  bool AwaitWrite();
   // Writes what has changed and waits.
   void Finish();
 
  private:
-  using Clock = std::chrono::steady_clock;
   void Write(const std::string& scope);
 
   Executor& executor_;

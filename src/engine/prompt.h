@@ -2,19 +2,20 @@
 // reads.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/result.h"
 #include "chat/chat_template.h"
+#include "engine/soft_item.h"
 #include "media/media.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
@@ -34,24 +35,13 @@ class MediaMemory : public std::enable_shared_from_this<MediaMemory> {
   std::atomic<size_t> held_{0};
 };
 
-// A run of soft tokens: one picture, one film frame, or one sound.
-struct SoftItem {
-  enum class Kind { kImage, kFrame, kAudio } kind = Kind::kImage;
-  int begin = 0, count = 0;          // token positions in the prompt
-  media::Patches patches;            // pictures and frames
-  std::vector<float> frames;         // sound: (count, 640)
-  std::array<uint64_t, 4> digest{};  // SHA-256 of what the model reads, for the prefix cache
-  Buffer rows;                       // (count, width), filled by EmbedPrompt
-  std::shared_ptr<void> held;        // its share of the MediaMemory
-};
-
 struct Prompt {
-  std::string text;  // with placeholders expanded
-  std::vector<TokenId> ids;
-  std::vector<std::shared_ptr<SoftItem>> items;  // sorted by begin
+  std::string text;                                    // with placeholders expanded
+  std::vector<TokenId> ids;                            // with a placeholder for each soft token
+  std::vector<std::shared_ptr<const SoftItem>> items;  // sorted by begin
 
-  // Rows for Model::Forward; EmbedPrompt first.
-  std::vector<SoftRun> Runs() const;
+  // Where pictures and film frames stand, for ChunkLength.
+  std::vector<PictureSpan> Pictures() const;
 };
 
 struct MediaOptions {
@@ -66,34 +56,41 @@ struct MediaOptions {
 int ImageBudget(const MediaOptions& options, const ModelConfig& config);
 int VideoBudget(const MediaOptions& options, const ModelConfig& config);
 
+// The bytes of a file, or sound that is decoded already.
+using MediaSource = std::variant<std::string, media::Sound>;
+Result<MediaSource> ReadMediaFile(const std::filesystem::path& path);
+
 struct PromptRequest {
-  nlohmann::json messages;
-  nlohmann::json tools;  // null or a list
+  nlohmann::ordered_json messages;
+  nlohmann::ordered_json tools;  // null or a list
   RenderOptions render;
   MediaOptions media;
-  // The bytes of a media part ({"type": "image", "path": ...} and whatever else the caller
+  // What a media part holds ({"type": "image", "path": ...} and whatever else the caller
   // understands).
-  std::function<Result<std::string>(const nlohmann::json& part)> load;
+  std::function<Result<MediaSource>(const nlohmann::ordered_json& part)> load;
   std::shared_ptr<MediaMemory> memory = nullptr;  // null: no limit but the context
 };
 
-// How an error ends whose media need more soft tokens than the context has left.
-inline constexpr std::string_view kOverContext = "more soft tokens than the context has left";
-
 // Renders, decodes and tokenises. Parts of type image, audio and video become soft tokens; a part
 // may carry image_budget, video_budget, fps and (video) audio: false. Errors name the message and
-// the part: undecodable media, a budget that is none, a model that cannot see or hear, more media
-// than the context (kOverContext) or `memory` can ever hold (kResource), or than is free of it now
-// (kBusy).
+// the part, in `param` too ("messages[2].content[1]"): undecodable media, a budget that is none, a
+// model that cannot see or hear, more soft tokens than the context holds (kOverContext), more media
+// than `memory` can ever hold (kResource) or than is free of it now (kBusy).
 Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer,
-                           const ChatTemplate& chat_template, const PromptRequest& request);
+                           const ChatTemplate& chat_template, PromptRequest request);
 
 // `text` as it is, special tokens parsed; media are not expanded.
 Prompt RawPrompt(const Tokenizer& tokenizer, std::string text);
 
-// Computes the soft tokens' rows, where that has not been done. An item's rows belong to the
-// adapter that they were computed with.
-Result<void> EmbedItem(Model& model, SoftItem& item, const Adapter* adapter = nullptr);
-Result<void> EmbedPrompt(Model& model, Prompt& prompt, const Adapter* adapter = nullptr);
+// The soft tokens of one item: rows (count, width). They belong to the adapter that they were
+// computed with.
+Result<void> EmbedItem(Model& model, const SoftItem& item, const Adapter* adapter, Buffer& rows);
+
+// The soft tokens of a prompt.
+struct EmbeddedMedia {
+  std::vector<Buffer> rows;   // (count, width) of each item
+  std::vector<SoftRun> runs;  // views of them, for Model::Forward
+};
+Result<EmbeddedMedia> EmbedMedia(Model& model, Media media, const Adapter* adapter = nullptr);
 
 }  // namespace facet

@@ -5,20 +5,14 @@
 #include <cmath>
 #include <limits>
 
+#include "base/random.h"
+
 namespace facet {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
-// splitmix64: a well-mixed function of its argument.
-uint64_t Mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
-
-using Scored = std::pair<int, float>;
+using Scored = std::pair<TokenId, float>;
 
 // Higher score first; of equals the lower id, so that the order never depends on the method of
 // selection.
@@ -32,7 +26,8 @@ std::vector<Scored> AllPossible(std::span<const float> logits, double temperatur
   const float floor = best - static_cast<float>(40 * temperature);
   std::vector<Scored> out;
   for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] >= floor && logits[i] != kNever) out.emplace_back(static_cast<int>(i), logits[i]);
+    if (logits[i] >= floor && logits[i] != kNever)
+      out.emplace_back(static_cast<TokenId>(i), logits[i]);
   }
   return out;
 }
@@ -57,13 +52,14 @@ std::vector<Scored> BestWhile(std::vector<Scored> scored, F wanted) {
 }  // namespace
 
 // One pass with a small heap: most of a large vocabulary falls below its worst entry.
-std::vector<std::pair<int, float>> TopLogits(std::span<const float> logits, int k) {
+std::vector<std::pair<TokenId, float>> TopLogits(std::span<const float> logits, int k) {
   std::vector<Scored> heap;
+  if (k <= 0) return heap;
   heap.reserve(k + 1);
   for (size_t i = 0; i < logits.size(); ++i) {
     if (static_cast<int>(heap.size()) == k && logits[i] <= heap.front().second) continue;
     if (logits[i] == kNever || std::isnan(logits[i])) continue;
-    heap.emplace_back(static_cast<int>(i), logits[i]);
+    heap.emplace_back(static_cast<TokenId>(i), logits[i]);
     std::push_heap(heap.begin(), heap.end(), Better);
     if (static_cast<int>(heap.size()) > k) {
       std::pop_heap(heap.begin(), heap.end(), Better);
@@ -74,7 +70,14 @@ std::vector<std::pair<int, float>> TopLogits(std::span<const float> logits, int 
   return heap;
 }
 
-int ArgMax(std::span<const float> values) {
+double LogSumExp(std::span<const float> logits) {
+  const float best = logits[ArgMax(logits)];
+  double sum = 0;
+  for (const float value : logits) sum += std::exp(static_cast<double>(value) - best);
+  return best + std::log(sum);
+}
+
+TokenId ArgMax(std::span<const float> values) {
   // Running maxima side by side, which a compiler turns into vector code; then the first place of
   // the largest.
   std::array<float, 32> lanes;
@@ -88,7 +91,7 @@ int ArgMax(std::span<const float> values) {
   for (const float v : lanes) best = v > best ? v : best;
   for (; i < values.size(); ++i) best = values[i] > best ? values[i] : best;
   for (i = 0; i < values.size(); ++i) {
-    if (values[i] == best) return static_cast<int>(i);
+    if (values[i] == best) return static_cast<TokenId>(i);
   }
   return 0;
 }
@@ -129,14 +132,14 @@ Result<void> CheckSampling(const SamplingParams& p, int vocab) {
   return Ok();
 }
 
-void Sampler::AddPrompt(std::span<const int32_t> ids) {
+void Sampler::AddPrompt(std::span<const TokenId> ids) {
   if (params_.repetition_penalty == 1.0) return;
-  for (const int32_t id : ids) seen_[id] = true;
+  seen_.insert(ids.begin(), ids.end());
 }
 
-void Sampler::Accept(int32_t id) {
+void Sampler::Accept(TokenId id) {
   ++answer_counts_[id];
-  if (params_.repetition_penalty != 1.0) seen_[id] = true;
+  if (params_.repetition_penalty != 1.0) seen_.insert(id);
   ++accepted_;
 }
 
@@ -146,7 +149,7 @@ void Sampler::Adjust(std::span<float> logits) const {
   };
   if (params_.repetition_penalty != 1.0) {
     const float penalty = static_cast<float>(params_.repetition_penalty);
-    for (const auto& [id, unused] : seen_) {
+    for (const TokenId id : seen_) {
       if (inside(id)) logits[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
     }
   }
@@ -160,12 +163,12 @@ void Sampler::Adjust(std::span<float> logits) const {
   for (const auto& [id, bias] : params_.logit_bias) {
     if (inside(id)) logits[id] += bias;
   }
-  for (const int id : params_.suppress) {
+  for (const TokenId id : params_.suppress) {
     if (inside(id)) logits[id] = kNever;
   }
 }
 
-int Sampler::Sample(std::span<float> logits) const {
+TokenId Sampler::Sample(std::span<float> logits) const {
   if (params_.greedy()) {
     Adjust(logits);
     return ArgMax(logits);
@@ -205,14 +208,13 @@ Candidates Sampler::Distribution(std::span<float> logits) const {
   return out;
 }
 
-double Sampler::Uniform(int ahead, int stream) const {
-  const uint64_t bits =
-      Mix(Mix(Mix(params_.seed) + accepted_ + ahead) + static_cast<uint64_t>(stream));
-  return static_cast<double>(bits >> 11) * 0x1.0p-53;
+double Sampler::Uniform() const {
+  const uint64_t token = MixBits(MixBits(params_.seed, 0) + accepted_, 0);
+  return static_cast<double>(MixBits(token, 0) >> 11) * 0x1.0p-53;
 }
 
-int Sampler::Draw(const Candidates& candidates, int ahead) const {
-  double left = Uniform(ahead, 0);
+TokenId Sampler::Draw(const Candidates& candidates) const {
+  double left = Uniform();
   for (const auto& [id, probability] : candidates.tokens) {
     left -= probability;
     if (left < 0) return id;

@@ -6,11 +6,13 @@
 #include <map>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "model/config.h"
+#include "text/tokenizer.h"
 
 namespace facet {
 
@@ -23,8 +25,8 @@ struct SamplingParams {
   double presence_penalty = 0.0;    // of tokens in the answer, once
   double frequency_penalty = 0.0;   // of tokens in the answer, each time
   uint64_t seed = 0;                // same seed, same text
-  std::map<int, float> logit_bias;
-  std::vector<int> suppress;  // never sampled
+  std::map<TokenId, float> logit_bias;
+  std::vector<TokenId> suppress;  // never sampled
 
   bool greedy() const { return temperature == 0 || top_k == 1; }
 };
@@ -37,7 +39,7 @@ Result<void> CheckSampling(const SamplingParams& params, int vocab);
 // Tokens that can be sampled with their probabilities; most probable first where top-k, top-p or
 // min-p cut the rest off.
 struct Candidates {
-  std::vector<std::pair<int, float>> tokens;  // (id, probability), sums to 1
+  std::vector<std::pair<TokenId, float>> tokens;  // (id, probability), sums to 1
 };
 
 class Sampler {
@@ -45,19 +47,17 @@ class Sampler {
   explicit Sampler(SamplingParams params) : params_(std::move(params)) {}
 
   // Tokens of the prompt count for the repetition penalty.
-  void AddPrompt(std::span<const int32_t> ids);
-  // The answer goes on with this token.
-  void Accept(int32_t id);
+  void AddPrompt(std::span<const TokenId> ids);
+  // Appends a token to the answer.
+  void Accept(TokenId id);
 
   // The next token. Changes `logits` (vocab): penalties, bias, suppressed tokens. The random number
   // depends on the seed and on how many tokens were accepted, on nothing else.
-  int Sample(std::span<float> logits) const;
+  TokenId Sample(std::span<float> logits) const;
   // The distribution that Sample draws from; for greedy parameters its one token.
   Candidates Distribution(std::span<float> logits) const;
-  // Draws from a distribution with the random number of the token after `ahead` more.
-  int Draw(const Candidates& candidates, int ahead = 0) const;
-  // Uniform in [0, 1): the number `stream` of the token after `ahead` more.
-  double Uniform(int ahead, int stream) const;
+  // Draws from a distribution with the random number of the next token.
+  TokenId Draw(const Candidates& candidates) const;
 
   // Penalties, bias and suppressed tokens: what Sample does first.
   void Adjust(std::span<float> logits) const;
@@ -65,19 +65,26 @@ class Sampler {
   const SamplingParams& params() const { return params_; }
 
  private:
+  // Uniform in [0, 1), for the next token.
+  double Uniform() const;
+
   SamplingParams params_;
-  std::unordered_map<int32_t, int> answer_counts_;
-  std::unordered_map<int32_t, bool> seen_;  // prompt and answer, for the repetition penalty
-  uint64_t accepted_ = 0;
+  std::unordered_map<TokenId, int> answer_counts_;
+  std::unordered_set<TokenId> seen_;  // prompt and answer, for the repetition penalty
+  uint64_t accepted_ = 0;             // tokens of the answer
 };
 
-// The k largest logits with their ids, largest first; of equals the lower id first.
-std::vector<std::pair<int, float>> TopLogits(std::span<const float> logits, int k);
+// The k largest logits with their ids, largest first; of equals the lower id first. Neither NaN nor
+// minus infinity is among them.
+std::vector<std::pair<TokenId, float>> TopLogits(std::span<const float> logits, int k);
+
+// The logarithm of the sum of exp(logit): a logit less this is a log-probability.
+double LogSumExp(std::span<const float> logits);
 
 // Forbids what has no bit in `allowed`, one bit a token; empty: all are allowed.
 void MaskLogits(std::span<const uint32_t> allowed, std::span<float> logits);
 
 // Index of the largest value; the first of equals.
-int ArgMax(std::span<const float> values);
+TokenId ArgMax(std::span<const float> values);
 
 }  // namespace facet

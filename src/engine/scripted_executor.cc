@@ -1,51 +1,45 @@
 #include "engine/scripted_executor.h"
 
-#include <regex.h>
-
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <regex>
 #include <sstream>
 #include <thread>
 
 #include "base/mapped_file.h"
-#include "engine/paged_state.h"
 
 namespace facet {
 namespace {
 
-constexpr float kChosen = 60,
-                kRunnerUp =
-                    30;  // logits of the scripted token and of the end of the turn; others are 0
+// Logits of the scripted token and of the end of the turn; others are 0.
+constexpr float kChosen = 60, kRunnerUp = 30;
 constexpr int kMaxDelay = 600'000;
 constexpr int kWidth = 64;
 
-struct FreeRegex {
-  void operator()(regex_t* regex) const {
-    regfree(regex);
-    delete regex;
-  }
-};
+// libstdc++'s default way of matching recurses for each character of a prompt.
+#ifdef __GLIBCXX__
+constexpr auto kMatchSyntax = std::regex::extended | std::regex_constants::__polynomial;
+#else
+constexpr auto kMatchSyntax = std::regex::extended;
+#endif
 
 struct Line {
-  std::unique_ptr<regex_t, FreeRegex> match;  // null: always
+  std::optional<std::regex> match;  // none: always
   std::vector<TokenId> emit;
   int delay_ms = 0, prefill_ms = 0;
 
   bool Matches(const std::string& prompt) const {
-    regmatch_t range{.rm_so = 0, .rm_eo = static_cast<regoff_t>(prompt.size())};
-    return match == nullptr || regexec(match.get(), prompt.data(), 0, &range, REG_STARTEND) == 0;
+    return !match || std::regex_search(prompt, *match);
   }
 };
 
-class ScriptedState : public PagedState {
+class ScriptedState : public SequenceState {
  public:
-  using PagedState::PagedState;
+  using SequenceState::SequenceState;
   std::unique_ptr<SequenceState> Copy() const override {
-    auto copy = std::make_unique<ScriptedState>(*this);
-    (void)copy->sequence.Rewind(copy->length());
-    copy->line = nullptr;
-    return copy;
+    return SharePages(std::make_unique<ScriptedState>(pages.pool()));
   }
 
   // The generation that plays on this state.
@@ -90,7 +84,7 @@ class ScriptedExecutor : public Executor {
     double wait_ms = 0;
     for (const Piece& piece : pieces) {
       auto& state = static_cast<ScriptedState&>(*piece.state);
-      FACET_TRY(state.sequence.Reserve(static_cast<int>(piece.tokens.size())));
+      FACET_TRY(state.pages.Reserve(static_cast<int>(piece.tokens.size())));
       outputs += piece.outputs;
       wait_ms = std::max(wait_ms, Delay(piece));
     }
@@ -111,9 +105,6 @@ class ScriptedExecutor : public Executor {
     return Ok();
   }
 
-  int PieceLength(Media media, int begin, int total, int limit) const override {
-    return UncutLength(media, begin, total, limit);
-  }
   size_t cache_bytes() const override { return pool_.bytes_in_use(); }
   size_t cache_budget() const override { return pool_.budget(); }
 
@@ -175,30 +166,16 @@ Result<Line> ParseLine(const std::string& text, const Tokenizer& tokenizer) {
   FACET_ASSIGN(line.prefill_ms, Milliseconds(object, "prefill_ms"));
   if (object.contains("match")) {
     if (!object["match"].is_string()) return Error{"'match' must be a string"};
-    auto regex = std::make_unique<regex_t>();
-    const int code = regcomp(regex.get(), object["match"].get<std::string>().c_str(), REG_EXTENDED);
-    if (code != 0) {
-      char message[200];
-      regerror(code, regex.get(), message, sizeof(message));
-      return Error{Cat("'match': ", message)};
+    try {
+      line.match.emplace(object["match"].get<std::string>(), kMatchSyntax);
+    } catch (const std::regex_error& error) {
+      return Error{Cat("'match': ", error.what())};
     }
-    line.match.reset(regex.release());
   }
   return line;
 }
 
 }  // namespace
-
-int UncutLength(Media media, int begin, int total, int limit) {
-  int end = std::min(total, begin + std::max(1, limit));
-  for (const auto& item : media) {
-    const int item_end = item->begin + item->count;
-    if (item->kind == SoftItem::Kind::kAudio || item->begin >= end || item_end <= end) continue;
-    end = item->begin > begin ? item->begin : item_end;
-    break;
-  }
-  return end - begin;
-}
 
 CacheLayout ScriptLayout(int window) {
   TextConfig config;

@@ -2,45 +2,48 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
 
-#include "engine/engine.h"
+#include "base/clock.h"
+#include "engine/generation.h"
 #include "engine/prefix_cache.h"
 #include "engine/speculation.h"
+#include "model/soft_run.h"
 
 namespace facet {
 
 // `tokens` are prompt and answer; the first `computed` are in the state.
 struct Sequence {
-  using Clock = std::chrono::steady_clock;
-
-  Engine::RequestId id = 0;
+  uint64_t id = 0;  // in the order of arrival
   GenerationRequest request;
   std::shared_ptr<GenerationListener> listener;
   Sampler sampler;
   std::vector<TokenId> tokens;
-  std::vector<CacheKey> keys;
+  std::vector<CacheKey> keys;            // of tokens, one each
+  std::vector<PictureSpan> pictures;     // of the prompt, sorted
   std::unique_ptr<SequenceState> state;  // null while it waits
   std::vector<double> sum;               // of the states of all tokens, where that is asked for
-  std::deque<TokenId> forced;
+  std::deque<TokenId> forced;            // come next, whatever the model says
   DraftMemory draft;
   GenerationStats stats;
   Clock::time_point arrived, admitted, first_token, last_token;
-  std::optional<Clock::time_point> unread;  // since when nobody takes what it says, while it runs
-  int limit = 0;                            // tokens at most, prompt and answer
+  // Since when the reader has been behind, while it runs.
+  std::optional<Clock::time_point> unread;
+  int limit = 0;  // tokens at most, prompt and answer
   bool cancelled = false, done = false;
-  bool stalled = false;  // waits because nobody read it
+  bool stalled = false;  // preempted because its reader was behind
 
   Sequence(GenerationRequest r, std::shared_ptr<GenerationListener> l)
       : request(std::move(r)),
         listener(std::move(l)),
         sampler(request.sampling),
-        tokens(request.prompt->ids) {
+        tokens(request.prompt->ids),
+        keys(CacheKeys(tokens, media())),
+        pictures(request.prompt->Pictures()) {
     sampler.AddPrompt(tokens);
   }
 
@@ -49,10 +52,10 @@ struct Sequence {
   int computed() const { return state ? state->length() : 0; }
   bool decoding() const { return computed() >= prompt() && computed() + 1 == size(); }
   Media media() const { return request.prompt->items; }
+  // A sequence of this length would end inside a picture.
   bool InPicture(int length) const {
-    return std::any_of(media().begin(), media().end(), [&](const auto& item) {
-      return item->kind != SoftItem::Kind::kAudio && item->begin < length &&
-             length < item->begin + item->count;
+    return std::any_of(pictures.begin(), pictures.end(), [&](const PictureSpan& picture) {
+      return picture.begin < length && length < picture.end;
     });
   }
 };

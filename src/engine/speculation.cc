@@ -33,9 +33,9 @@ Speculator::Speculator(Executor& executor, const DraftOptions& options)
 
 // --- one round
 
-void Speculator::Propose(std::span<const Draftee> sequences, int prompt_rows) {
+void Speculator::Propose(std::span<const DraftTarget> sequences, int prompt_rows) {
   round_ = {.sequences = static_cast<int>(sequences.size()), .prompt_rows = prompt_rows};
-  for (const Draftee& s : sequences) {
+  for (const DraftTarget& s : sequences) {
     s.memory->source = Source::kNone;
     s.memory->drafts.clear();
     s.memory->evidence.clear();
@@ -44,12 +44,12 @@ void Speculator::Propose(std::span<const Draftee> sequences, int prompt_rows) {
   }
   if (options_.mode == DraftOptions::Mode::kFixed) ProposeFixed(sequences);
   if (options_.mode == DraftOptions::Mode::kAuto) ProposeAdaptive(sequences);
-  for (const Draftee& s : sequences) round_.drafts += static_cast<int>(s.memory->drafts.size());
+  for (const DraftTarget& s : sequences) round_.drafts += static_cast<int>(s.memory->drafts.size());
 }
 
 // What came is compared with what the look-up would have drafted, whether it was asked or not: its
 // evidence costs nothing and never runs out.
-void Speculator::Learn(const Draftee& s) {
+void Speculator::Learn(const DraftTarget& s) {
   NgramLookup& lookup = s.memory->lookup;
   const int size = static_cast<int>(s.tokens.size());
   if (lookup.size() < s.prompt) lookup.Extend(s.tokens.first(s.prompt));
@@ -102,9 +102,9 @@ void Speculator::EndRound() {
 
 // --- how many
 
-void Speculator::ProposeFixed(std::span<const Draftee> sequences) {
-  std::vector<const Draftee*> drafting;
-  for (const Draftee& s : sequences) {
+void Speculator::ProposeFixed(std::span<const DraftTarget> sequences) {
+  std::vector<const DraftTarget*> drafting;
+  for (const DraftTarget& s : sequences) {
     const NgramLookup::Match& match = s.memory->lookup.match();
     if (!s.forced->empty()) {
       Force(s);
@@ -139,10 +139,10 @@ StepPlan Speculator::Plan() const {
           .plain_ms = step_.Ms(round_.sequences)};
 }
 
-void Speculator::ProposeAdaptive(std::span<const Draftee> sequences) {
+void Speculator::ProposeAdaptive(std::span<const DraftTarget> sequences) {
   if (!MayDraft()) return;
-  std::vector<const Draftee*> drafting;
-  for (const Draftee& s : sequences) {
+  std::vector<const DraftTarget*> drafting;
+  for (const DraftTarget& s : sequences) {
     if (!s.forced->empty()) {
       Force(s);
       continue;
@@ -163,7 +163,7 @@ void Speculator::ProposeAdaptive(std::span<const Draftee> sequences) {
   Draft(drafting);
 
   std::vector<std::vector<double>> survival;
-  for (const Draftee& s : sequences) survival.push_back(Survival(*s.memory));
+  for (const DraftTarget& s : sequences) survival.push_back(Survival(*s.memory));
   const std::vector<int> lengths = AllotDrafts(Plan(), survival);
   for (size_t i = 0; i < sequences.size(); ++i) {
     DraftMemory& memory = *sequences[i].memory;
@@ -207,7 +207,7 @@ std::vector<double> Speculator::Expected(const DraftMemory& memory, int count) c
 
 // --- from where
 
-void Speculator::Force(const Draftee& s) {
+void Speculator::Force(const DraftTarget& s) {
   const size_t count = std::min<size_t>(
       {s.forced->size(), static_cast<size_t>(s.room), static_cast<size_t>(kMostDrafts)});
   s.memory->source = Source::kForced;
@@ -215,7 +215,7 @@ void Speculator::Force(const Draftee& s) {
 }
 
 // What ends the answer ends the drafts.
-void Speculator::LookUp(const Draftee& s, int count) {
+void Speculator::LookUp(const DraftTarget& s, int count) {
   if (!options_.lookup) return;
   DraftMemory& memory = *s.memory;
   memory.source = Source::kLookup;
@@ -228,7 +228,7 @@ void Speculator::LookUp(const Draftee& s, int count) {
 }
 
 // Cuts what was looked up at the first token that the constraint does not allow.
-void Speculator::Constrain(const Draftee& s) {
+void Speculator::Constrain(const DraftTarget& s) {
   DraftMemory& memory = *s.memory;
   if (s.constraint == nullptr || memory.drafts.empty()) return;
   const std::unique_ptr<TokenConstraint> trial = s.constraint->Copy();
@@ -239,7 +239,7 @@ void Speculator::Constrain(const Draftee& s) {
   memory.evidence.resize(allowed);
 }
 
-bool Speculator::CanUseDrafter(const Draftee& s) const {
+bool Speculator::CanUseDrafter(const DraftTarget& s) const {
   return options_.drafter && executor_.has_drafter() && s.room > 0 && executor_.CanDraft(*s.state);
 }
 
@@ -255,9 +255,9 @@ bool Speculator::WantsMore(const DraftMemory& memory, double draft_ms) const {
 }
 
 // One draft after the other, for all sequences together, as long as one more pays.
-void Speculator::Draft(std::span<const Draftee* const> sequences) {
+void Speculator::Draft(std::span<const DraftTarget* const> sequences) {
   std::vector<Drafting> all;
-  for (const Draftee* s : sequences) {
+  for (const DraftTarget* s : sequences) {
     s->memory->source = Source::kDrafter;
     std::unique_ptr<TokenConstraint> trial = s->constraint ? s->constraint->Copy() : nullptr;
     if (s->constraint && trial == nullptr) continue;
@@ -288,7 +288,7 @@ void Speculator::Draft(std::span<const Draftee* const> sequences) {
   }
 }
 
-// Empty where the drafter fails: drafts are a help, never a need.
+// Empty where the drafter fails: decoding continues without drafts.
 std::vector<Speculator::Pick> Speculator::DraftNext(std::span<Drafting> all) {
   std::vector<DraftPiece> pieces;
   for (const Drafting& d : all) pieces.push_back({d.sequence->state, d.after, d.first});
@@ -334,9 +334,9 @@ Speculator::Pick Speculator::BestOf(std::span<const float> logits) {
 
 // A drafter that is not in use is asked now and then, so that a text that has become easy is
 // noticed.
-void Speculator::Probe(std::span<const Draftee> sequences) {
+void Speculator::Probe(std::span<const DraftTarget> sequences) {
   std::vector<Drafting> asked;
-  for (const Draftee& s : sequences) {
+  for (const DraftTarget& s : sequences) {
     const bool due = s.memory->probe_in <= 0 && s.memory->source != Source::kDrafter;
     if (due && s.forced->empty() && s.constraint == nullptr && CanUseDrafter(s))
       asked.push_back({.sequence = &s, .after = s.tokens.back()});

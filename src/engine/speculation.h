@@ -1,7 +1,7 @@
 // Drafting: guesses of the next tokens, which one step verifies all together. The scheduler emits
 // the rows of a step as if they had been computed one at a time, each with the constraint, the
-// penalties and the random number of its own place, and goes on to the next row where the token
-// that came out is the one that was drafted. So drafts decide how fast text comes, never which.
+// penalties and the random number of its own place, as long as the token that comes out is the one
+// that was drafted. So drafts decide how fast text comes, never which.
 //
 // That is also the best that can be done with guesses that are not random. Rejection sampling of a
 // draft x that is always x accepts it with probability min(1, p(x) / 1) = p(x), and so often the
@@ -15,8 +15,10 @@
 #include <span>
 #include <vector>
 
+#include "engine/draft_options.h"
 #include "engine/draft_policy.h"
-#include "engine/engine.h"
+#include "engine/executor.h"
+#include "engine/generation.h"
 #include "engine/lookup.h"
 
 namespace facet {
@@ -36,7 +38,7 @@ struct DraftMemory {
 };
 
 // A sequence whose newest token is to be computed.
-struct Draftee {
+struct DraftTarget {
   DraftMemory* memory = nullptr;
   SequenceState* state = nullptr;
   std::span<const TokenId> tokens;              // prompt and answer
@@ -54,12 +56,12 @@ class Speculator {
 
   // Makes the drafts of a round for all sequences that decode; the step has `prompt_rows` rows of
   // prompts besides.
-  void Propose(std::span<const Draftee> sequences, int prompt_rows);
+  void Propose(std::span<const DraftTarget> sequences, int prompt_rows);
   // The scheduler takes the drafts out of the round again.
   void Drop() { round_.drafts = 0; }
   // The step took so long, with the drafts in it.
   void Measured(double step_ms);
-  // The first `accepted` drafts came out, and `next` behind them (none where the answer ended).
+  // The first `accepted` drafts came out, and `next` after them (none where the answer ended).
   void Verified(DraftMemory& memory, int accepted, std::optional<TokenId> next);
   // All of them are verified.
   void EndRound();
@@ -70,7 +72,7 @@ class Speculator {
  private:
   // A sequence whose drafts are being made, with a copy of its constraint to try them on.
   struct Drafting {
-    const Draftee* sequence = nullptr;
+    const DraftTarget* sequence = nullptr;
     std::unique_ptr<TokenConstraint> trial = nullptr;
     TokenId after = 0;
     bool first = true;
@@ -86,26 +88,26 @@ class Speculator {
     int rows() const { return sequences + prompt_rows; }
   };
 
-  void Learn(const Draftee& sequence);
-  void ProposeFixed(std::span<const Draftee> sequences);
-  void ProposeAdaptive(std::span<const Draftee> sequences);
+  void Learn(const DraftTarget& sequence);
+  void ProposeFixed(std::span<const DraftTarget> sequences);
+  void ProposeAdaptive(std::span<const DraftTarget> sequences);
   bool MayDraft() const;
   StepPlan Plan() const;
   double Probability(const DraftMemory& memory, Evidence evidence) const;
   void Observe(DraftMemory& memory, Evidence evidence, bool accepted);
-  void Force(const Draftee& sequence);
-  void LookUp(const Draftee& sequence, int count);
-  static void Constrain(const Draftee& sequence);
+  void Force(const DraftTarget& sequence);
+  void LookUp(const DraftTarget& sequence, int count);
+  static void Constrain(const DraftTarget& sequence);
   std::vector<double> Survival(const DraftMemory& memory) const;
   std::vector<double> Expected(const DraftMemory& memory, int count) const;
-  bool CanUseDrafter(const Draftee& sequence) const;
+  bool CanUseDrafter(const DraftTarget& sequence) const;
   bool WantsMore(const DraftMemory& memory, double draft_ms) const;
   double DraftMs(int rows) const;
-  void Draft(std::span<const Draftee* const> sequences);
+  void Draft(std::span<const DraftTarget* const> sequences);
   std::vector<Pick> DraftNext(std::span<Drafting> all);
   static Pick BestOf(std::span<const float> logits);
   int FixedLength() const;
-  void Probe(std::span<const Draftee> sequences);
+  void Probe(std::span<const DraftTarget> sequences);
 
   Executor& executor_;
   const DraftOptions& options_;

@@ -7,17 +7,6 @@
 
 namespace facet {
 
-int ChunkLength(std::span<const SoftRun> soft, int begin, int total, int limit) {
-  int end = std::min(total, begin + std::max(1, limit));
-  for (const SoftRun& run : soft) {
-    if (!run.picture || run.begin >= end || run.end() <= end) continue;
-    // The border falls inside this picture: stop before it, or take it whole where it comes first.
-    end = run.begin > begin ? run.begin : run.end();
-    break;
-  }
-  return end - begin;
-}
-
 Result<std::unique_ptr<Model>> Model::Load(const LoadOptions& options, ThreadPool& pool) {
   FACET_ASSIGN(Checkpoint checkpoint, LoadCheckpoint(options.model, options.mmproj));
   if (checkpoint.config.drafter) {

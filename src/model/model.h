@@ -17,32 +17,20 @@
 #include "model/kv_cache.h"
 #include "model/packed_store.h"
 #include "model/projection.h"
+#include "model/soft_run.h"
 #include "model/weights.h"
 
 namespace facet {
 
-// Soft tokens of one picture, film frame or sound inside a sequence: rows that replace the
-// placeholder's embedding.
-struct SoftRun {
-  int begin = 0;         // absolute position of the first soft token
-  ConstMat rows;         // (count, width)
-  bool picture = false;  // pictures and film frames see themselves whole in sliding layers
-  int end() const { return begin + static_cast<int>(rows.rows()); }
-};
-
 // New tokens of one sequence in one step. A picture's run must lie in one chunk whole.
 struct Chunk {
-  KvSequence* sequence =
-      nullptr;  // positions continue at sequence->length(); Commit is the caller's
+  // Positions continue at sequence->length(); Commit is the caller's.
+  KvSequence* sequence = nullptr;
   std::span<const int32_t> tokens;   // ids; those under soft runs are ignored
   std::span<const SoftRun> soft;     // sorted by begin; runs outside the chunk are allowed
   int outputs = 1;                   // hidden states wanted, for that many of the last rows
   const Adapter* adapter = nullptr;  // null: the model's own (set_adapter), or none
 };
-
-// How many tokens of a prompt to take from `begin` on, at most `limit` where pictures allow: a run
-// that would be cut is taken whole or left for the next chunk. `soft` as in Chunk. At least 1.
-int ChunkLength(std::span<const SoftRun> soft, int begin, int total, int limit);
 
 struct LoadOptions {
   std::filesystem::path model;

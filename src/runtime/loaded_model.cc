@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <ctime>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
@@ -94,7 +94,7 @@ Result<void> LoadScripted(const ModelSpec& spec, const ModelOptions& options, Lo
   AddTokens(model);
   FACET_ASSIGN(auto executor, LoadScript(*spec.script, model.tokenizer, script));
   EngineOptions engine = options.engine;
-  // A script says when each token comes: it is drafted where that is asked for alone.
+  // A script sets the time of each token: nothing is drafted unless that is asked for.
   if (engine.draft.mode == DraftOptions::Mode::kAuto) engine.draft.mode = DraftOptions::Mode::kOff;
   model.engine = std::make_shared<Engine>(std::move(executor), engine);
   return Ok();
@@ -148,7 +148,7 @@ Result<void> LoadWeights(const ModelSpec& spec, const ModelOptions& options, Loa
   return Ok();
 }
 
-// A cache that holds nothing is an error; a context that was asked for and cannot be had is said.
+// A cache that holds nothing is an error; a context below the one asked for is a warning.
 Result<void> CheckContext(const LoadedModel& model, const ModelOptions& options) {
   const int context = model.engine->context(), own = model.config.text.context;
   const int wanted = options.context > 0 ? std::min(options.context, own) : own;
@@ -181,7 +181,7 @@ Result<std::shared_ptr<const ConstraintVocabulary>> LoadedModel::Constraints() c
 Result<std::shared_ptr<LoadedModel>> LoadModel(const ModelSpec& spec, const ModelOptions& options) {
   auto model = std::make_shared<LoadedModel>();
   model->id = spec.id;
-  model->created = static_cast<int64_t>(std::time(nullptr));
+  model->created = UnixSeconds();
   if (spec.script) {
     FACET_TRY(LoadScripted(spec, options, *model));
   } else {

@@ -39,7 +39,8 @@ struct ModelPool::State : std::enable_shared_from_this<State> {
     bool loading = false;
     int users = 0;
     uint64_t last_used = 0;
-    // Keys and values get what the budget leaves beside the rest, at most what the options say.
+    // Bytes for keys and values: what the budget leaves beside the weights, at most
+    // options.cache_budget.
     size_t CacheBytes(size_t budget) const {
       if (budget == 0 || facts->fixed + facts->cache <= budget) return facts->cache;
       return budget > facts->fixed ? budget - facts->fixed : 0;
@@ -92,7 +93,7 @@ ModelPool::State::Target ModelPool::State::Find(const std::string& id) const {
   return {};
 }
 
-// The model as a pointer whose last copy says that nobody uses it any more.
+// The model as a pointer whose last copy reports that it is no longer in use.
 std::shared_ptr<LoadedModel> ModelPool::State::Lease(const Target& target) {
   struct Holder {
     std::shared_ptr<State> state;
@@ -101,7 +102,7 @@ std::shared_ptr<LoadedModel> ModelPool::State::Lease(const Target& target) {
     Holder(std::shared_ptr<State> s, Entry* e, std::shared_ptr<LoadedModel> m)
         : state(std::move(s)), entry(e), model(std::move(m)) {}
     ~Holder() {
-      model.reset();  // before the last user is gone: what is given up is destroyed elsewhere
+      model.reset();  // before its lease ends: an evicted model is destroyed elsewhere
       const std::lock_guard lock(state->mutex);
       --entry->users;
       state->changed.notify_all();
@@ -183,7 +184,7 @@ Result<void> ModelPool::State::Measure(Entry& entry) {
   if (!facts) return DoesNotLoad(entry.spec.id, facts.error());
   const std::lock_guard lock(mutex);
   entry.facts = *facts;
-  // Other than the options say, where the budget leaves less, or nothing at all.
+  // Less than the options ask for where the budget leaves less.
   const size_t cache = entry.CacheBytes(memory.bytes);
   const bool none = cache == 0 && facts->cache > 0;
   entry.facts->context = none ? 0 : facts->layout.TokensIn(cache, entry.facts->context);

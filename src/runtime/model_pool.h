@@ -1,6 +1,6 @@
 // The models that a server offers, by name, under one memory budget: loaded when they are first
-// asked for, given up, longest unused first, when another one needs their memory. A model that a
-// request uses is never given up.
+// asked for, unloaded (least recently used first) when another one needs their memory. A model that
+// a request uses is never unloaded.
 #pragma once
 
 #include <chrono>
@@ -40,7 +40,7 @@ class ModelPool {
   Result<std::shared_ptr<LoadedModel>> Get(const std::string& id);
   // In memory now, and kept there; null otherwise.
   std::shared_ptr<LoadedModel> Use(const std::string& id);
-  // In memory now; null otherwise. For looking at alone: it does not count as use.
+  // In memory now; null otherwise. Read only: it does not count as use.
   std::shared_ptr<const LoadedModel> Loaded(const std::string& id) const;
 
   struct Status {
@@ -55,7 +55,7 @@ class ModelPool {
 
   // Reads the facts of all models, in the background.
   void MeasureAll();
-  // Gives all of them up; their running requests are cancelled.
+  // Unloads all of them; their running requests are cancelled.
   void Clear();
   // True once the first model has been loaded.
   bool ready() const;

@@ -135,9 +135,9 @@ TEST(Conform, ThreadsAndNeighboursInTheBatchChangeNoBit) {
   const Buffer want = ReadAll(*a.model, first, 1 << 20, alone);
   // The same rows beside another sequence's, on three threads.
   KvSequence x(b.model->cache()), y(b.model->cache());
-  const std::vector<SoftRun> runs = first.Runs();
+  const EmbeddedMedia media = Take(EmbedMedia(*b.model, first.items));
   const int rows = static_cast<int>(first.ids.size());
-  const Chunk chunks[] = {{&y, second.ids, {}, 1}, {&x, first.ids, runs, rows}};
+  const Chunk chunks[] = {{&y, second.ids, {}, 1}, {&x, first.ids, media.runs, rows}};
   Buffer hidden;
   ASSERT_TRUE(b.model->Forward(chunks, hidden).ok());
   EXPECT_EQ(LargestDifference(hidden.view().rows_at(1, rows), want), 0.0f);
@@ -164,9 +164,9 @@ TEST(Conform, APictureThatIsCutIsRefusedAndNothingChanges) {
   ThreadPool pool(1);
   const LoadedReference loaded = Load(TinyFolder(), pool);
   const Prompt prompt = CasePrompt(loaded, "image-jpg-70");
-  const std::vector<SoftRun> runs = prompt.Runs();
+  const EmbeddedMedia media = Take(EmbedMedia(*loaded.model, prompt.items));
   KvSequence sequence(loaded.model->cache());
-  const Chunk cut{&sequence, std::span(prompt.ids).first(runs[0].begin + 3), runs, 1};
+  const Chunk cut{&sequence, std::span(prompt.ids).first(media.runs[0].begin + 3), media.runs, 1};
   Buffer hidden;
   const Result<void> result = loaded.model->Forward({&cut, 1}, hidden);
   ASSERT_FALSE(result.ok());

@@ -74,7 +74,6 @@ class FakeExecutor : public Executor {
   int width() const override { return 1; }
   std::unique_ptr<SequenceState> Create() override { return nullptr; }
   Result<void> Step(std::span<const Piece>, Buffer&) override { return Ok(); }
-  int PieceLength(Media, int, int, int limit) const override { return limit; }
   size_t cache_bytes() const override { return 0; }
   size_t cache_budget() const override { return 0; }
   bool has_drafter() const override { return true; }
@@ -102,6 +101,7 @@ class FakeExecutor : public Executor {
 
 class NoState : public SequenceState {
  public:
+  using SequenceState::SequenceState;
   int length() const override { return 0; }
   std::unique_ptr<SequenceState> Copy() const override { return nullptr; }
   bool CanRewind(int) const override { return false; }
@@ -122,7 +122,8 @@ Course Simulate(const World& world, int tokens) {
   Speculator speculator(executor, options);
   speculator.set_draft_clock([&] { return executor.drafted_ms; });
   DraftMemory memory;
-  NoState state;
+  KvPool pool{CacheLayout()};
+  NoState state(pool);
   const Sampler sampler({});
   const std::deque<TokenId> forced;
   std::mt19937 random(7);
@@ -134,8 +135,8 @@ Course Simulate(const World& world, int tokens) {
   while (static_cast<int>(text.size()) < tokens) {
     executor.position = static_cast<int>(text.size());
     const double before = executor.drafted_ms;
-    const Draftee draftee{&memory, &state, text, 1, 100, &forced, &sampler, nullptr, {}};
-    speculator.Propose({&draftee, 1}, 0);
+    const DraftTarget target{&memory, &state, text, 1, 100, &forced, &sampler, nullptr, {}};
+    speculator.Propose({&target, 1}, 0);
     const int count = static_cast<int>(memory.drafts.size());
     const double step = world.step_ms(1 + count) * noise(random);
     now += world.step_ms(1 + count) + executor.drafted_ms - before;

@@ -12,7 +12,7 @@ namespace {
 class FakeState : public SequenceState {
  public:
   explicit FakeState(std::vector<CacheKey> keys, int window = 1 << 30)
-      : keys_(std::move(keys)), window_(window) {
+      : SequenceState(Pool()), keys_(std::move(keys)), window_(window) {
     lowest_ = std::max(0, length() - window_);
   }
   int length() const override { return static_cast<int>(keys_.size()); }
@@ -31,6 +31,11 @@ class FakeState : public SequenceState {
   const std::vector<CacheKey>& keys() const { return keys_; }
 
  private:
+  static KvPool& Pool() {
+    static KvPool pool{CacheLayout()};
+    return pool;
+  }
+
   std::vector<CacheKey> keys_;
   int window_, lowest_;
 };

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/mapped_file.h"
 #include "chat/load_template.h"
 #include "support/vocabularies.h"
@@ -32,10 +34,10 @@ class PictureBudget : public testing::Test {
     request.messages = json::array({{{"role", "user"}, {"content", std::move(parts)}}});
     request.media = media;
     request.memory = std::move(memory);
-    request.load = [](const json& p) {
-      return ReadFile(Reference("tiny/media") / p["path"].get<std::string>());
+    request.load = [](const nlohmann::ordered_json& p) {
+      return ReadMediaFile(Reference("tiny/media") / p["path"].get<std::string>());
     };
-    return BuildPrompt(config_, *tokenizer_, *template_, request);
+    return BuildPrompt(config_, *tokenizer_, *template_, std::move(request));
   }
   // Soft tokens of the part's first picture or frame.
   int Count(json part, const MediaOptions& media = {}) {
@@ -80,12 +82,19 @@ TEST_F(PictureBudget, IsBoundedByTheContext) {
   EXPECT_TRUE(Build({picture, picture}).ok());
   const auto refused = Build({picture, picture, picture, picture});
   ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().kind, ErrorKind::kResource);
+  EXPECT_EQ(refused.error().kind, ErrorKind::kOverContext);
+  EXPECT_EQ(refused.error().param, "messages[0].content[2]");
   EXPECT_TRUE(refused.error().message.starts_with("messages[0].content[2]: "))
       << refused.error().message;
   const json film = {{"type", "video"}, {"path", "clip.mkv"}, {"audio", false}};
   config_.text.context = 40;
-  EXPECT_FALSE(Build({film}).ok());
+  // The decoder itself stops at what the context has left.
+  const auto film_refused = Build({film});
+  ASSERT_FALSE(film_refused.ok());
+  EXPECT_EQ(film_refused.error().kind, ErrorKind::kOverContext);
+  const auto sound_refused = Build(json::array({{{"type", "audio"}, {"path", "speech.wav"}}}));
+  ASSERT_FALSE(sound_refused.ok());
+  EXPECT_EQ(sound_refused.error().kind, ErrorKind::kOverContext) << sound_refused.error().message;
 }
 
 TEST_F(PictureBudget, MemoryIsSharedAndComesBack) {
@@ -104,6 +113,69 @@ TEST_F(PictureBudget, MemoryIsSharedAndComesBack) {
   const auto never = Build({picture, picture, picture}, {}, memory);
   ASSERT_FALSE(never.ok());
   EXPECT_EQ(never.error().kind, ErrorKind::kResource);
+}
+
+using MediaPrompt = PictureBudget;
+
+// Text is tokenised apart from the soft tokens in it: that must not show.
+TEST_F(MediaPrompt, HasTheIdsOfItsWholeText) {
+  const auto text = [](const char* said) { return json{{"type", "text"}, {"text", said}}; };
+  const json picture = {{"type", "image"}, {"path", "photo.png"}, {"image_budget", 70}};
+  const json sound = {{"type", "audio"}, {"path", "speech.wav"}};
+  const json film = {{"type", "video"}, {"path", "clip.mkv"}};
+  const std::vector<json> conversations = {
+      {picture},
+      {text("before"), picture, text("after")},
+      {text(" x <"), picture, picture, text("|> y\n\n"), sound, text("  ")},
+      {film, text("What is this?")},
+      {sound, film, picture}};
+  for (const json& parts : conversations) {
+    const auto prompt = Build(parts);
+    ASSERT_TRUE(prompt.ok()) << prompt.error().message;
+    EXPECT_EQ(prompt->ids, tokenizer_->Encode(prompt->text)) << prompt->text;
+    size_t soft = 0;
+    for (const auto& item : prompt->items) {
+      const TokenId id = item->kind == SoftItem::Kind::kImage   ? config_.tokens.image
+                         : item->kind == SoftItem::Kind::kFrame ? config_.tokens.video
+                                                                : config_.tokens.audio;
+      for (int i = item->begin; i < item->end(); ++i) ASSERT_EQ(prompt->ids[i], id);
+      soft += item->count;
+    }
+    EXPECT_EQ(soft, static_cast<size_t>(
+                        std::count_if(prompt->ids.begin(), prompt->ids.end(), [&](TokenId id) {
+                          return id == config_.tokens.image || id == config_.tokens.video ||
+                                 id == config_.tokens.audio;
+                        })));
+  }
+}
+
+TEST_F(MediaPrompt, APlaceholderThatAUserWritesIsText) {
+  const json picture = {{"type", "image"}, {"path", "photo.png"}, {"image_budget", 70}};
+  const auto prompt = Build(json::array({{{"type", "text"}, {"text", "<|image|>"}}, picture}));
+  ASSERT_TRUE(prompt.ok()) << prompt.error().message;
+  ASSERT_EQ(prompt->items.size(), 1u);
+  EXPECT_EQ(std::count(prompt->ids.begin(), prompt->ids.end(), config_.tokens.image),
+            prompt->items[0]->count);
+}
+
+TEST_F(MediaPrompt, TakesSoundThatIsDecodedAlready) {
+  const json parts = json::array({{{"type", "audio"}, {"path", "speech.wav"}}});
+  const auto from_file = Build(parts);
+  ASSERT_TRUE(from_file.ok()) << from_file.error().message;
+  const auto bytes = ReadFile(Reference("tiny/media/speech.wav"));
+  ASSERT_TRUE(bytes.ok());
+  const auto sound = media::DecodeSound(std::as_bytes(std::span(*bytes)));
+  ASSERT_TRUE(sound.ok());
+  PromptRequest request;
+  request.messages = json::array({{{"role", "user"}, {"content", parts}}});
+  request.load = [&](const nlohmann::ordered_json&) { return Result<MediaSource>(*sound); };
+  const auto decoded = BuildPrompt(config_, *tokenizer_, *template_, request);
+  ASSERT_TRUE(decoded.ok()) << decoded.error().message;
+  EXPECT_EQ(decoded->ids, from_file->ids);
+  EXPECT_EQ(decoded->items[0]->digest, from_file->items[0]->digest);
+  // A picture cannot be sound.
+  request.messages[0]["content"][0]["type"] = "image";
+  EXPECT_FALSE(BuildPrompt(config_, *tokenizer_, *template_, request).ok());
 }
 
 }  // namespace

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <random>
 
 #include "engine/stop_strings.h"
 
@@ -128,6 +130,27 @@ TEST(Sampler, NotANumberIsNeverSampled) {
   params.top_k = 3;
   for (const auto& [id, probability] : Sampler(params).Distribution(logits).tokens)
     EXPECT_NE(id, 0);
+}
+
+// What a request with log-probabilities is told, against sorting the whole vocabulary.
+TEST(TopLogits, AreTheBeginningOfTheSortedVocabulary) {
+  std::mt19937 random(3);
+  for (const int size : {1, 7, 500, 5000}) {
+    std::vector<float> logits(size);
+    for (float& value : logits) value = static_cast<float>(random() % 40) / 4 - 5;  // many equals
+    std::vector<std::pair<TokenId, float>> sorted;
+    for (int i = 0; i < size; ++i) sorted.emplace_back(i, logits[i]);
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const auto& a, const auto& b) { return a.second > b.second; });
+    for (const int k : {0, 1, 5, 20, 6000}) {
+      const size_t count = std::min<size_t>(k, sorted.size());
+      EXPECT_EQ(TopLogits(logits, k), std::vector(sorted.begin(), sorted.begin() + count))
+          << size << " " << k;
+    }
+    double sum = 0;
+    for (const float value : logits) sum += std::exp(static_cast<double>(value));
+    EXPECT_NEAR(LogSumExp(logits), std::log(sum), 1e-9);
+  }
 }
 
 TEST(StopStrings, SpanTokensAndReleaseWhatCannotBecomeOne) {

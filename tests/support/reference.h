@@ -71,7 +71,7 @@ inline LoadedReference Load(const TestModel& files, ThreadPool& pool) {
               pool);
 }
 
-// The prompt of tiny/cases/NAME.json with its soft tokens' rows.
+// The prompt of tiny/cases/NAME.json.
 inline Prompt CasePrompt(const LoadedReference& loaded, const std::string& name) {
   const auto request =
       nlohmann::json::parse(Take(ReadFile(Reference("tiny/cases/" + name + ".json"))));
@@ -81,13 +81,11 @@ inline Prompt CasePrompt(const LoadedReference& loaded, const std::string& name)
   prompt.render.enable_thinking = request.value("enable_thinking", false);
   prompt.media.image_budget = request.value("image_budget", 280);
   prompt.media.video_budget = request.value("video_budget", 70);
-  prompt.load = [](const nlohmann::json& part) {
-    return ReadFile(Reference("tiny/media/" + part["path"].get<std::string>()));
+  prompt.load = [](const nlohmann::ordered_json& part) {
+    return ReadMediaFile(Reference("tiny/media/" + part["path"].get<std::string>()));
   };
-  Prompt built =
-      Take(BuildPrompt(loaded.model->config(), *loaded.tokenizer, *loaded.chat_template, prompt));
-  EXPECT_TRUE(EmbedPrompt(*loaded.model, built).ok());
-  return built;
+  return Take(
+      BuildPrompt(loaded.model->config(), *loaded.tokenizer, *loaded.chat_template, prompt));
 }
 
 // Expected tensors of a safetensors file.
@@ -115,12 +113,12 @@ class Expectation {
 // States after the final norm of every position of a prompt read in chunks of at most `chunk`
 // tokens.
 inline Buffer ReadAll(Model& model, const Prompt& prompt, int chunk, KvSequence& sequence) {
-  const std::vector<SoftRun> runs = prompt.Runs();
+  const EmbeddedMedia media = Take(EmbedMedia(model, prompt.items));
   const int total = static_cast<int>(prompt.ids.size()), width = model.config().text.width;
   Buffer all(total, width), piece;
   for (int at = 0; at < total;) {
-    const int count = ChunkLength(runs, at, total, chunk);
-    const Chunk part{&sequence, std::span(prompt.ids).subspan(at, count), runs, count};
+    const int count = ChunkLength(prompt.Pictures(), at, total, chunk);
+    const Chunk part{&sequence, std::span(prompt.ids).subspan(at, count), media.runs, count};
     const Result<void> done = model.Forward({&part, 1}, piece);
     EXPECT_TRUE(done.ok()) << done.error().message;
     if (!done.ok()) return all;

@@ -15,16 +15,9 @@ constexpr const char* kAfter = "tiny/adapter-after-3-steps";
 
 // States of every position of the example with an adapter (null: none).
 Buffer States(Model& model, const Example& example, const Adapter* adapter) {
-  for (const auto& item : example.items) {
-    item->rows = Buffer();
-    EXPECT_TRUE(EmbedItem(model, *item, adapter).ok());
-  }
-  std::vector<SoftRun> runs;
-  for (const auto& item : example.items)
-    runs.push_back(
-        {item->begin, std::as_const(item->rows).view(), item->kind != SoftItem::Kind::kAudio});
+  const EmbeddedMedia media = Take(EmbedMedia(model, example.items, adapter));
   KvSequence sequence(model.cache());
-  Chunk chunk{&sequence, example.tokens, runs, static_cast<int>(example.tokens.size())};
+  Chunk chunk{&sequence, example.tokens, media.runs, static_cast<int>(example.tokens.size())};
   chunk.adapter = adapter;
   Buffer hidden;
   EXPECT_TRUE(model.Forward({&chunk, 1}, hidden).ok());

@@ -39,13 +39,10 @@ std::vector<double> LogSoftmax(std::span<const float> logits) {
 LossSum ByInference(Model& model, Drafter& drafter, const Example& example, int drafts) {
   const int vocab = model.config().text.vocab, width = model.config().text.width;
   const int length = static_cast<int>(example.tokens.size());
-  Prompt prompt;
-  prompt.ids = example.tokens;
-  prompt.items = example.items;
-  EXPECT_TRUE(EmbedPrompt(model, prompt).ok());
+  const std::vector<TokenId>& ids = example.tokens;
+  const EmbeddedMedia media = Take(EmbedMedia(model, example.items));
   KvSequence whole(model.cache());
-  const std::vector<SoftRun> runs = prompt.Runs();
-  const Chunk all{&whole, prompt.ids, runs, length};
+  const Chunk all{&whole, ids, media.runs, length};
   Buffer states, logits(length, vocab);
   EXPECT_TRUE(model.Forward({&all, 1}, states).ok());
   model.Logits(states, logits);
@@ -53,7 +50,7 @@ LossSum ByInference(Model& model, Drafter& drafter, const Example& example, int 
   for (int end = 1; end + 1 < length; ++end) {  // keys of `end` tokens, the next one is the newest
     if (!example.labelled[end]) continue;
     KvSequence sequence(model.cache());
-    const Chunk some{&sequence, std::span(prompt.ids).first(end), runs, 1};
+    const Chunk some{&sequence, std::span(ids).first(end), media.runs, 1};
     Buffer hidden, draft_logits, next;
     EXPECT_TRUE(model.Forward({&some, 1}, hidden).ok());
     sequence.Commit(end);

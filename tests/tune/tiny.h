@@ -22,8 +22,8 @@ inline Example TinyExample(const nlohmann::json& request, int first_label,
   prompt_request.messages = request["messages"];
   prompt_request.render.add_generation_prompt = false;
   prompt_request.media.image_budget = request.value("image_budget", 70);
-  prompt_request.load = [](const nlohmann::json& part) {
-    return ReadFile(Reference("tiny/media") / part["path"].get<std::string>());
+  prompt_request.load = [](const nlohmann::ordered_json& part) {
+    return ReadMediaFile(Reference("tiny/media") / part["path"].get<std::string>());
   };
   Prompt prompt =
       Take(BuildPrompt(TinyCheckpoint(files).config, *tokenizer, *chat_template, prompt_request));

@@ -139,7 +139,7 @@ class DraftRecorder {
 // in.
 Result<void> ReadPrompt(Model& model, const Prompt& prompt, int chunk, KvSequence& sequence,
                         Buffer& hidden, std::vector<float>& embeddings) {
-  const std::vector<SoftRun> runs = prompt.Runs();
+  FACET_ASSIGN(const EmbeddedMedia media, EmbedMedia(model, prompt.items));
   const int total = static_cast<int>(prompt.ids.size()), width = model.config().text.width;
   model.set_trace([&](std::string_view name, int, ConstMat values) {
     if (name != "embeddings") return;
@@ -149,8 +149,8 @@ Result<void> ReadPrompt(Model& model, const Prompt& prompt, int chunk, KvSequenc
   Mat all = hidden.Resize(total, width);
   Buffer piece;
   for (int at = 0; at < total;) {
-    const int count = ChunkLength(runs, at, total, chunk);
-    const Chunk part{&sequence, std::span(prompt.ids).subspan(at, count), runs, count};
+    const int count = ChunkLength(prompt.Pictures(), at, total, chunk);
+    const Chunk part{&sequence, std::span(prompt.ids).subspan(at, count), media.runs, count};
     FACET_TRY(model.Forward({&part, 1}, piece));
     sequence.Commit(count);
     for (int i = 0; i < count; ++i)
@@ -209,9 +209,8 @@ Result<void> Conform(const ConformOptions& options) {
     FACET_ASSIGN(const ModelFiles draft, ResolveModel(options.draft));
     FACET_ASSIGN(drafter, Drafter::Load(draft.model, *model));
   }
-  FACET_ASSIGN(Prompt prompt, PromptOfCase(options, input, model->config()));
+  FACET_ASSIGN(const Prompt prompt, PromptOfCase(options, input, model->config()));
   if (prompt.ids.empty()) return Error{Cat(options.case_file.string(), ": the prompt is empty")};
-  FACET_TRY(EmbedPrompt(*model, prompt));
 
   Output out;
   const int64_t total = static_cast<int64_t>(prompt.ids.size());

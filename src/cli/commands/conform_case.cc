@@ -45,12 +45,12 @@ Result<Prompt> PromptOfCase(const ConformOptions& options, const ConformCase& in
   prompt.render.add_generation_prompt = options.grad.empty();  // else the answer is there
   prompt.render.enable_thinking = request.value("enable_thinking", false);
   prompt.media = MediaOfCase(request);
-  prompt.load = [&](const json& part) -> Result<std::string> {
+  prompt.load = [&](const nlohmann::ordered_json& part) -> Result<MediaSource> {
     if (!part.contains("path") || !part["path"].is_string())
       return Error{"a media part needs a path"};
-    return ReadFile(options.media / part["path"].get<std::string>());
+    return ReadMediaFile(options.media / part["path"].get<std::string>());
   };
-  return BuildPrompt(config, tokenizer, *chat_template, prompt);
+  return BuildPrompt(config, tokenizer, *chat_template, std::move(prompt));
 }
 
 }  // namespace facet::cli

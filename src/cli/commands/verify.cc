@@ -161,23 +161,24 @@ class Verifier {
           {"content",
            json::array({{{"type", type}},
                         {{"type", "text"}, {"text", "What is this? Answer in one sentence."}}})}}});
-    request.load = [&](const json&) { return Result<std::string>(std::string(bytes)); };
-    FACET_ASSIGN(Prompt prompt,
-                 BuildPrompt(loaded_.config, *loaded_.tokenizer, *loaded_.chat_template, request));
-    FACET_TRY(EmbedPrompt(*loaded_.model, prompt));
+    request.load = [&](const nlohmann::ordered_json&) {
+      return Result<MediaSource>(std::string(bytes));
+    };
+    FACET_ASSIGN(const Prompt prompt, BuildPrompt(loaded_.config, *loaded_.tokenizer,
+                                                  *loaded_.chat_template, std::move(request)));
+    FACET_ASSIGN(const EmbeddedMedia media, EmbedMedia(*loaded_.model, prompt.items));
     int count = 0;
     bool finite = true;
-    for (const auto& item : prompt.items) {
-      count += item->count;
-      for (int r = 0; r < item->count; ++r) {
-        for (const float v : item->rows.view().row_span(r)) finite = finite && std::isfinite(v);
+    for (const SoftRun& run : media.runs) {
+      count += static_cast<int>(run.rows.rows());
+      for (int64_t r = 0; r < run.rows.rows(); ++r) {
+        for (const float v : run.rows.row_span(r)) finite = finite && std::isfinite(v);
       }
     }
     KvSequence sequence(loaded_.model->cache());
-    const std::vector<SoftRun> runs = prompt.Runs();
     Buffer hidden, logits;
     std::vector<TokenId> answer;
-    Chunk chunk{&sequence, prompt.ids, runs, 1};
+    Chunk chunk{&sequence, prompt.ids, media.runs, 1};
     for (int step = 0; step < 24; ++step) {
       FACET_TRY(loaded_.model->Forward({&chunk, 1}, hidden));
       sequence.Commit(static_cast<int>(chunk.tokens.size()));

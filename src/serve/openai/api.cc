@@ -142,22 +142,19 @@ std::optional<ApiError> BuildChatPrompt(const LoadedModel& model, const ChatRequ
   request.render.enable_thinking = chat.thinking;
   request.render.extra = chat.template_extra;
   request.memory = std::move(memory);
-  request.load = [&](const nlohmann::json& part) -> Result<std::string> {
-    return chat.conversation.media[part["index"].get<size_t>()];
+  request.load = [&](const nlohmann::ordered_json& part) -> Result<MediaSource> {
+    return MediaSource(chat.conversation.media[part["index"].get<size_t>()]);
   };
-  auto prompt = BuildPrompt(model.config, *model.tokenizer, *model.chat_template, request);
+  auto prompt =
+      BuildPrompt(model.config, *model.tokenizer, *model.chat_template, std::move(request));
   if (!prompt) {
     ApiError error = ToApiError(prompt.error(), param);
     // What is wrong with a medium is the client's to mend; that others are served is not.
     if (prompt.error().kind != ErrorKind::kBusy &&
         (error.status == 404 || error.status == 413 || error.status == 503)) {
       error.status = 400;
-      error.code = prompt.error().message.ends_with(kOverContext) ? "context_length_exceeded"
-                                                                  : "invalid_value";
+      error.code = "invalid_value";
     }
-    // "messages[2].content[1]: ..." names the part itself.
-    const std::string& text = prompt.error().message;
-    if (text.starts_with("messages[")) error.param = text.substr(0, text.find(": "));
     return error;
   }
   out = std::make_shared<Prompt>(std::move(*prompt));

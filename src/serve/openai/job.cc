@@ -203,9 +203,7 @@ GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const
 }
 
 ApiError SubmitError(const Error& error) {
-  ApiError out = ToApiError(error);
-  if (out.status == 503) out.status = 429, out.code = "queue_full";
-  return out;
+  return ToApiError(error);
 }
 
 std::optional<ApiError> CheckLength(const LoadedModel& model, const Prompt& prompt,

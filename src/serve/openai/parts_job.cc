@@ -35,7 +35,7 @@ void PartsJob::SubmitSome() {
 std::optional<ApiError> PartsJob::Enter(GenerationRequest request,
                                         std::shared_ptr<GenerationListener> listener) {
   request.tenant = tenant_;
-  request.goes_on = next_ > 0;
+  request.accepted_before = next_ > 0;
   const auto id = model_->engine->Submit(std::move(request), std::move(listener));
   if (!id) return SubmitError(id.error());
   ids_.push_back(*id);

@@ -136,8 +136,11 @@ Result<Prompt> Renderer::PromptBefore(const Row& row, size_t message) const {
   request.tools = row.tools;
   request.render = row.render;
   request.media = row.media;
-  request.load = &LoadPart;
-  return BuildPrompt(config_, tokenizer_, *chat_template_, request);
+  request.load = [](const nlohmann::ordered_json& part) -> Result<MediaSource> {
+    FACET_ASSIGN(std::string bytes, LoadPart(part));
+    return MediaSource(std::move(bytes));
+  };
+  return BuildPrompt(config_, tokenizer_, *chat_template_, std::move(request));
 }
 
 // What the template writes for a message where the generation prompt would have stood: the rest of

@@ -23,9 +23,10 @@ namespace facet::tune {
 // One conversation as the model reads it.
 struct Example {
   std::vector<TokenId> tokens;
-  std::vector<uint8_t> labelled;                 // by token: 1 where it is to be predicted
-  std::vector<std::shared_ptr<SoftItem>> items;  // pictures, frames and sound, sorted by begin
-  std::string where;                             // file and line, for errors
+  std::vector<uint8_t> labelled;  // by token: 1 where it is to be predicted
+  std::vector<std::shared_ptr<const SoftItem>>
+      items;          // pictures, frames and sound, sorted by begin
+  std::string where;  // file and line, for errors
 };
 
 struct LoraOptions {
