@@ -31,7 +31,7 @@ TEN_TOKENS = "The weather in the north of the country is"
 def scratch_python():
     """The interpreter of an environment that has llama-cpp-python; made at the first use."""
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    folder = cache / "facet" / "versus"
+    folder = cache / "facet-dev" / "versus"
     python = folder / "bin" / "python"
     if subprocess.run([python, "-c", "import llama_cpp"], capture_output=True).returncode == 0 \
             if python.exists() else False:

@@ -9,7 +9,7 @@ environment below XDG_CACHE_HOME. Weights are random (facet synth): speed does n
 """
 import argparse, json, os, pathlib, re, subprocess, sys
 
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "facet" / "versus-tune"
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "facet-dev" / "versus-tune"
 PACKAGES = ["torch", "transformers>=5.10", "peft"]
 
 PEER = r"""

@@ -4,7 +4,7 @@
 set -uo pipefail
 language="$1" facet="$2" tests="$3"
 readonly PYTHON_VERSION=3.57.0 JS_VERSION=6.30.1
-scratch="${XDG_CACHE_HOME:-$HOME/.cache}/facet/openai-$language"
+scratch="${XDG_CACHE_HOME:-$HOME/.cache}/facet-dev/openai-$language"
 
 leave_out() {
   echo "left out: $*"
