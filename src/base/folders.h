@@ -1,4 +1,4 @@
-// Where files of this program belong on a person's machine (XDG base directories).
+// Where files of this program belong (XDG base directories).
 #pragma once
 
 #include <filesystem>

@@ -24,7 +24,7 @@ class Hash {
   void Add(std::span<const std::byte> bytes) { Add(bytes.data(), bytes.size()); }
 
   // One of these, once, at the end.
-  Sha256Digest Finish();  // of kSha256 alone
+  Sha256Digest Finish();  // of kSha256 only
   std::string Hex();
 
  private:

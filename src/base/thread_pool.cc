@@ -23,7 +23,7 @@ void Pause() {
 }
 
 // Spins this often before sleeping: longer than the serial work between two loops of a small
-// model's decode, shorter than what a person would notice on the battery.
+// model's decode, too short to matter for the battery.
 constexpr int kSpins = 20000;
 
 }  // namespace

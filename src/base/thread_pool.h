@@ -1,4 +1,4 @@
-// A fixed group of threads that run one loop together. Work is split by index alone: which thread
+// A fixed group of threads that run one loop together. Work is split by index only: which thread
 // runs which index never changes a result.
 #pragma once
 

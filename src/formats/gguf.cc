@@ -149,7 +149,7 @@ class GgufParser {
 
  private:
   // A tensor whose range has not been checked against the others.
-  struct Entry {
+  struct PlacedTensor {
     Tensor tensor;
     uint64_t offset = 0, bytes = 0;
   };
@@ -265,33 +265,33 @@ class GgufParser {
   }
 
   Result<void> ParseTensors() {
-    std::vector<Entry> entries;
+    std::vector<PlacedTensor> entries;
     entries.reserve(tensor_count_);
     for (uint64_t i = 0; i < tensor_count_; ++i) {
-      FACET_ASSIGN(Entry entry, ParseTensor(i));
+      FACET_ASSIGN(PlacedTensor entry, ParseTensor(i));
       entries.push_back(std::move(entry));
     }
     // No overflow: the position is at most the file's size, which a mapping keeps far below 2^63.
     const uint64_t begin = AlignUp(cursor_.position(), alignment_);
     FACET_TRY(CheckRanges(entries, begin));
-    for (Entry& entry : entries) {
+    for (PlacedTensor& entry : entries) {
       entry.tensor.data = out_.file_.bytes().subspan(begin + entry.offset, entry.bytes);
       if (out_.Find(entry.tensor.name) != nullptr) {
         return Error{Cat("duplicate tensor ", Printable(entry.tensor.name))};
       }
-      out_.Add(std::move(entry.tensor));
+      out_.AddTensor(std::move(entry.tensor));
     }
     return Ok();
   }
 
-  Result<Entry> ParseTensor(uint64_t index) {
+  Result<PlacedTensor> ParseTensor(uint64_t index) {
     std::string_view name;
     if (!cursor_.ReadText(name)) return Truncated(Cat("the name of tensor ", index));
     if (name.empty() || name.size() > kMaxNameBytes) {
       return Expected(Cat("a name of 1 to ", kMaxNameBytes, " bytes"), Cat(name.size(), " bytes"),
                       Cat("tensor ", index));
     }
-    Entry entry;
+    PlacedTensor entry;
     entry.tensor.name = name;
     const std::string where = Cat("tensor ", Printable(name));
     uint32_t dims;
@@ -326,13 +326,13 @@ class GgufParser {
     return entry;
   }
 
-  // Every range must be aligned, end inside the file, and be nobody else's.
-  Result<void> CheckRanges(const std::vector<Entry>& entries, uint64_t begin) const {
+  // Every range must be aligned, end inside the file, and overlap no other.
+  Result<void> CheckRanges(const std::vector<PlacedTensor>& entries, uint64_t begin) const {
     const uint64_t size = out_.file_.bytes().size();
     const uint64_t room = size > begin ? size - begin : 0;
-    std::vector<const Entry*> order;
+    std::vector<const PlacedTensor*> order;
     order.reserve(entries.size());
-    for (const Entry& entry : entries) {
+    for (const PlacedTensor& entry : entries) {
       const std::string where = Cat("tensor ", Printable(entry.tensor.name));
       if (entry.offset % alignment_ != 0) {
         return Expected(Cat("an offset that is a multiple of ", alignment_), entry.offset, where);
@@ -344,7 +344,7 @@ class GgufParser {
       }
       order.push_back(&entry);
     }
-    std::ranges::sort(order, {}, &Entry::offset);
+    std::ranges::sort(order, {}, &PlacedTensor::offset);
     for (size_t i = 1; i < order.size(); ++i) {
       if (order[i - 1]->offset + order[i - 1]->bytes > order[i]->offset) {
         return Error{Cat("tensors ", Printable(order[i - 1]->tensor.name), " and ",

@@ -11,14 +11,13 @@
 
 namespace facet {
 
-// An array keeps its elements where they lie in the file: 514,906 merges cost nothing until
-// somebody reads them.
+// An array is a view into the file: 514,906 merges cost nothing until they are read.
 struct GgufArray {
   enum class Kind { kUnsigned, kSigned, kFloat, kBool, kString } kind = Kind::kUnsigned;
   uint64_t count = 0;
   int element_bytes = 0;  // 0 for strings
-  std::span<const std::byte>
-      bytes;  // the elements; strings each with an 8-byte length in front, all checked
+  // The elements; each string after its 8-byte length. All lengths have been checked.
+  std::span<const std::byte> bytes;
 };
 
 using GgufValue = std::variant<uint64_t, int64_t, double, bool, std::string_view, GgufArray>;
@@ -34,13 +33,13 @@ class Gguf : public TensorFile {
   bool Has(std::string_view key) const { return metadata_.contains(key); }
 
   // Typed look-ups. Missing key or other type: an error that names the key, what was expected and
-  // what stands there. Integers of any width and sign are accepted where the value fits.
+  // what was found. Integers of any width and sign are accepted where the value fits.
   Result<int64_t> Int(std::string_view key) const;
   Result<double> Float(std::string_view key) const;
   Result<bool> Bool(std::string_view key) const;
   Result<std::string_view> String(std::string_view key) const;
-  Result<std::vector<int64_t>> Ints(
-      std::string_view key) const;  // bool arrays too; a scalar is an array of one
+  // Boolean arrays too; a scalar is an array of one.
+  Result<std::vector<int64_t>> Ints(std::string_view key) const;
   Result<std::vector<float>> Floats(std::string_view key) const;
   Result<std::vector<std::string_view>> Strings(std::string_view key) const;
 
@@ -77,12 +76,13 @@ class GgufWriter {
 
   // Declares a tensor; shape outermost first. Order of declaration is order in the file.
   void Declare(std::string name, DType type, std::vector<int64_t> shape);
-  // Opens `path`.part and writes header and metadata. After this, Append each tensor's bytes in the
-  // order of declaration, in one piece or several. An error where a declared shape is not whole
-  // blocks or a name appears twice.
+  // Creates a temporary file beside `path` and writes header and metadata. After this, Append each
+  // tensor's bytes in the order of declaration, in one piece or several. Errors: a declared shape
+  // that is not whole blocks, a duplicate name.
   Result<void> Begin(const std::filesystem::path& path);
   Result<void> Append(std::span<const std::byte> data);
-  // Checks that all declared bytes were written and renames the file into place.
+  // Checks that all declared bytes were written, flushes the file to the device, and gives it its
+  // name.
   Result<void> Finish();
 
   GgufWriter();

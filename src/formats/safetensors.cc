@@ -27,7 +27,7 @@ std::optional<DType> FromSafetensorsName(std::string_view name) {
 }
 
 // A tensor of the header; [begin, end) counts from the end of the header.
-struct Entry {
+struct HeaderEntry {
   std::string name;
   std::optional<std::string> type;
   std::optional<std::vector<int64_t>> shape;
@@ -38,7 +38,7 @@ struct Entry {
 // {key: text}}.
 class HeaderReader : public nlohmann::json_sax<json> {
  public:
-  std::vector<Entry> entries;
+  std::vector<HeaderEntry> entries;
   std::map<std::string, std::string> metadata;
   Error error;
 
@@ -61,16 +61,15 @@ class HeaderReader : public nlohmann::json_sax<json> {
       ++depth_;
       return true;
     }
-    return Fail(Cat(Place(), ": an object where none belongs"));
+    return Fail(Cat(Place(), ": unexpected object"));
   }
   bool end_object() override {
     --depth_;
     return true;
   }
   bool start_array(std::size_t) override {
-    if (depth_ != 2 || in_metadata_ || array_)
-      return Fail(Cat(Place(), ": an array where none belongs"));
-    Entry& entry = entries.back();
+    if (depth_ != 2 || in_metadata_ || array_) return Fail(Cat(Place(), ": unexpected array"));
+    HeaderEntry& entry = entries.back();
     if (field_ == "shape") {
       if (entry.shape) return Duplicate();
       entry.shape.emplace();
@@ -88,8 +87,8 @@ class HeaderReader : public nlohmann::json_sax<json> {
     return true;
   }
   bool number_unsigned(number_unsigned_t value) override {
-    if (!array_) return Fail(Cat(Place(), ": a number where none belongs"));
-    Entry& entry = entries.back();
+    if (!array_) return Fail(Cat(Place(), ": unexpected number"));
+    HeaderEntry& entry = entries.back();
     if (field_ == "shape") {
       const auto size = CheckedCast<int64_t>(value);
       if (!size) return Fail(Cat(Place(), ": the dimension ", value, " is too large"));
@@ -109,7 +108,7 @@ class HeaderReader : public nlohmann::json_sax<json> {
     return Fail(Cat(Place(), ": ", Printable(text), " is not a whole number below 2^64"));
   }
   bool string(string_t& value) override {
-    if (depth_ != 2 || array_) return Fail(Cat(Place(), ": a string where none belongs"));
+    if (depth_ != 2 || array_) return Fail(Cat(Place(), ": unexpected string"));
     if (in_metadata_) {
       return metadata.emplace(field_, value).second ? true : Duplicate();
     }
@@ -118,8 +117,8 @@ class HeaderReader : public nlohmann::json_sax<json> {
     entries.back().type = value;
     return true;
   }
-  bool null() override { return Fail(Cat(Place(), ": null where a value belongs")); }
-  bool boolean(bool) override { return Fail(Cat(Place(), ": a boolean where none belongs")); }
+  bool null() override { return Fail(Cat(Place(), ": unexpected null")); }
+  bool boolean(bool) override { return Fail(Cat(Place(), ": unexpected boolean")); }
   bool binary(binary_t&) override { return Fail("binary data in the header"); }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception&) override {
@@ -145,7 +144,7 @@ class HeaderReader : public nlohmann::json_sax<json> {
 };
 
 // The entry as a tensor whose bytes are checked to lie within `data`.
-Result<Tensor> MakeTensor(Entry& entry, std::span<const std::byte> data) {
+Result<Tensor> MakeTensor(HeaderEntry& entry, std::span<const std::byte> data) {
   const std::string where = Cat("tensor ", Printable(entry.name));
   if (!entry.type || !entry.shape || !entry.offsets || entry.offsets->size() != 2) {
     return Error{Cat(where, ": dtype, shape and two data_offsets are needed")};
@@ -208,7 +207,7 @@ Result<std::vector<Tensor>> ParseFile(std::span<const std::byte> bytes,
   const auto data = bytes.subspan(sizeof(length) + length);
   std::vector<Tensor> tensors;
   tensors.reserve(reader.entries.size());
-  for (Entry& entry : reader.entries) {
+  for (HeaderEntry& entry : reader.entries) {
     FACET_ASSIGN(Tensor tensor, MakeTensor(entry, data));
     tensors.push_back(std::move(tensor));
   }
@@ -275,7 +274,7 @@ Result<void> Safetensors::AddFile(const fs::path& path) {
       std::ranges::copy(tensor.data, copies_.back().get());
       tensor.data = {copies_.back().get(), tensor.data.size()};
     }
-    Add(std::move(tensor));
+    AddTensor(std::move(tensor));
   }
   files_.push_back(std::move(file));
   return Ok();

@@ -40,8 +40,8 @@ struct TensorOut {
   std::span<const std::byte> data;
 };
 
-// Writes a file that the reference library reads (names sorted, data aligned to 8 bytes, renamed
-// into place when complete).
+// Writes a file that the reference library reads (names sorted, data aligned to 8 bytes), whole or
+// not at all (base/atomic_file.h).
 Result<void> SaveSafetensors(const std::filesystem::path& path,
                              const std::vector<TensorOut>& tensors,
                              const std::map<std::string, std::string>& metadata = {});

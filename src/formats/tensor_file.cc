@@ -61,7 +61,7 @@ Result<const Tensor*> TensorFile::Get(std::string_view name) const {
   return Error{Cat(path_.string(), ": there is no tensor ", Printable(name)), ErrorKind::kNotFound};
 }
 
-void TensorFile::Add(Tensor tensor) {
+void TensorFile::AddTensor(Tensor tensor) {
   assert(!index_.contains(tensor.name));
   index_.emplace(tensor.name, tensors_.size());
   tensors_.push_back(std::move(tensor));

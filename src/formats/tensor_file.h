@@ -31,8 +31,8 @@ std::string ShapeText(std::span<const int64_t> shape);
 struct Tensor {
   std::string name;
   DType type = DType::kF32;
-  std::vector<int64_t>
-      shape;  // outermost first (the reverse of GGUF's order); the last dimension is contiguous
+  // Outermost first (the reverse of GGUF's order); the last dimension is contiguous.
+  std::vector<int64_t> shape;
   std::span<const std::byte> data;
 
   // As a matrix: the last dimension against all others.
@@ -63,7 +63,7 @@ class TensorFile {
 
  protected:
   // The name must be new; the caller has checked the range.
-  void Add(Tensor tensor);
+  void AddTensor(Tensor tensor);
   std::filesystem::path path_;
 
  private:

@@ -198,8 +198,8 @@ class FileDownload {
     request.http.url = url_;
     request.http.begin = asked;
     request.http.end = chunk.end;
-    request.on_first = [this](const HttpResponse& head) { return CheckFirst(head); };
-    request.on_head = [&](const HttpResponse& head) {
+    request.on_first = [this](const HttpClientResponse& head) { return CheckFirst(head); };
+    request.on_head = [&](const HttpClientResponse& head) {
       verdict = CheckHead(head, asked, skip);
       if (verdict.ok() && leads) LearnRanges(head.status == 206, chunk);
       return verdict.ok();
@@ -221,7 +221,7 @@ class FileDownload {
 
   // The hub's own answer names what it is about to send: another commit or file means that the list
   // is out of date.
-  Result<void> CheckFirst(const HttpResponse& head) const {
+  Result<void> CheckFirst(const HttpClientResponse& head) const {
     const std::string_view commit = head.Header("x-repo-commit");
     if (!commit.empty() && commit != commit_)
       return Expected(commit_, commit, subject_.file + ", commit");
@@ -234,7 +234,7 @@ class FileDownload {
     return Ok();
   }
 
-  Result<void> CheckHead(const HttpResponse& head, int64_t asked, int64_t& skip) const {
+  Result<void> CheckHead(const HttpClientResponse& head, int64_t asked, int64_t& skip) const {
     if (head.status != 200 && head.status != 206) {
       Error error = StatusError(head, config_, subject_);
       error.kind = IsTransient(head.status) ? ErrorKind::kIo : error.kind;
@@ -321,7 +321,7 @@ class FileDownload {
       unlink(part_.c_str());
       return Error{Cat(subject_.repo, "/", subject_.file, ": expected ",
                        file_.digest->is_sha256() ? "sha256 " : "git sha1 ", file_.digest->hex(),
-                       " but got ", hex, "; what came was deleted"),
+                       " but got ", hex, "; the downloaded file was deleted"),
                    ErrorKind::kInvalid};
     }
     if (!FlushToDevice(partial_.get())) return SystemError(errno, part_.string());
@@ -345,7 +345,7 @@ class FileDownload {
   std::optional<bool> ranges_;  // whether the server sends parts; empty until it has answered
   int64_t next_ = 0;            // first byte that no connection has claimed
   int64_t written_ = 0;         // length of the prefix on disk
-  std::map<int64_t, std::vector<std::byte>> pending_;  // by chunk: what came before its turn
+  std::map<int64_t, std::vector<std::byte>> pending_;  // by chunk: received ahead of its turn
   bool failed_ = false;
   Result<void> error_;
 };

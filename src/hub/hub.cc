@@ -7,6 +7,7 @@
 
 #include "base/mapped_file.h"
 #include "base/text.h"
+#include "formats/json.h"
 #include "hub/requests.h"
 
 namespace facet {
@@ -63,7 +64,9 @@ Result<HubFile> ParseSibling(const json& item) {
 
 Result<HubListing> ParseListing(const RepoId& repo, const PathUnder& revision,
                                 const std::string& body) {
-  const json info = json::parse(body, nullptr, false);
+  // A hub may repeat a key; what it says is checked below.
+  const auto parsed = ParseJsonAs<json>(body, {.duplicates = DuplicateKeys::kLastWins});
+  const json info = parsed.ok() ? *parsed : json();
   if (!info.is_object() || !info.contains("sha") || !info["sha"].is_string() ||
       !info.contains("siblings") || !info["siblings"].is_array()) {
     return Error{Cat(repo.text(), ": the server's answer is not a hub's (no 'sha' and 'siblings')"),
@@ -138,11 +141,12 @@ Result<void> FillMetadata(HttpClient& client, const HubConfig& config, const Hub
   request.http.head = true;
   request.stop_at_foreign = true;
   std::map<std::string, std::string> first;
-  request.on_first = [&](const HttpResponse& head) -> Result<void> {
+  request.on_first = [&](const HttpClientResponse& head) -> Result<void> {
     first = head.headers;
     return Ok();
   };
-  FACET_ASSIGN(const HttpResponse response, RunHubRequest(client, config, std::move(request)));
+  FACET_ASSIGN(const HttpClientResponse response,
+               RunHubRequest(client, config, std::move(request)));
   if (response.status >= 400) {
     return StatusError(response, config,
                        {listing.repo.text(), listing.revision.text(), file.name.text()});
@@ -220,8 +224,8 @@ Result<HubListing> Hub::List(const RepoId& repo, std::string_view revision_text,
     if (cached.ok()) return cached;
     return Error{Cat("HF_HUB_OFFLINE is set, and ", cached.error().message), cached.error().kind};
   }
-  const std::string url = Cat(config_.endpoint, "/api/models/", UrlEncode(repo.text(), true),
-                              "/revision/", UrlEncode(revision.text(), false), "?blobs=true");
+  const std::string url = Cat(config_.endpoint, "/api/models/", UrlEncodePath(repo.text()),
+                              "/revision/", UrlEncode(revision.text()), "?blobs=true");
   auto body = Fetch(config_, url, {repo.text(), revision.text(), ""});
   if (body.ok()) return ParseListing(repo, revision, *body);
   if (body.error().kind == ErrorKind::kIo) {

@@ -48,12 +48,12 @@ struct HubListing {
   bool from_cache = false;  // offline or unreachable: what the cache holds
 };
 
-// What a download tells and asks while it runs. Calls never overlap.
+// Progress, notes and cancellation of a download. Calls never overlap.
 struct HubMonitor {
   struct Progress {
-    int64_t done = 0,
-            total = 0;    // bytes of all wanted files, those that were here already included
-    int64_t fetched = 0;  // bytes that came over the network
+    // Bytes of all wanted files, those that were in the cache already included.
+    int64_t done = 0, total = 0;
+    int64_t fetched = 0;  // bytes received over the network
     std::string_view file;
   };
   std::function<void(const Progress&)> on_progress;

@@ -12,33 +12,24 @@ Error Named(const HubSubject& subject, std::string_view text, ErrorKind kind) {
 
 }  // namespace
 
-std::string UrlEncode(std::string_view text, bool keep_slashes) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
+std::string UrlEncodePath(std::string_view path) {
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 128 && std::isalnum(byte)) || c == '-' || c == '.' || c == '_' || c == '~' ||
-        (c == '/' && keep_slashes)) {
-      out += c;
-    } else {
-      out += '%';
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    }
+  for (size_t slash; (slash = path.find('/')) != path.npos; path.remove_prefix(slash + 1)) {
+    out += UrlEncode(path.substr(0, slash)) + "/";
   }
-  return out;
+  return out + UrlEncode(path);
 }
 
 std::string ResolveUrl(const HubConfig& config, const HubListing& listing, const PathUnder& file) {
-  return Cat(config.endpoint, "/", UrlEncode(listing.repo.text(), true), "/resolve/",
-             listing.commit, "/", UrlEncode(file.text(), true));
+  return Cat(config.endpoint, "/", UrlEncodePath(listing.repo.text()), "/resolve/", listing.commit,
+             "/", UrlEncodePath(file.text()));
 }
 
-Result<HttpResponse> RunHubRequest(HttpClient& client, const HubConfig& config,
-                                   HubRequest request) {
+Result<HttpClientResponse> RunHubRequest(HttpClient& client, const HubConfig& config,
+                                         HubRequest request) {
   bool first = true, trusted = true;
   for (int hop = 0; hop <= kMaxRedirects; ++hop) {
-    HttpRequest http = request.http;
+    HttpClientRequest http = request.http;
     http.headers.push_back(Cat("User-Agent: ", kUserAgent));
     http.headers.push_back(
         "Accept-Encoding: identity");  // sizes and digests are of the plain bytes
@@ -48,7 +39,7 @@ Result<HttpResponse> RunHubRequest(HttpClient& client, const HubConfig& config,
     }
     Result<void> verdict;
     bool redirected = false;
-    const auto on_head = [&](const HttpResponse& head) {
+    const auto on_head = [&](const HttpClientResponse& head) {
       if (first && request.on_first) verdict = request.on_first(head);
       if (!verdict.ok()) return false;
       redirected = head.status >= 300 && head.status < 400 && !head.location.empty();
@@ -57,7 +48,7 @@ Result<HttpResponse> RunHubRequest(HttpClient& client, const HubConfig& config,
     const auto on_body = [&](std::span<const std::byte> data) {
       return redirected || !request.on_body || request.on_body(data);
     };
-    FACET_ASSIGN(HttpResponse response, client.Run(http, on_head, on_body));
+    FACET_ASSIGN(HttpClientResponse response, client.Run(http, on_head, on_body));
     FACET_TRY(verdict);
     first = false;
     if (!redirected) return response;
@@ -79,7 +70,7 @@ bool IsTransient(long status) {
   return status == 408 || status == 429 || status >= 500;
 }
 
-Error StatusError(const HttpResponse& response, const HubConfig& config,
+Error StatusError(const HttpClientResponse& response, const HubConfig& config,
                   const HubSubject& subject) {
   const std::string_view code = response.Header("x-error-code");
   const std::string page = Cat(config.endpoint, "/", subject.repo);

@@ -1,5 +1,4 @@
-// Requests to a hub: the token, redirects, errors in words. Used by hub.cc and hub_download.cc
-// only.
+// Requests to a hub: the token, redirects, errors in words. Internal to hub/.
 #pragma once
 
 #include "hub/hub.h"
@@ -12,8 +11,8 @@ struct HubSubject {
   std::string repo, revision, file;
 };
 
-// Percent-encodes all but unreserved characters; slashes too unless `keep_slashes`.
-std::string UrlEncode(std::string_view text, bool keep_slashes);
+// UrlEncode for each component of a path; the slashes between them stay.
+std::string UrlEncodePath(std::string_view path);
 
 // ENDPOINT/REPO/resolve/COMMIT/FILE
 std::string ResolveUrl(const HubConfig& config, const HubListing& listing, const PathUnder& file);
@@ -23,18 +22,20 @@ std::string ResolveUrl(const HubConfig& config, const HubListing& listing, const
 // answer, which names the commit and the linked file. With `stop_at_foreign`, a redirect to another
 // host is not followed but returned (metadata requests).
 struct HubRequest {
-  HttpRequest http;
+  HttpClientRequest http;
   bool stop_at_foreign = false;
-  std::function<Result<void>(const HttpResponse&)> on_first;
+  std::function<Result<void>(const HttpClientResponse&)> on_first;
   HttpClient::OnHead on_head;
   HttpClient::OnBody on_body;
 };
-Result<HttpResponse> RunHubRequest(HttpClient& client, const HubConfig& config, HubRequest request);
+Result<HttpClientResponse> RunHubRequest(HttpClient& client, const HubConfig& config,
+                                         HubRequest request);
 
 // True for answers that may be different in a moment: 408, 429, 5xx.
 bool IsTransient(long status);
 
 // An answer's status (>= 400) in words that say what to do.
-Error StatusError(const HttpResponse& response, const HubConfig& config, const HubSubject& subject);
+Error StatusError(const HttpClientResponse& response, const HubConfig& config,
+                  const HubSubject& subject);
 
 }  // namespace facet

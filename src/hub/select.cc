@@ -30,14 +30,14 @@ std::string Choices(const std::vector<const HubFile*>& files) {
   return out;
 }
 
-// The file of that name, or the only one whose name contains `wish`.
+// The file called `wanted`, or the only one whose name contains it.
 Result<const HubFile*> FindFile(const HubListing& listing, const std::vector<const HubFile*>& among,
-                                std::string_view wish) {
+                                std::string_view wanted) {
   for (const HubFile* file : among) {
-    if (file->name.text() == wish) return file;
+    if (file->name.text() == wanted) return file;
   }
   std::vector<const HubFile*> matches;
-  const std::string part = ToLower(wish);
+  const std::string part = ToLower(wanted);
   std::copy_if(among.begin(), among.end(), std::back_inserter(matches), [&](const HubFile* file) {
     return ToLower(file->name.text()).find(part) != std::string::npos;
   });
@@ -45,11 +45,11 @@ Result<const HubFile*> FindFile(const HubListing& listing, const std::vector<con
   const auto& shown = matches.empty() ? among : matches;
   return Error{
       Cat(listing.repo.text(), ": ", matches.empty() ? "no" : "more than one", " file is called '",
-          wish, "'", shown.empty() ? "" : "; there are:", Choices(shown)),
+          wanted, "'", shown.empty() ? "" : "; there are:", Choices(shown)),
       ErrorKind::kNotFound};
 }
 
-const HubFile* Best(const std::vector<const HubFile*>& files, GgufRole role) {
+const HubFile* BestFile(const std::vector<const HubFile*>& files, GgufRole role) {
   const auto best =
       std::min_element(files.begin(), files.end(), [&](const HubFile* a, const HubFile* b) {
         return Preference(role, a->name.name()) < Preference(role, b->name.name());
@@ -89,6 +89,64 @@ Result<HubSelection> SelectCheckpoint(const HubListing& listing) {
   return selection;
 }
 
+// The GGUF files of a repository, by role.
+struct GgufFiles {
+  explicit GgufFiles(const HubListing& listing) {
+    for (const HubFile& file : listing.files) {
+      if (!IsGguf(file)) continue;
+      all.push_back(&file);
+      const GgufRole role = RoleOf(file.name.name());
+      (role == GgufRole::kModel       ? models
+       : role == GgufRole::kProjector ? projectors
+                                      : drafters)
+          .push_back(&file);
+    }
+  }
+  std::vector<const HubFile*> all, models, projectors, drafters;
+};
+
+// The file that `wanted` names, or the only one that there is.
+Result<const HubFile*> FindModelFile(const HubListing& listing, const GgufFiles& files,
+                                     std::string_view wanted) {
+  if (!wanted.empty()) {
+    // An exact name may be of any role: a projector or drafter is imported on its own when asked
+    // for by name.
+    const bool exact = std::any_of(files.all.begin(), files.all.end(), [&](const HubFile* file) {
+      return file->name.text() == wanted;
+    });
+    return FindFile(listing, exact || files.models.empty() ? files.all : files.models, wanted);
+  }
+  if (files.models.size() == 1) return files.models.front();
+  if (files.models.empty() && files.all.size() == 1) {
+    return files.all.front();  // a repository of only a drafter
+  }
+  if (files.models.empty()) {
+    return Error{Cat(listing.repo.text(), ": no safetensors and no GGUF model in this repository"),
+                 ErrorKind::kUnsupported};
+  }
+  return Error{Cat(listing.repo.text(),
+                   " has several models; name one of these files:", Choices(files.models)),
+               ErrorKind::kInvalid};
+}
+
+Result<const HubFile*> SelectModel(const HubListing& listing, const GgufFiles& files,
+                                   std::string_view wanted) {
+  FACET_ASSIGN(const HubFile* const model, FindModelFile(listing, files, wanted));
+  if (!IsSplit(model->name.text())) return model;
+  return Error{Cat(model->name.text(),
+                   ": a GGUF split over several files is not supported; take another file, or "
+                   "join it with llama-gguf-split --merge and import the result"),
+               ErrorKind::kUnsupported};
+}
+
+// The projector or drafter that `wanted` names, else the best one; null where there is none.
+Result<const HubFile*> SelectCompanion(const HubListing& listing,
+                                       const std::vector<const HubFile*>& among, GgufRole role,
+                                       std::string_view wanted) {
+  if (!wanted.empty()) return FindFile(listing, among, wanted);
+  return BestFile(among, role);
+}
+
 }  // namespace
 
 GgufRole RoleOf(std::string_view file_name) {
@@ -111,65 +169,29 @@ int Preference(GgufRole role, std::string_view file_name) {
   return static_cast<int>(order.size());
 }
 
-Result<HubSelection> SelectFiles(const HubListing& listing, const HubWish& wish) {
+Result<HubSelection> SelectFiles(const HubListing& listing, const HubQuery& query) {
   std::vector<std::string> names;
-  std::vector<const HubFile*> models, projectors, drafters, all;
   bool safetensors = false;
   for (const HubFile& file : listing.files) {
     names.push_back(file.name.text());
     safetensors |= file.name.depth() == 0 && file.name.text().ends_with(".safetensors");
-    if (!IsGguf(file)) continue;
-    all.push_back(&file);
-    const GgufRole role = RoleOf(file.name.name());
-    (role == GgufRole::kModel       ? models
-     : role == GgufRole::kProjector ? projectors
-                                    : drafters)
-        .push_back(&file);
   }
-  if (ToLower(wish.file).ends_with(".litertlm")) {
-    FACET_TRY(CheckRepository(listing.repo.text(), {std::string(wish.file)}));
+  if (ToLower(query.file).ends_with(".litertlm")) {
+    FACET_TRY(CheckRepository(listing.repo.text(), {std::string(query.file)}));
   }
   FACET_TRY(CheckRepository(listing.repo.text(), names));
-  if (wish.file.empty() && safetensors) return SelectCheckpoint(listing);
+  if (query.file.empty() && safetensors) return SelectCheckpoint(listing);
 
-  const HubFile* model = nullptr;
-  if (!wish.file.empty()) {
-    // An exact name may be of any role: a projector or drafter is imported on its own when asked
-    // for by name.
-    const bool exact = std::any_of(all.begin(), all.end(),
-                                   [&](const HubFile* f) { return f->name.text() == wish.file; });
-    FACET_ASSIGN(model, FindFile(listing, exact || models.empty() ? all : models, wish.file));
-  } else if (models.size() == 1) {
-    model = models.front();
-  } else if (models.empty() && all.size() == 1) {
-    model = all.front();  // a repository of a drafter alone
-  } else if (models.empty()) {
-    return Error{Cat(listing.repo.text(), ": no safetensors and no GGUF model in this repository"),
-                 ErrorKind::kUnsupported};
-  } else {
-    return Error{
-        Cat(listing.repo.text(), " has several models; name one of these files:", Choices(models)),
-        ErrorKind::kInvalid};
-  }
-  if (IsSplit(model->name.text())) {
-    return Error{Cat(model->name.text(),
-                     ": a GGUF split over several files is not supported; take another file, or "
-                     "join it with llama-gguf-split --merge and import the result"),
-                 ErrorKind::kUnsupported};
-  }
-
+  const GgufFiles files(listing);
+  FACET_ASSIGN(const HubFile* const model, SelectModel(listing, files, query.file));
   HubSelection selection;
   selection.files.push_back(*model);
   selection.model = model->name;
   if (RoleOf(model->name.name()) != GgufRole::kModel) return selection;
-  const HubFile* projector = Best(projectors, GgufRole::kProjector);
-  if (!wish.mmproj.empty()) {
-    FACET_ASSIGN(projector, FindFile(listing, projectors, wish.mmproj));
-  }
-  const HubFile* drafter = Best(drafters, GgufRole::kDrafter);
-  if (!wish.drafter.empty()) {
-    FACET_ASSIGN(drafter, FindFile(listing, drafters, wish.drafter));
-  }
+  FACET_ASSIGN(const HubFile* const projector,
+               SelectCompanion(listing, files.projectors, GgufRole::kProjector, query.mmproj));
+  FACET_ASSIGN(const HubFile* const drafter,
+               SelectCompanion(listing, files.drafters, GgufRole::kDrafter, query.drafter));
   if (projector != nullptr) {
     selection.files.push_back(*projector);
     selection.mmproj = projector->name;

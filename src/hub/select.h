@@ -15,7 +15,8 @@ struct HubSelection {
   std::optional<PathUnder> model, mmproj, drafter;  // of a GGUF
 };
 
-struct HubWish {
+// Which files of a repository are wanted.
+struct HubQuery {
   std::string_view file;     // a name, or a part of one that only one file has; empty: choose
   std::string_view mmproj;   // likewise; empty: the best one beside the model
   std::string_view drafter;  // likewise
@@ -29,8 +30,8 @@ GgufRole RoleOf(std::string_view file_name);
 // for drafters the small and good (Q8_0, Q4_0, BF16, F16). Lower is better.
 int Preference(GgufRole role, std::string_view file_name);
 
-// Errors: nothing that this program reads; several GGUF files and no wish (the error lists them); a
-// wish that no file or several fit; a split GGUF; only `.litertlm`.
-Result<HubSelection> SelectFiles(const HubListing& listing, const HubWish& wish);
+// Errors: nothing that this program reads; several GGUF files and no name (the error lists them); a
+// name that no file or several fit; a split GGUF; only `.litertlm`.
+Result<HubSelection> SelectFiles(const HubListing& listing, const HubQuery& query);
 
 }  // namespace facet

@@ -11,6 +11,7 @@
 #include "base/mapped_file.h"
 #include "base/os/os.h"
 #include "formats/gguf.h"
+#include "formats/json.h"
 #include "formats/recognise.h"
 #include "hub/select.h"
 
@@ -211,7 +212,8 @@ Result<StoredModel> Store::Get(std::string_view name) const {
   if (!Has(name))
     return Error{Cat("no model is called '", name, "' (facet list)"), ErrorKind::kNotFound};
   FACET_ASSIGN(const std::string text, ReadFile(Manifest(name)));
-  return FromJson(json::parse(text, nullptr, false), Manifest(name));
+  const auto parsed = ParseJsonAs<json>(text);
+  return FromJson(parsed.ok() ? *parsed : json(), Manifest(name));
 }
 
 std::vector<StoredModel> Store::List(std::vector<Error>* damaged) const {
@@ -263,7 +265,7 @@ Result<void> Store::Rename(std::string_view from, std::string_view to) const {
 }
 
 Result<int64_t> Store::RemoveOwned(const fs::path& path) const {
-  // A manifest edited by hand may name any folder, or another model's: only ours, used by nobody,
+  // A manifest edited by hand may name any folder, or another model's: only ours, unused by others,
   // is deleted.
   if (path.empty() || path.parent_path() != folder_ / "files") return 0;
   for (const StoredModel& other : List()) {

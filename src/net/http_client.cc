@@ -31,9 +31,9 @@ std::string Part(const CurlUrl& url, CURLUPart part) {
 }
 
 // What the callbacks of one exchange share.
-struct Exchange {
+struct CurlExchange {
   CURL* curl = nullptr;
-  HttpResponse response;
+  HttpClientResponse response;
   const HttpClient::OnHead* on_head = nullptr;
   const HttpClient::OnBody* on_body = nullptr;
   bool head_given = false;
@@ -61,7 +61,7 @@ const char* CertificateBundle() {
 }
 
 size_t OnHeader(char* data, size_t, size_t size, void* user) {
-  auto& exchange = *static_cast<Exchange*>(user);
+  auto& exchange = *static_cast<CurlExchange*>(user);
   const std::string_view line(data, size);
   if (line.starts_with("HTTP/")) {
     exchange.response.headers.clear();  // of an interim response such as 100
@@ -75,7 +75,7 @@ size_t OnHeader(char* data, size_t, size_t size, void* user) {
 }
 
 size_t OnData(char* data, size_t, size_t size, void* user) {
-  auto& exchange = *static_cast<Exchange*>(user);
+  auto& exchange = *static_cast<CurlExchange*>(user);
   if (!exchange.GiveHead()) return CURL_WRITEFUNC_ERROR;
   if (*exchange.on_body && !(*exchange.on_body)({reinterpret_cast<const std::byte*>(data), size})) {
     exchange.stopped = true;
@@ -86,31 +86,38 @@ size_t OnData(char* data, size_t, size_t size, void* user) {
 
 }  // namespace
 
-std::string_view HttpResponse::Header(std::string_view name) const {
+std::string_view HttpClientResponse::Header(std::string_view name) const {
   const auto found = headers.find(std::string(name));
   return found == headers.end() ? std::string_view() : std::string_view(found->second);
 }
 
-bool SameOrigin(const std::string& a, const std::string& b) {
-  const CurlUrl first = ParseUrl(a), second = ParseUrl(b);
-  if (!first || !second) return false;
-  for (const CURLUPart part : {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT}) {
-    if (Part(first, part) != Part(second, part)) return false;
-  }
-  return true;
-}
-
-std::optional<UrlPlace> PlaceOf(const std::string& text) {
+std::optional<UrlOrigin> OriginOf(const std::string& text) {
   const CurlUrl url = ParseUrl(text);
   if (!url) return std::nullopt;
-  UrlPlace place{Part(url, CURLUPART_SCHEME), Part(url, CURLUPART_HOST), Part(url, CURLUPART_PORT)};
+  UrlOrigin place{Part(url, CURLUPART_SCHEME), Part(url, CURLUPART_HOST),
+                  Part(url, CURLUPART_PORT)};
   place.has_user = !Part(url, CURLUPART_USER).empty() || !Part(url, CURLUPART_PASSWORD).empty();
   if (place.host.empty()) return std::nullopt;
   return place;
 }
 
+bool SameOrigin(const std::string& a, const std::string& b) {
+  const auto first = OriginOf(a), second = OriginOf(b);
+  return first && second && first->scheme == second->scheme && first->host == second->host &&
+         first->port == second->port;
+}
+
 std::string SchemeOf(const std::string& url) {
   return Part(ParseUrl(url), CURLUPART_SCHEME);
+}
+
+std::string UrlEncode(std::string_view text) {
+  // Length 0 would mean strlen. The result is null where memory is used up.
+  if (text.empty()) return {};
+  char* const encoded = curl_easy_escape(nullptr, text.data(), static_cast<int>(text.size()));
+  std::string out = encoded != nullptr ? encoded : "";
+  curl_free(encoded);
+  return out;
 }
 
 namespace {
@@ -137,13 +144,13 @@ HttpClient::~HttpClient() {
   curl_easy_cleanup(state_->curl);
 }
 
-Result<HttpResponse> HttpClient::Run(const HttpRequest& request, const OnHead& on_head,
-                                     const OnBody& on_body) {
+Result<HttpClientResponse> HttpClient::Run(const HttpClientRequest& request, const OnHead& on_head,
+                                           const OnBody& on_body) {
   CURL* curl = state_->curl;
   if (curl == nullptr) return Error{"libcurl cannot be initialised", ErrorKind::kIo};
   curl_easy_reset(curl);  // keeps connections
 
-  Exchange exchange{.curl = curl, .response = {}, .on_head = &on_head, .on_body = &on_body};
+  CurlExchange exchange{.curl = curl, .response = {}, .on_head = &on_head, .on_body = &on_body};
   curl_slist* headers = nullptr;
   for (const std::string& header : request.headers)
     headers = curl_slist_append(headers, header.c_str());

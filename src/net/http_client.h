@@ -13,13 +13,14 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 
 namespace facet {
 
-struct HttpRequest {
+struct HttpClientRequest {
   std::string url;
   bool head = false;
   std::vector<std::string> headers;  // `Name: value`
@@ -27,10 +28,10 @@ struct HttpRequest {
   std::optional<int64_t> end;        // one past the last byte wanted
   // Where given, asked with every address before it is connected to; no proxy is used then.
   std::function<bool(const sockaddr&)> may_connect = {};
-  std::chrono::milliseconds time{0};  // for the whole exchange; 0: as long as it goes on
+  std::chrono::milliseconds time{0};  // for the whole exchange; 0: no limit
 };
 
-struct HttpResponse {
+struct HttpClientResponse {
   long status = 0;
   std::map<std::string, std::string> headers;  // names in lower case; of repeated ones the last
   std::string location;                        // absolute target of a redirect
@@ -39,22 +40,25 @@ struct HttpResponse {
   std::string_view Header(std::string_view name) const;
 };
 
-// Scheme, host and port of two URLs are equal.
-bool SameOrigin(const std::string& a, const std::string& b);
-struct UrlPlace {
+struct UrlOrigin {
   std::string scheme, host, port;  // in lower case; the port is the scheme's where none is written
   bool has_user = false;
 };
-// Nothing where the URL cannot be parsed.
-std::optional<UrlPlace> PlaceOf(const std::string& url);
+// Nothing where the URL cannot be parsed, or has no host.
+std::optional<UrlOrigin> OriginOf(const std::string& url);
+// Scheme, host and port of two URLs are equal.
+bool SameOrigin(const std::string& a, const std::string& b);
 // The scheme of a URL in lower case; empty where it cannot be parsed.
 std::string SchemeOf(const std::string& url);
+
+// Percent-encodes all but unreserved characters (RFC 3986, section 2.3).
+std::string UrlEncode(std::string_view text);
 
 // Keeps its connection open between exchanges. One thread at a time.
 class HttpClient {
  public:
   // Called with the head before any of the body arrives; false ends the exchange without an error.
-  using OnHead = std::function<bool(const HttpResponse&)>;
+  using OnHead = std::function<bool(const HttpClientResponse&)>;
   // Called with each piece of the body; false ends the exchange without an error.
   using OnBody = std::function<bool(std::span<const std::byte>)>;
 
@@ -63,8 +67,8 @@ class HttpClient {
 
   // The body of any status goes to `on_body`. Errors (kIo): no connection, timeout, TLS, a body
   // that ends early.
-  Result<HttpResponse> Run(const HttpRequest& request, const OnHead& on_head,
-                           const OnBody& on_body);
+  Result<HttpClientResponse> Run(const HttpClientRequest& request, const OnHead& on_head,
+                                 const OnBody& on_body);
 
  private:
   struct State;

@@ -35,7 +35,7 @@ class Tokenizer {
   // disjoint). Added tokens that are not special ("\n\n") are parsed everywhere. Adds no <bos>.
   // `text` may be any bytes.
   std::vector<TokenId> Encode(std::string_view text, std::span<const TextSpan> plain = {}) const;
-  // All of `text` is what a user said: no special tokens.
+  // All of `text` is plain text, as of a user: no special tokens.
   std::vector<TokenId> EncodePlain(std::string_view text) const;
 
   // The reference's decode(skip_special_tokens=...). Ids outside the vocabulary are skipped.

@@ -1,5 +1,5 @@
-// The vocabulary behind a Tokenizer: what a file says (VocabSource), and the compiled form that is
-// kept on disk and mapped (Vocabulary). Internal to formats/.
+// A Tokenizer's vocabulary: what a file says (VocabSource), and the compiled form that is cached on
+// disk and mapped (Vocabulary). Internal to text/.
 #pragma once
 
 #include <array>
@@ -89,7 +89,7 @@ struct Trie {
   std::span<const TrieEdge> edges;
 };
 
-// A view of a compiled vocabulary and the memory behind it. Immutable, so safe to share between
+// A compiled vocabulary, mapped or in memory. Immutable, so safe to share between
 // threads.
 class Vocabulary {
  public:

@@ -107,7 +107,7 @@ Result<size_t> TokenId(const Json& value, size_t limit, std::string_view where) 
   return value.get<size_t>();
 }
 
-// The vocabulary with the added tokens that stand behind it; ids must be 0, 1, 2, ... without a
+// The vocabulary and the added tokens after it; ids must be 0, 1, 2, ... without a
 // gap.
 Result<void> ReadTokens(const Json& vocab, const Json& added, VocabSource& source) {
   const size_t limit = vocab.size() + added.size();

@@ -27,7 +27,7 @@ std::set<std::string> Names(const HubSelection& selection) {
   return out;
 }
 
-std::string SelectError(const HubListing& listing, const HubWish& wish) {
+std::string SelectError(const HubListing& listing, const HubQuery& wish) {
   const auto selection = SelectFiles(listing, wish);
   EXPECT_FALSE(selection.ok());
   return selection.ok() ? "" : selection.error().message;

@@ -53,7 +53,7 @@ bool IsPublic6(const in6_addr& address) {
 
 // The place of a URL as the allow-list writes it, or nothing where it is not on the list.
 Result<void> CheckHost(const MediaAccess& access, const std::string& url) {
-  const auto place = PlaceOf(url);
+  const auto place = OriginOf(url);
   if (!place || (place->scheme != "http" && place->scheme != "https"))
     return Error{"expected an http or https address", ErrorKind::kUnsupported};
   if (place->has_user) return Error{"an address with a user name is not opened"};
@@ -75,7 +75,7 @@ Result<std::string> Fetch(const MediaAccess& access, std::string url) {
     bool refused = false, large = false;
     std::string body;
     HttpClient client;
-    facet::HttpRequest request{.url = url, .headers = {}, .begin = {}, .end = {}};
+    HttpClientRequest request{.url = url, .headers = {}, .begin = {}, .end = {}};
     request.time = left;
     request.may_connect = [&](const sockaddr& address) {
       if (access.private_addresses || IsPublic(address)) return true;
@@ -83,7 +83,7 @@ Result<std::string> Fetch(const MediaAccess& access, std::string url) {
       return false;
     };
     const auto response = client.Run(
-        request, [](const facet::HttpResponse& head) { return head.status == 200; },
+        request, [](const HttpClientResponse& head) { return head.status == 200; },
         [&](std::span<const std::byte> bytes) {
           large = body.size() + bytes.size() > access.max_bytes;
           if (!large) body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
