@@ -152,7 +152,8 @@ class MediaDecoder {
     if (!config_.vision) return CannotSee();
     FACET_ASSIGN(const int budget,
                  BudgetOf(part, "image_budget", ImageBudget(request_.media, config_)));
-    FACET_ASSIGN(const media::Picture picture, media::DecodePicture(data, request_.media.limits));
+    FACET_ASSIGN(const media::Picture picture,
+                 media::DecodePicture(data, request_.media.limits, request_.stop));
     FACET_ASSIGN(media::Patches patches, media::ToPatches(picture, budget));
     auto item = PatchItem(SoftItem::Kind::kImage, std::move(patches));
     FACET_TRY(AdmitItem(*item));
@@ -164,7 +165,8 @@ class MediaDecoder {
     if (!config_.audio) return CannotHear();
     media::Limits limits = request_.media.limits;
     const bool bound = BindSound(limits);
-    FACET_ASSIGN(const media::Sound sound, WithinContext(media::DecodeSound(data, limits), bound));
+    FACET_ASSIGN(const media::Sound sound,
+                 WithinContext(media::DecodeSound(data, limits, request_.stop), bound));
     return AddSound(sound);
   }
 
@@ -197,7 +199,7 @@ class MediaDecoder {
       limits.max_film_pixels = left_ * kTokenPixels;
       bound = true;
     }
-    return WithinContext(media::DecodeFilm(data, limits), bound);
+    return WithinContext(media::DecodeFilm(data, limits, request_.stop), bound);
   }
 
   // True where its sound follows.

@@ -9,6 +9,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <variant>
 #include <vector>
@@ -69,6 +70,7 @@ struct PromptRequest {
   // understands).
   std::function<Result<MediaSource>(const nlohmann::ordered_json& part)> load;
   std::shared_ptr<MediaMemory> memory = nullptr;  // null: no limit but the context
+  std::stop_token stop = {};                      // ends the decoding of media: kCancelled
 };
 
 // Renders, decodes and tokenises. Parts of type image, audio and video become soft tokens; a part

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <stop_token>
 
 #include "base/mapped_file.h"
 #include "chat/load_template.h"
@@ -156,6 +157,24 @@ TEST_F(MediaPrompt, APlaceholderThatAUserWritesIsText) {
   ASSERT_EQ(prompt->items.size(), 1u);
   EXPECT_EQ(std::count(prompt->ids.begin(), prompt->ids.end(), config_.tokens.image),
             prompt->items[0]->count);
+}
+
+TEST_F(MediaPrompt, IsNotDecodedForACallerThatHasLeft) {
+  std::stop_source caller;
+  PromptRequest request;
+  request.stop = caller.get_token();
+  request.load = [&](const nlohmann::ordered_json& part) {
+    caller.request_stop();
+    return ReadMediaFile(Reference("tiny/media") / part["path"].get<std::string>());
+  };
+  for (const auto& [type, path] :
+       {std::pair{"image", "photo.jpg"}, {"audio", "speech.wav"}, {"video", "clip.mkv"}}) {
+    const json part = {{"type", type}, {"path", path}};
+    request.messages = json::array({{{"role", "user"}, {"content", json::array({part})}}});
+    const auto prompt = BuildPrompt(config_, *tokenizer_, *template_, request);
+    ASSERT_FALSE(prompt.ok()) << type;
+    EXPECT_EQ(prompt.error().kind, ErrorKind::kCancelled) << prompt.error().message;
+  }
 }
 
 TEST_F(MediaPrompt, TakesSoundThatIsDecodedAlready) {
