@@ -11,6 +11,8 @@
 #include <immintrin.h>
 #endif
 
+#include "base/os/os.h"
+
 namespace facet {
 namespace {
 

@@ -6,8 +6,6 @@
 #include <functional>
 #include <memory>
 
-#include "base/os/os.h"
-
 namespace facet {
 
 class ThreadPool {

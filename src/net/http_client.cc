@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "base/os/os.h"
 #include "base/text.h"
 
 namespace facet {
@@ -123,10 +124,10 @@ std::string UrlEncode(std::string_view text) {
 namespace {
 
 // Opens a socket where the caller allows the address that the name has resolved to.
-curl_socket_t OpenSocket(void* user, curlsocktype, curl_sockaddr* address) {
+curl_socket_t OpenAllowedSocket(void* user, curlsocktype, curl_sockaddr* address) {
   const auto& may_connect = *static_cast<const std::function<bool(const sockaddr&)>*>(user);
   if (!may_connect(address->addr)) return CURL_SOCKET_BAD;
-  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  return OpenSocket(address->family, address->socktype, address->protocol);
 }
 
 }  // namespace
@@ -178,7 +179,7 @@ Result<HttpClientResponse> HttpClient::Run(const HttpClientRequest& request, con
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
   if (request.may_connect) {
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, &OpenSocket);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, &OpenAllowedSocket);
     curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, &request.may_connect);
   }
   if (request.time.count() > 0)

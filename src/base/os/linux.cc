@@ -1,9 +1,11 @@
 // Linux: /proc, madvise, sync_file_range.
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -84,10 +86,40 @@ LockOutcome LockFile(int fd, LockWait wait) {
   return LockOutcome::kLocked;
 }
 
+namespace {
+
+std::string LinkOfDescriptor(int fd) {
+  return "/proc/self/fd/" + std::to_string(fd);
+}
+
+}  // namespace
+
+int OpenUnread(const std::filesystem::path& path) {
+  return open(path.c_str(), O_PATH | O_CLOEXEC);
+}
+
+std::filesystem::path PathOfDescriptor(int fd) {
+  std::error_code code;
+  return std::filesystem::read_symlink(LinkOfDescriptor(fd), code);
+}
+
+int OpenOpened(int fd) {
+  return open(LinkOfDescriptor(fd).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
 std::optional<FileIdentity> IdentifyFile(const std::filesystem::path& path) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) return std::nullopt;
   return FileIdentity{info.st_size, info.st_ino, info.st_mtim, info.st_ctim};
+}
+
+int OpenSocket(int family, int type, int protocol) {
+  return socket(family, type | SOCK_CLOEXEC, protocol);
+}
+
+bool PeerHasClosed(int fd) {
+  pollfd entry{.fd = fd, .events = POLLRDHUP, .revents = 0};
+  return poll(&entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 }  // namespace facet

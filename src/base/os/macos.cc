@@ -1,9 +1,12 @@
 // macOS: dyld, sysctl, F_FULLFSYNC.
 #include <fcntl.h>
 #include <mach-o/dyld.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/sysctl.h>
 #include <unistd.h>
 
@@ -76,10 +79,34 @@ LockOutcome LockFile(int fd, LockWait wait) {
   return LockOutcome::kLocked;
 }
 
+int OpenUnread(const std::filesystem::path& path) {
+  return open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+std::filesystem::path PathOfDescriptor(int fd) {
+  char path[MAXPATHLEN];
+  return fcntl(fd, F_GETPATH, path) == 0 ? std::filesystem::path(path) : std::filesystem::path();
+}
+
+int OpenOpened(int fd) {
+  return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
 std::optional<FileIdentity> IdentifyFile(const std::filesystem::path& path) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) return std::nullopt;
   return FileIdentity{info.st_size, info.st_ino, info.st_mtimespec, info.st_ctimespec};
+}
+
+int OpenSocket(int family, int type, int protocol) {
+  const int fd = socket(family, type, protocol);
+  if (fd >= 0) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  return fd;
+}
+
+bool PeerHasClosed(int fd) {
+  pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};  // POLLHUP needs no asking
+  return poll(&entry, 1, 0) > 0 && (entry.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 }  // namespace facet

@@ -53,6 +53,14 @@ enum class LockOutcome { kLocked, kHeldElsewhere, kUnsupported };
 // kUnsupported: the file system has no locks.
 LockOutcome LockFile(int fd, LockWait wait);
 
+// Opens what a path leads to without reading it or waiting for it, to ask what that is. -1 with
+// errno where it cannot be opened.
+int OpenUnread(const std::filesystem::path& path);
+// Where what was opened lies, without links. Empty where the system does not say.
+std::filesystem::path PathOfDescriptor(int fd);
+// Opens for reading what OpenUnread has opened, even where its name means another file by now.
+int OpenOpened(int fd);
+
 // What tells a file's versions apart without reading it.
 struct FileIdentity {
   off_t bytes = 0;
@@ -60,5 +68,12 @@ struct FileIdentity {
   timespec modified{}, changed{};  // of the content; of the content or the metadata
 };
 std::optional<FileIdentity> IdentifyFile(const std::filesystem::path& path);
+
+// --- sockets
+
+// As socket(), closed in programs that this one starts.
+int OpenSocket(int family, int type, int protocol);
+// True once the peer has closed its side, also where bytes before that are not read yet.
+bool PeerHasClosed(int fd);
 
 }  // namespace facet

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/os/os.h"
 #include "chat/load_template.h"
 #include "cli/commands/tune_drafter.h"
 #include "cli/resolve.h"

@@ -1,6 +1,5 @@
 #include "serve/http/server.h"
 
-#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -26,6 +25,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "base/os/os.h"
 #include "serve/http/exchange.h"
 #include "serve/http/wire.h"
 
@@ -44,12 +44,6 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 using Parser = http::request_parser<http::string_body>;
-
-// True once the peer has closed, also behind unread bytes.
-bool PeerClosed(int fd) {
-  pollfd entry{.fd = fd, .events = POLLRDHUP, .revents = 0};
-  return poll(&entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
-}
 
 std::optional<ApiError> Late() {
   return ApiError{408, "the request did not arrive in time", "request_timeout", {}};
@@ -227,7 +221,7 @@ awaitable<bool> HttpServer::State::Stream(Session& session, std::shared_ptr<Core
     const auto begin = std::chrono::steady_clock::now();
     co_await core->Wait(options.keepalive);
     if (std::chrono::steady_clock::now() - begin < options.keepalive) continue;
-    if (PeerClosed(session.stream.socket().native_handle())) co_return false;
+    if (PeerHasClosed(session.stream.socket().native_handle())) co_return false;
     std::string comment = Cat(": ", core->Comment(), "\n\n");
     const std::string bytes = head.chunked ? Chunk(std::move(comment)) : std::move(comment);
     open = co_await WriteAll(session, bytes);
@@ -253,7 +247,7 @@ awaitable<bool> HttpServer::State::Reply(Session& session, std::shared_ptr<Core>
       co_return co_await Stream(session, core, extra, head);
     }
     co_await core->Wait(std::chrono::seconds(1));
-    if (PeerClosed(session.stream.socket().native_handle())) co_return false;
+    if (PeerHasClosed(session.stream.socket().native_handle())) co_return false;
   }
 }
 

@@ -1,6 +1,5 @@
 #include "serve/media/access.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +9,8 @@
 #include <cstring>
 #include <optional>
 
+#include "base/descriptor.h"
+#include "base/os/os.h"
 #include "net/http_client.h"
 #include "serve/http/http.h"
 
@@ -101,20 +102,6 @@ Result<std::string> Fetch(const MediaAccess& access, std::string url) {
   return Error{"it could not be fetched: too many redirects, or too slow", ErrorKind::kIo};
 }
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 bool Below(const fs::path& path, const fs::path& folder) {
   const auto [at, rest] = std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
   return at == folder.end() && rest != path.end();
@@ -127,18 +114,16 @@ Result<std::string> ReadBelow(const MediaAccess& access, const fs::path& path) {
   const Error error{"expected a file below the folders that this server allows",
                     ErrorKind::kPermission};
   if (!path.is_absolute()) return error;
-  const Descriptor place(open(path.c_str(), O_PATH | O_CLOEXEC));
-  if (place.get() < 0) return error;
-  const std::string link = Cat("/proc/self/fd/", place.get());
-  std::error_code code;
-  const fs::path real = fs::read_symlink(link, code);
-  if (code || std::none_of(access.folders.begin(), access.folders.end(),
-                           [&](const fs::path& folder) { return Below(real, folder); }))
+  const Descriptor place(OpenUnread(path));
+  if (!place.valid()) return error;
+  const fs::path real = PathOfDescriptor(place.get());
+  if (real.empty() || std::none_of(access.folders.begin(), access.folders.end(),
+                                   [&](const fs::path& folder) { return Below(real, folder); }))
     return error;
   struct stat info {};
   if (fstat(place.get(), &info) != 0 || !S_ISREG(info.st_mode)) return error;
-  const Descriptor file(open(link.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  if (file.get() < 0) return error;
+  const Descriptor file(OpenOpened(place.get()));
+  if (!file.valid()) return error;
   std::string bytes;
   char piece[65536];
   for (ssize_t n; (n = read(file.get(), piece, sizeof(piece))) > 0;) {

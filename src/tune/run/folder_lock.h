@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/descriptor.h"
 #include "base/result.h"
 
 namespace facet::tune {
@@ -14,13 +15,10 @@ class FolderLock {
   // Makes the folder where it is not there. Error (kResource): another process, or another lock of
   // this one, has it.
   static Result<std::unique_ptr<FolderLock>> Take(const std::filesystem::path& folder);
-  ~FolderLock();
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
 
  private:
-  explicit FolderLock(int fd) : fd_(fd) {}
-  int fd_;
+  explicit FolderLock(Descriptor locked) : locked_(std::move(locked)) {}
+  Descriptor locked_;  // closing it releases the lock
 };
 
 }  // namespace facet::tune
