@@ -289,6 +289,21 @@ Result<int64_t> Store::Remove(std::string_view name) const {
   return model.ok() ? RemoveOwned(model->owned) : 0;
 }
 
+std::vector<std::string> Store::UnsharedFiles(std::string_view name,
+                                              const StoredModel::Source& source) const {
+  std::vector<std::string> files = source.files;
+  for (const StoredModel& other : List()) {
+    if (other.files.name == name) continue;
+    for (const StoredModel::Source& used : other.sources) {
+      if (used.repo != source.repo || used.commit != source.commit) continue;
+      std::erase_if(files, [&](const std::string& file) {
+        return std::find(used.files.begin(), used.files.end(), file) != used.files.end();
+      });
+    }
+  }
+  return files;
+}
+
 Result<BlobLock> Store::LockFolder() const {
   FACET_TRY(MakeFolders(folder_ / "files"));
   auto lock = LockOnFolder(folder_ / "files", LockWait::kYes);

@@ -53,6 +53,10 @@ class Store {
   // The name, and the files that this program wrote for it. Bytes freed.
   Result<int64_t> Remove(std::string_view name) const;
 
+  // The files of a source of the model `name` that no other model uses.
+  std::vector<std::string> UnsharedFiles(std::string_view name,
+                                         const StoredModel::Source& source) const;
+
   // A folder for files that are being written for `name`, locked until the result is destroyed.
   // Folders that no manifest names and nobody holds (of an import that was killed) are deleted
   // here.

@@ -1,5 +1,6 @@
 // The commands of the store, as processes: what a person types, and what is on the disk afterwards.
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <chrono>
 #include <thread>
@@ -64,6 +65,31 @@ class ImportTest : public ::testing::Test {
     int status = 0;
     waitpid(child, &status, 0);
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+  }
+
+  // Bytes that files take on the disk, not counting what lies in `except`. Those of a file that was
+  // made as long as it will be count once they are written.
+  static int64_t DiskBytes(const fs::path& folder, const std::set<fs::path>& except = {}) {
+    int64_t bytes = 0;
+    for (const std::string& name : TestHub::Tree(folder)) {
+      struct stat info {};
+      const fs::path path = folder / name;
+      if (!except.contains(path.parent_path()) && lstat(path.c_str(), &info) == 0)
+        bytes += int64_t{info.st_blocks} * 512;
+    }
+    return bytes;
+  }
+
+  // Waits until `progress` is reached, or the child has ended. True where the child still runs.
+  template <typename F>
+  static bool WaitFor(pid_t child, F progress) {
+    while (!progress()) {
+      siginfo_t ended{};
+      waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT);
+      if (ended.si_pid == child) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
   }
 
   Outcome Facet(const std::vector<std::string>& words) {
@@ -214,7 +240,9 @@ TEST_F(ImportTest, SurvivesKillsAtTenRandomMoments) {
   int killed = 0;
   for (int i = 0; i < 10; ++i) {
     const pid_t child = Spawn({"import", "--from-huggingface-repo=org/tiny", "tiny"});
-    std::this_thread::sleep_for(std::chrono::milliseconds(10 + random() % 90));
+    // Ten times the most of it is less than the whole.
+    const int64_t until = DiskBytes(hub_.cache()) + static_cast<int64_t>(random() % 300'000);
+    WaitFor(child, [&] { return DiskBytes(hub_.cache()) > until; });
     kill(child, SIGKILL);
     killed += Wait(child) == -SIGKILL;
     ExpectNoHalfModel();
@@ -231,11 +259,16 @@ TEST_F(ImportTest, SurvivesKillsAtTenRandomMoments) {
 TEST_F(ImportTest, SurvivesKillsWhileItQuantizes) {
   hub_.Start();
   ASSERT_EQ(Facet({"import", "--from-huggingface-repo=org/tiny", "full"}).status, 0);
+  const fs::path owned = hub_.root() / "data/facet/files";
+  std::error_code code;
   std::mt19937 random(6);
   for (int i = 0; i < 10; ++i) {
+    std::set<fs::path> before;
+    for (const auto& entry : fs::directory_iterator(owned, code)) before.insert(entry.path());
     const pid_t child =
         Spawn({"import", "--from-huggingface-repo=org/tiny", "--quantize", "q4_0", "small"});
-    std::this_thread::sleep_for(std::chrono::milliseconds(20 + random() % 100));
+    const auto until = static_cast<int64_t>(random() % 1'000'000);
+    WaitFor(child, [&] { return DiskBytes(owned, before) > until; });
     kill(child, SIGKILL);
     Wait(child);
     ExpectNoHalfModel();
@@ -246,15 +279,14 @@ TEST_F(ImportTest, SurvivesKillsWhileItQuantizes) {
   ExpectNoHalfModel();
   // What the kills left is gone.
   std::set<fs::path> folders;
-  for (const auto& entry : fs::directory_iterator(hub_.root() / "data/facet/files"))
-    folders.insert(entry.path());
+  for (const auto& entry : fs::directory_iterator(owned)) folders.insert(entry.path());
   EXPECT_EQ(folders.size(), 1u);
 }
 
 TEST_F(ImportTest, StopsAtCtrlC) {
   hub_.Start({{"rate", 500'000}});
   const pid_t child = Spawn({"import", "--from-huggingface-repo=org/tiny", "tiny"});
-  std::this_thread::sleep_for(std::chrono::milliseconds(700));
+  ASSERT_TRUE(WaitFor(child, [&] { return DiskBytes(hub_.cache()) > 100'000; }));
   kill(child, SIGINT);
   EXPECT_EQ(Wait(child), 130);
   EXPECT_NE(TestHub::Read(hub_.root() / "err").find("the same command goes on from here"),
@@ -309,12 +341,43 @@ TEST_F(ImportTest, ImportsOneRepositoryFromManyProcesses) {
 
 TEST_F(ImportTest, ListsDisposableCaches) {
   hub_.Start();
-  TestHub::Write(hub_.root() / "xdg-cache/facet/abc-q4", std::string(5000, 'x'));
+  TestHub::Write(hub_.root() / "xdg-cache/facet/abc-p1.packed", std::string(5000, 'x'));
   const json listed = json::parse(Facet({"list", "--json"}).out);
   ASSERT_EQ(listed["caches"].size(), 1u);
   EXPECT_EQ(listed["caches"][0]["bytes"], 5000);
   EXPECT_NE(Facet({"list"}).out.find("Disposable caches, rebuilt when needed: 5.0 kB"),
             std::string::npos);
+}
+
+// Other programs' files in the folder are not facet's to call disposable.
+TEST_F(ImportTest, ListsOnlyWhatItKeepsItself) {
+  const auto folder = hub_.root() / "xdg-cache/facet";
+  for (const char* other : {"versus/env/lib/module.py", "pebble/python/bin/python", "notes.txt",
+                            "demo/venv/pyvenv.cfg"}) {
+    TestHub::Write(folder / other, "x");
+  }
+  ASSERT_EQ(Facet({"tokenize", (reference_ / "checkpoint").string()}).status, 0);
+  TestHub::Write(folder / "demo/gemma-3-270m-q4_k_m.gguf", "x");
+  TestHub::Write(folder / "prefixes/abc", "x");
+  TestHub::Write(folder / "0123-p1.packed.77.part", "x");
+  std::vector<std::string> names;
+  for (const json& file : json::parse(Facet({"list", "--json"}).out)["caches"])
+    names.push_back(fs::path(file["path"].get<std::string>()).lexically_relative(folder).string());
+  ASSERT_EQ(names.size(), 4u) << json(names);
+  EXPECT_EQ(names[0], "0123-p1.packed.77.part");
+  EXPECT_EQ(names[1], "demo/gemma-3-270m-q4_k_m.gguf");
+  EXPECT_EQ(names[2], "prefixes/abc");
+  EXPECT_TRUE(names[3].starts_with("vocabulary-")) << names[3];
+}
+
+// A relative XDG_CACHE_HOME counts as none (XDG base directories), for writing and for listing.
+TEST_F(ImportTest, ListsTheFolderThatIsUsed) {
+  environment_ = {{"XDG_CACHE_HOME", "relative"}};
+  ASSERT_EQ(Facet({"tokenize", (reference_ / "checkpoint").string()}).status, 0);
+  const json caches = json::parse(Facet({"list", "--json"}).out)["caches"];
+  ASSERT_EQ(caches.size(), 1u);
+  EXPECT_TRUE(caches[0]["path"].get<std::string>().starts_with(
+      (hub_.root() / "home/.cache/facet/vocabulary-").string()));
 }
 
 TEST_F(ImportTest, CompletesInBash) {

@@ -110,8 +110,9 @@ class TestHub {
     std::set<std::string> out;
     std::error_code code;
     for (std::filesystem::recursive_directory_iterator it(top, code), end; !code && it != end;
-         ++it) {
-      if (it->is_symlink() || !it->is_directory())
+         it.increment(code)) {
+      std::error_code gone;  // meanwhile, by somebody who writes there
+      if (it->is_symlink(gone) || !it->is_directory(gone))
         out.insert(it->path().lexically_relative(top).string());
     }
     return out;

@@ -7,12 +7,12 @@
 #include "base/mapped_file.h"
 #include "base/space.h"
 #include "cli/commands.h"
-#include "cli/terminal/progress.h"
 #include "cli/terminal/report.h"
 #include "formats/gguf.h"
 #include "hub/hub.h"
 #include "hub/short_names.h"
 #include "hub/store.h"
+#include "runtime/cache_files.h"
 
 namespace facet::cli {
 namespace {
@@ -20,32 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// Files that this program keeps to start faster; deleting them costs nothing but time.
-struct Disposable {
-  fs::path path;
-  int64_t bytes = 0;
-};
-
-std::vector<Disposable> Disposables() {
-  const char* xdg = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  std::vector<Disposable> out;
-  if ((xdg == nullptr || *xdg == 0) && home == nullptr) return out;
-  const fs::path folder =
-      xdg != nullptr && *xdg != 0 ? fs::path(xdg) / "facet" : fs::path(home) / ".cache/facet";
-  std::error_code code;
-  for (fs::recursive_directory_iterator it(folder, code), end; !code && it != end;
-       it.increment(code)) {
-    std::error_code ignored;
-    if (it->is_regular_file(ignored) && !it->is_symlink(ignored)) {
-      out.push_back({it->path(), static_cast<int64_t>(it->file_size(ignored))});
-    }
-  }
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
-  return out;
-}
-
-std::string Format(const StoredModel& model) {
+std::string FormatName(const StoredModel& model) {
   std::error_code code;
   return fs::is_directory(model.files.model, code) ? "safetensors" : "gguf";
 }
@@ -102,56 +77,67 @@ struct ListOptions {
   bool json = false, available = false, names = false;
 };
 
+json ListAsJson(const std::vector<StoredModel>& models, const std::vector<Error>& damaged) {
+  json out = {{"models", json::array()}, {"caches", json::array()}, {"damaged", json::array()}};
+  for (const StoredModel& model : models) {
+    json item = ToJson(model);
+    item.erase("version");
+    item["format"] = FormatName(model);
+    item["complete"] = model.Missing().empty();
+    out["models"].push_back(std::move(item));
+  }
+  for (const CacheFile& file : CacheFiles())
+    out["caches"].push_back({{"path", file.path.string()}, {"bytes", file.bytes}});
+  for (const Error& error : damaged) out["damaged"].push_back(error.message);
+  return out;
+}
+
+void PrintModels(const std::vector<StoredModel>& models) {
+  if (models.empty()) {
+    std::cout << "No models yet. facet list --available shows short names; facet import gemma4-12b "
+                 "fetches one.\n";
+    return;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"NAME", "SIZE", "FORMAT", "DRAFTER", "IMPORTED", "FROM"}};
+  for (const StoredModel& model : models) {
+    const std::vector<fs::path> missing = model.Missing();
+    rows.push_back({model.files.name, HumanBytes(model.bytes), FormatName(model),
+                    model.files.drafter ? "yes" : "no", model.imported.substr(0, 10),
+                    missing.empty() ? Origin(model) : "MISSING " + missing.front().string()});
+  }
+  PrintTable(rows);
+}
+
+void PrintCaches() {
+  const std::vector<CacheFile> files = CacheFiles();
+  if (files.empty()) return;
+  int64_t total = 0;
+  std::vector<std::vector<std::string>> rows;
+  for (const CacheFile& file : files) {
+    total += file.bytes;
+    rows.push_back({"  " + HumanBytes(file.bytes), file.path.string()});
+  }
+  std::cout << "\nDisposable caches, rebuilt when needed: " << HumanBytes(total) << "\n";
+  PrintTable(rows);
+}
+
 Result<void> RunList(const ListOptions& options) {
   if (options.available) return ListAvailable(options.json);
   FACET_ASSIGN(const Store store, Store::FromEnvironment());
   std::vector<Error> damaged;
-  const auto models = store.List(&damaged);
+  const std::vector<StoredModel> models = store.List(&damaged);
   if (options.names) {
     for (const StoredModel& model : models) std::cout << model.files.name << "\n";
     return Ok();
   }
-  const auto disposables = Disposables();
   if (options.json) {
-    json out = {{"models", json::array()}, {"caches", json::array()}, {"damaged", json::array()}};
-    for (const StoredModel& model : models) {
-      json item = ToJson(model);
-      item.erase("version");
-      item["format"] = Format(model);
-      item["complete"] = model.Missing().empty();
-      out["models"].push_back(std::move(item));
-    }
-    for (const Disposable& d : disposables)
-      out["caches"].push_back({{"path", d.path.string()}, {"bytes", d.bytes}});
-    for (const Error& error : damaged) out["damaged"].push_back(error.message);
-    std::cout << out.dump(2) << "\n";
+    std::cout << ListAsJson(models, damaged).dump(2) << "\n";
     return Ok();
   }
-  if (models.empty()) {
-    std::cout << "No models yet. facet list --available shows short names; facet import gemma4-12b "
-                 "fetches one.\n";
-  } else {
-    std::vector<std::vector<std::string>> rows = {
-        {"NAME", "SIZE", "FORMAT", "DRAFTER", "IMPORTED", "FROM"}};
-    for (const StoredModel& model : models) {
-      rows.push_back({model.files.name, HumanBytes(model.bytes), Format(model),
-                      model.files.drafter ? "yes" : "no", model.imported.substr(0, 10),
-                      model.Missing().empty() ? Origin(model)
-                                              : "MISSING " + model.Missing().front().string()});
-    }
-    PrintTable(rows);
-  }
+  PrintModels(models);
   for (const Error& error : damaged) std::cerr << "facet: " << error.message << "\n";
-  if (!disposables.empty()) {
-    int64_t total = 0;
-    std::vector<std::vector<std::string>> rows;
-    for (const Disposable& d : disposables) {
-      total += d.bytes;
-      rows.push_back({"  " + HumanBytes(d.bytes), d.path.string()});
-    }
-    std::cout << "\nDisposable caches, rebuilt when needed: " << HumanBytes(total) << "\n";
-    PrintTable(rows);
-  }
+  PrintCaches();
   return Ok();
 }
 
@@ -186,15 +172,20 @@ void AddDetails(const StoredModel& model, json& out) {
   out["weights_by_type"] = types;
 }
 
-Result<void> RunShow(const std::string& name, bool as_json) {
+struct ShowOptions {
+  std::string name;
+  bool json = false;
+};
+
+Result<void> RunShow(const ShowOptions& options) {
   FACET_ASSIGN(const Store store, Store::FromEnvironment());
-  FACET_ASSIGN(const StoredModel model, store.Get(name));
+  FACET_ASSIGN(const StoredModel model, store.Get(options.name));
   json out = ToJson(model);
   out.erase("version");
-  out["format"] = Format(model);
+  out["format"] = FormatName(model);
   for (const fs::path& path : model.Missing()) out["missing"].push_back(path.string());
   if (model.Missing().empty()) AddDetails(model, out);
-  if (as_json) {
+  if (options.json) {
     std::cout << out.dump(2) << "\n";
     return Ok();
   }
@@ -220,27 +211,17 @@ Result<void> RunShow(const std::string& name, bool as_json) {
   return Ok();
 }
 
-Result<void> RunRename(const std::string& from, const std::string& to, bool as_json) {
-  FACET_ASSIGN(const Store store, Store::FromEnvironment());
-  FACET_TRY(store.Rename(from, to));
-  if (as_json) std::cout << json({{"renamed", from}, {"name", to}}).dump() << "\n";
-  return Ok();
-}
+struct RenameOptions {
+  std::string from, to;
+  bool json = false;
+};
 
-// The files of a source that no other name uses.
-std::vector<std::string> OwnFiles(const Store& store, const std::string& name,
-                                  const StoredModel::Source& source) {
-  std::vector<std::string> files = source.files;
-  for (const StoredModel& other : store.List()) {
-    if (other.files.name == name) continue;
-    for (const StoredModel::Source& used : other.sources) {
-      if (used.repo != source.repo || used.commit != source.commit) continue;
-      std::erase_if(files, [&](const std::string& file) {
-        return std::find(used.files.begin(), used.files.end(), file) != used.files.end();
-      });
-    }
-  }
-  return files;
+Result<void> RunRename(const RenameOptions& options) {
+  FACET_ASSIGN(const Store store, Store::FromEnvironment());
+  FACET_TRY(store.Rename(options.from, options.to));
+  if (options.json)
+    std::cout << json({{"renamed", options.from}, {"name", options.to}}).dump() << "\n";
+  return Ok();
 }
 
 struct RmOptions {
@@ -257,7 +238,7 @@ Result<void> RunRm(const RmOptions& options) {
     for (const StoredModel::Source& source : model->sources) {
       FACET_ASSIGN(const RepoId repo, RepoId::Parse(source.repo));
       const HubCache cache(config.cache, repo);
-      const auto files = OwnFiles(store, options.name, source);
+      const auto files = store.UnsharedFiles(options.name, source);
       const auto bytes = options.purge ? cache.Remove(source.commit, files)
                                        : cache.Removable(source.commit, files);
       if (!bytes.ok() && bytes.error().kind != ErrorKind::kNotFound) return bytes.error();
@@ -285,48 +266,59 @@ Result<void> RunRm(const RmOptions& options) {
   return Ok();
 }
 
-}  // namespace
-
-void AddStoreCommands(CLI::App& app, int& exit_code) {
-  auto list = std::make_shared<ListOptions>();
+void AddList(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<ListOptions>();
   CLI::App* command =
       app.add_subcommand("list", "List the imported models and the disposable caches");
   command->alias("ls");
-  command->add_flag("--available", list->available, "The short names that can be imported");
-  command->add_flag("--names", list->names, "Names alone, one a line");
-  command->add_flag("--json", list->json, "Print JSON");
+  command->add_flag("--available", options->available, "The short names that can be imported");
+  command->add_flag("--names", options->names, "Only the names, one a line");
+  command->add_flag("--json", options->json, "Print JSON");
   command->footer("Examples:\n  facet list\n  facet list --available");
-  command->callback([list, &exit_code] { exit_code = Report(RunList(*list)); });
+  command->callback([options, &exit_code] { exit_code = Report(RunList(*options)); });
+}
 
-  auto show = std::make_shared<RmOptions>();
-  command =
+void AddShow(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<ShowOptions>();
+  CLI::App* command =
       app.add_subcommand("show", "What a model is, where its files lie and where they came from");
-  command->add_option("NAME", show->name, "Name of the model")->required();
-  command->add_flag("--json", show->json, "Print JSON");
+  command->add_option("NAME", options->name, "Name of the model")->required();
+  command->add_flag("--json", options->json, "Print JSON");
   command->footer("Example: facet show gemma4-12b");
-  command->callback([show, &exit_code] { exit_code = Report(RunShow(show->name, show->json)); });
+  command->callback([options, &exit_code] { exit_code = Report(RunShow(*options)); });
+}
 
-  auto rename = std::make_shared<std::pair<std::string, std::string>>();
-  auto rename_json = std::make_shared<bool>(false);
-  command = app.add_subcommand("rename", "Give a model another name");
-  command->add_option("OLD", rename->first, "Name of the model")->required();
-  command->add_option("NEW", rename->second, "Its new name")->required();
+void AddRename(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<RenameOptions>();
+  CLI::App* command = app.add_subcommand("rename", "Give a model another name");
+  command->add_option("OLD", options->from, "Name of the model")->required();
+  command->add_option("NEW", options->to, "Its new name")->required();
+  command->add_flag("--json", options->json, "Print JSON");
   command->footer("Example: facet rename gemma4-12b gemma");
-  command->add_flag("--json", *rename_json, "Print JSON");
-  command->callback([rename, rename_json, &exit_code] {
-    exit_code = Report(RunRename(rename->first, rename->second, *rename_json));
-  });
+  command->callback([options, &exit_code] { exit_code = Report(RunRename(*options)); });
+}
 
-  auto rm = std::make_shared<RmOptions>();
-  command = app.add_subcommand(
+void AddRm(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<RmOptions>();
+  CLI::App* command = app.add_subcommand(
       "rm", "Forget a model's name; with --purge, delete its files from the cache too");
-  command->add_option("NAME", rm->name, "Name of the model")->required();
-  command->add_flag("--purge", rm->purge, "Delete what no other model and no other snapshot uses");
-  command->add_flag("--json", rm->json, "Print JSON");
+  command->add_option("NAME", options->name, "Name of the model")->required();
+  command->add_flag("--purge", options->purge,
+                    "Delete what no other model and no other snapshot uses");
+  command->add_flag("--json", options->json, "Print JSON");
   command->footer(
       "Files in the Hugging Face cache stay without --purge, and those of a local model always.\n"
       "Example: facet rm gemma4-12b --purge");
-  command->callback([rm, &exit_code] { exit_code = Report(RunRm(*rm)); });
+  command->callback([options, &exit_code] { exit_code = Report(RunRm(*options)); });
+}
+
+}  // namespace
+
+void AddStoreCommands(CLI::App& app, int& exit_code) {
+  AddList(app, exit_code);
+  AddShow(app, exit_code);
+  AddRename(app, exit_code);
+  AddRm(app, exit_code);
 }
 
 }  // namespace facet::cli
