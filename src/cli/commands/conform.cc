@@ -19,7 +19,7 @@ using nlohmann::json;
 // The processor's tensors under the reference's names: pictures padded to their budget, positions
 // (column, row).
 void WritePatches(const Prompt& prompt, SoftItem::Kind kind, int budget, const std::string& prefix,
-                  const std::string& positions_name, Output& out) {
+                  const std::string& positions_name, TensorOutput& out) {
   std::vector<uint8_t> pixels;
   std::vector<int32_t> positions;
   int64_t count = 0;
@@ -35,11 +35,11 @@ void WritePatches(const Prompt& prompt, SoftItem::Kind kind, int budget, const s
     }
   }
   if (count == 0) return;
-  out.Bytes(prefix + "_u8", {count, budget, media::kPatchValues}, pixels);
-  out.Ints(positions_name, {count, budget, 2}, positions);
+  out.AddBytes(prefix + "_u8", {count, budget, media::kPatchValues}, pixels);
+  out.AddInts(positions_name, {count, budget, 2}, positions);
 }
 
-void WriteSound(const Prompt& prompt, Output& out) {
+void WriteSound(const Prompt& prompt, TensorOutput& out) {
   int64_t count = 0, longest = 0;
   for (const auto& item : prompt.items) {
     if (item->kind != SoftItem::Kind::kAudio) continue;
@@ -55,12 +55,12 @@ void WriteSound(const Prompt& prompt, Output& out) {
         (features.size() / (longest * media::kFrameSamples) + (item->count < longest ? 1 : 0)) *
         longest * media::kFrameSamples);
   }
-  out.Floats("input_features", {count, longest, media::kFrameSamples}, features);
+  out.AddFloats("input_features", {count, longest, media::kFrameSamples}, features);
 }
 
 // Logits of prompt positions, whole or as the best few with their log-sum-exp, in pieces that fit
 // into memory.
-void WritePromptLogits(Model& model, ConstMat hidden, int top, Output& out) {
+void WritePromptLogits(Model& model, ConstMat hidden, int top, TensorOutput& out) {
   const int64_t rows = hidden.rows(), vocab = model.config().text.vocab;
   constexpr int64_t kPiece = 64;
   std::vector<float> all, top_logits, sums;
@@ -85,19 +85,19 @@ void WritePromptLogits(Model& model, ConstMat hidden, int top, Output& out) {
     }
   }
   if (top == 0) {
-    out.Floats("prompt_logits", {rows, vocab}, std::move(all));
+    out.AddFloats("prompt_logits", {rows, vocab}, all);
     return;
   }
-  out.Ints("top_ids", {rows, top}, top_ids);
-  out.Floats("top_logits", {rows, top}, top_logits);
-  out.Floats("logsumexp", {rows}, sums);
+  out.AddInts("top_ids", {rows, top}, top_ids);
+  out.AddFloats("top_logits", {rows, top}, top_logits);
+  out.AddFloats("logsumexp", {rows}, sums);
 }
 
 // The first twelve drafts, four a round; a round begins after the tokens that the one before it got
 // accepted.
 class DraftRecorder {
  public:
-  DraftRecorder(Drafter& drafter, Output& out) : drafter_(drafter), out_(out) {}
+  DraftRecorder(Drafter& drafter, TensorOutput& out) : drafter_(drafter), out_(out) {}
 
   // `newest` has just been sampled, after the target's state `hidden` at the last cached position.
   Result<void> Sampled(const KvSequence& sequence, int32_t newest, ConstMat hidden) {
@@ -123,12 +123,12 @@ class DraftRecorder {
   }
   void Finish() {
     const int64_t vocab = drafter_.config().text.vocab;
-    out_.Floats("draft_logits", {static_cast<int64_t>(values_.size()) / vocab, vocab}, values_);
+    out_.AddFloats("draft_logits", {static_cast<int64_t>(values_.size()) / vocab, vocab}, values_);
   }
 
  private:
   Drafter& drafter_;
-  Output& out_;
+  TensorOutput& out_;
   std::vector<int32_t> drafts_;
   size_t next_ = 0;
   int rounds_ = 0;
@@ -162,7 +162,7 @@ Result<void> ReadPrompt(Model& model, const Prompt& prompt, int chunk, KvSequenc
 }
 
 Result<void> Decode(Model& model, KvSequence& sequence, ConstMat last, int steps,
-                    DraftRecorder* drafts, Output& out) {
+                    DraftRecorder* drafts, TensorOutput& out) {
   const int64_t vocab = model.config().text.vocab, width = model.config().text.width;
   SamplingParams greedy;
   greedy.temperature = 0;
@@ -184,8 +184,8 @@ Result<void> Decode(Model& model, KvSequence& sequence, ConstMat last, int steps
     ids.push_back(sampler.Sample(row.row_span(0)));
     if (drafts != nullptr) FACET_TRY(drafts->Sampled(sequence, ids.back(), hidden));
   }
-  out.Floats("step_logits", {steps, vocab}, std::move(step_logits));
-  out.Ints("generated_ids", {steps}, ids);
+  out.AddFloats("step_logits", {steps, vocab}, step_logits);
+  out.AddInts("generated_ids", {steps}, ids);
   if (drafts != nullptr) drafts->Finish();
   return Ok();
 }
@@ -212,9 +212,9 @@ Result<void> Conform(const ConformOptions& options) {
   FACET_ASSIGN(const Prompt prompt, PromptOfCase(options, input, model->config()));
   if (prompt.ids.empty()) return Error{Cat(options.case_file.string(), ": the prompt is empty")};
 
-  Output out;
+  TensorOutput out;
   const int64_t total = static_cast<int64_t>(prompt.ids.size());
-  out.Ints("input_ids", {total}, prompt.ids);
+  out.AddInts("input_ids", {total}, prompt.ids);
   const MediaOptions media = MediaOfCase(input.request);
   WritePatches(prompt, SoftItem::Kind::kImage, ImageBudget(media, model->config()), "pixel_values",
                "image_position_ids", out);
@@ -225,7 +225,7 @@ Result<void> Conform(const ConformOptions& options) {
   Buffer hidden;
   std::vector<float> embeddings;
   FACET_TRY(ReadPrompt(*model, prompt, options.chunk, sequence, hidden, embeddings));
-  out.Floats("embeddings", {total, model->config().text.width}, std::move(embeddings));
+  out.AddFloats("embeddings", {total, model->config().text.width}, embeddings);
   WritePromptLogits(*model, hidden, options.top, out);
   std::optional<DraftRecorder> drafts;
   if (drafter) drafts.emplace(*drafter, out);
@@ -234,52 +234,66 @@ Result<void> Conform(const ConformOptions& options) {
   return out.Save(options.out);
 }
 
+void AddGradientOptions(CLI::App& command, ConformOptions& options) {
+  const char* group = "Tuning";
+  CLI::Option* grad = command
+                          .add_option("--grad", options.grad,
+                                      "Write losses and gradients of tuning instead: full or lora")
+                          ->check(CLI::IsMember({"full", "lora"}))
+                          ->group(group);
+  command.add_option("--steps", options.steps, "Steps of AdamW (--grad)")
+      ->check(CLI::Range(0, 100000))
+      ->capture_default_str()
+      ->needs(grad)
+      ->group(group);
+  command.add_option("--lr", options.lr, "Learning rate (--grad)")
+      ->capture_default_str()
+      ->needs(grad)
+      ->group(group);
+  command.add_option("--weight-decay", options.weight_decay, "Weight decay (--grad)")
+      ->capture_default_str()
+      ->needs(grad)
+      ->group(group);
+  command
+      .add_option("--save-adapter", options.save_adapter,
+                  "Folder for what was trained, after the last step (--grad)")
+      ->needs(grad)
+      ->group(group);
+}
+
+void AddConformOptions(CLI::App& command, ConformOptions& options) {
+  command.add_option("model", options.model, "Model: a name, a checkpoint folder or a GGUF")
+      ->required();
+  command.add_option("case", options.case_file, "Case: {\"messages\": ...} or {\"text\": ...}")
+      ->required();
+  command.add_option("out", options.out, "safetensors file to write")->required();
+  command.add_option("--media", options.media, "Folder that the case's paths start from")
+      ->capture_default_str();
+  command.add_option("--mmproj", options.mmproj, "Projector file of a GGUF model");
+  command.add_option("--draft", options.draft, "Drafter: also write draft_logits");
+  command.add_option("--top", options.top, "Write the K best logits and the log-sum-exp only")
+      ->check(CLI::Range(1, 4096));
+  command.add_option("--max-new", options.max_new, "Greedy tokens after the prompt")
+      ->check(CLI::Range(0, 100000))
+      ->capture_default_str();
+  command.add_option("--chunk", options.chunk, "Prompt tokens a step")
+      ->check(CLI::Range(1, 1 << 20));
+  command.add_option("--threads", options.threads, "Threads; 0 = all cores")
+      ->check(CLI::Range(0, 1024));
+  AddCacheType(command, "--cache", options.cache);
+  command.add_flag("--compact", options.compact, "Compact cache of full layers");
+  command.add_flag("--fast", options.fast, "The fast kernels instead of float32");
+  command.add_option("--adapter", options.adapter, "Folder of a LoRA adapter (PEFT)");
+}
+
 }  // namespace
 
 void AddConform(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ConformOptions>();
   CLI::App* command = app.add_subcommand(
       "conform", "Write what the model computes for one case, to compare with the reference");
-  command->add_option("model", options->model, "Model: a name, a checkpoint folder or a GGUF")
-      ->required();
-  command->add_option("case", options->case_file, "Case: {\"messages\": ...} or {\"text\": ...}")
-      ->required();
-  command->add_option("out", options->out, "safetensors file to write")->required();
-  command->add_option("--media", options->media, "Folder that the case's paths start from")
-      ->capture_default_str();
-  command->add_option("--mmproj", options->mmproj, "Projector file of a GGUF model");
-  command->add_option("--draft", options->draft, "Drafter: also write draft_logits");
-  command->add_option("--top", options->top, "Write the K best logits and the log-sum-exp only")
-      ->check(CLI::Range(1, 4096));
-  command->add_option("--max-new", options->max_new, "Greedy tokens after the prompt")
-      ->check(CLI::Range(0, 100000))
-      ->capture_default_str();
-  command->add_option("--chunk", options->chunk, "Prompt tokens a step")
-      ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--threads", options->threads, "Threads; 0 = all cores")
-      ->check(CLI::Range(0, 1024));
-  AddCacheType(*command, "--cache", options->cache);
-  command->add_flag("--compact", options->compact, "Compact cache of full layers");
-  command->add_flag("--fast", options->fast, "The fast kernels instead of float32");
-  command->add_option("--adapter", options->adapter, "Folder of a LoRA adapter (PEFT)");
-  CLI::Option* grad = command
-                          ->add_option("--grad", options->grad,
-                                       "Write losses and gradients of tuning instead: full or lora")
-                          ->check(CLI::IsMember({"full", "lora"}));
-  command->add_option("--steps", options->steps, "Steps of AdamW (--grad)")
-      ->check(CLI::Range(0, 100000))
-      ->capture_default_str()
-      ->needs(grad);
-  command->add_option("--lr", options->lr, "Learning rate (--grad)")
-      ->capture_default_str()
-      ->needs(grad);
-  command->add_option("--weight-decay", options->weight_decay, "Weight decay (--grad)")
-      ->capture_default_str()
-      ->needs(grad);
-  command
-      ->add_option("--save-adapter", options->save_adapter,
-                   "Folder for what was trained, after the last step (--grad)")
-      ->needs(grad);
+  AddConformOptions(*command, *options);
+  AddGradientOptions(*command, *options);
   command->footer(
       "OUT holds input_ids, the processor's tensors, embeddings, prompt_logits, and step_logits "
       "and generated_ids of greedy\n"

@@ -6,7 +6,35 @@
 
 namespace facet::cli {
 
+namespace fs = std::filesystem;
 using nlohmann::json;
+
+void TensorOutput::AddFloats(const std::string& name, std::vector<int64_t> shape,
+                             const std::vector<float>& values) {
+  AddTensor(name, DType::kF32, std::move(shape), values.data(), values.size() * sizeof(float));
+}
+
+void TensorOutput::AddInts(const std::string& name, std::vector<int64_t> shape,
+                           const std::vector<int32_t>& values) {
+  AddTensor(name, DType::kI32, std::move(shape), values.data(), values.size() * sizeof(int32_t));
+}
+
+void TensorOutput::AddBytes(const std::string& name, std::vector<int64_t> shape,
+                            const std::vector<uint8_t>& values) {
+  AddTensor(name, DType::kU8, std::move(shape), values.data(), values.size());
+}
+
+void TensorOutput::AddTensor(const std::string& name, DType type, std::vector<int64_t> shape,
+                             const void* data, size_t bytes) {
+  const auto* begin = static_cast<const std::byte*>(data);
+  tensors_.push_back({name, type, std::move(shape), {begin, begin + bytes}});
+}
+
+Result<void> TensorOutput::Save(const fs::path& path) const {
+  std::vector<TensorOut> tensors;
+  for (const OwnedTensor& t : tensors_) tensors.push_back({t.name, t.type, t.shape, t.data});
+  return SaveSafetensors(path, tensors);
+}
 
 Result<ConformCase> ReadCase(const ConformOptions& options) {
   ConformCase out;

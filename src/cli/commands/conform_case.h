@@ -13,58 +13,44 @@
 
 namespace facet::cli {
 
-namespace fs = std::filesystem;
-
 struct ConformOptions {
   std::string model, mmproj, draft;
-  fs::path case_file, out, media = ".";
+  std::filesystem::path case_file, out, media = ".";
   int top = 0, max_new = 24, chunk = 1 << 20, threads = 0;
   bool fast = false, compact = false;
   std::string cache = "f32";
-  fs::path adapter;
+  std::filesystem::path adapter;
   // Of --grad: "full" or "lora", and plain AdamW.
   std::string grad;
   int steps = 3;
   double lr = 1e-3, weight_decay = 0;
-  fs::path save_adapter;
+  std::filesystem::path save_adapter;
 };
 
-// Tensors to write, owned until the file is there.
-class Output {
+// Tensors to write, owned until the file is written.
+class TensorOutput {
  public:
-  void Floats(const std::string& name, std::vector<int64_t> shape, std::vector<float> values) {
-    Add(name, DType::kF32, std::move(shape), values.data(), values.size() * sizeof(float));
-  }
-  void Ints(const std::string& name, std::vector<int64_t> shape,
-            const std::vector<int32_t>& values) {
-    Add(name, DType::kI32, std::move(shape), values.data(), values.size() * sizeof(int32_t));
-  }
-  void Bytes(const std::string& name, std::vector<int64_t> shape,
-             const std::vector<uint8_t>& values) {
-    Add(name, DType::kU8, std::move(shape), values.data(), values.size());
-  }
-  Result<void> Save(const fs::path& path) const {
-    std::vector<TensorOut> tensors;
-    for (const Entry& e : entries_) tensors.push_back({e.name, e.type, e.shape, e.data});
-    return SaveSafetensors(path, tensors);
-  }
+  void AddFloats(const std::string& name, std::vector<int64_t> shape,
+                 const std::vector<float>& values);
+  void AddInts(const std::string& name, std::vector<int64_t> shape,
+               const std::vector<int32_t>& values);
+  void AddBytes(const std::string& name, std::vector<int64_t> shape,
+                const std::vector<uint8_t>& values);
+  Result<void> Save(const std::filesystem::path& path) const;
 
  private:
-  struct Entry {
+  struct OwnedTensor {
     std::string name;
     DType type;
     std::vector<int64_t> shape;
     std::vector<std::byte> data;
   };
-  void Add(const std::string& name, DType type, std::vector<int64_t> shape, const void* data,
-           size_t bytes) {
-    const auto* p = static_cast<const std::byte*>(data);
-    entries_.push_back({name, type, std::move(shape), {p, p + bytes}});
-  }
-  std::vector<Entry> entries_;
+  void AddTensor(const std::string& name, DType type, std::vector<int64_t> shape, const void* data,
+                 size_t bytes);
+  std::vector<OwnedTensor> tensors_;
 };
 
-// What there is before the weights are.
+// What a case needs before the weights are loaded.
 struct ConformCase {
   nlohmann::json request;
   ModelFiles files;  // with the projector that the options name

@@ -26,10 +26,10 @@ Result<tune::Example> ExampleOf(const ConformOptions& options, const json& reque
   return example;
 }
 
-void WriteGradients(tune::Trainer& trainer, Output& out) {
+void WriteGradients(tune::Trainer& trainer, TensorOutput& out) {
   trainer.ForEachGradient([&](const tune::GradientView& g) {
-    out.Floats("grad." + g.name, {g.shape.begin(), g.shape.end()},
-               {g.values.begin(), g.values.end()});
+    out.AddFloats("grad." + g.name, {g.shape.begin(), g.shape.end()},
+                  {g.values.begin(), g.values.end()});
   });
 }
 
@@ -40,8 +40,8 @@ Result<void> ConformGradients(const ConformOptions& options) {
   ThreadPool pool(options.threads);
   FACET_ASSIGN(Checkpoint checkpoint, LoadCheckpoint(input.files.model, input.files.mmproj));
   FACET_ASSIGN(Prompt prompt, PromptOfCase(options, input, checkpoint.config));
-  Output out;
-  out.Ints("input_ids", {static_cast<int64_t>(prompt.ids.size())}, prompt.ids);
+  TensorOutput out;
+  out.AddInts("input_ids", {static_cast<int64_t>(prompt.ids.size())}, prompt.ids);
   FACET_ASSIGN(const tune::Example example, ExampleOf(options, input.request, std::move(prompt)));
   const tune::Example* batch[] = {&example};
 
@@ -65,7 +65,7 @@ Result<void> ConformGradients(const ConformOptions& options) {
   FACET_ASSIGN(const tune::LossSum last, trainer->Evaluate(batch));
   losses.push_back(static_cast<float>(last.loss / static_cast<double>(last.tokens)));
   if (!options.save_adapter.empty()) FACET_TRY(trainer->Export(options.save_adapter));
-  out.Floats("losses", {static_cast<int64_t>(losses.size())}, losses);
+  out.AddFloats("losses", {static_cast<int64_t>(losses.size())}, losses);
   return out.Save(options.out);
 }
 

@@ -3,9 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
+#include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/options/dtype_names.h"
 #include "cli/terminal/progress.h"
@@ -19,7 +19,7 @@ struct SynthFlags {
   std::string type = "q4_0";
 };
 
-Result<void> Run(SynthFlags flags) {
+Result<void> RunSynth(SynthFlags flags) {
   FACET_ASSIGN(flags.options.type, ParseDType(flags.type, "--type"));
   StatusLine line;
   uint64_t shown = 0, all = 0;
@@ -34,13 +34,13 @@ Result<void> Run(SynthFlags flags) {
     }
     return true;
   };
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   const auto written = WriteSynthModel(flags.options);
   line.Clear();
   FACET_TRY(written);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const double seconds = SecondsSince(start);
   std::printf("%s: %.2f GB of random weights in %.1f s\n", flags.options.output.c_str(), all * 1e-9,
-              seconds.count());
+              seconds);
   return Ok();
 }
 
@@ -66,7 +66,7 @@ void AddSynth(CLI::App& app, int& exit_code) {
   command->add_option("--seed", flags->options.seed, "Another seed gives other weights")
       ->capture_default_str();
   command->add_option("OUT", flags->options.output, "File to write")->required();
-  command->callback([flags, &exit_code] { exit_code = Report(Run(*flags)); });
+  command->callback([flags, &exit_code] { exit_code = Report(RunSynth(*flags)); });
 }
 
 }  // namespace facet::cli

@@ -1,18 +1,18 @@
 // `facet verify`: whether a model on this machine computes what it should, as a report that a user
 // can attach.
 #include <CLI/CLI.hpp>
-#include <chrono>
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/mapped_file.h"
 #include "base/space.h"
 #include "cli/commands.h"
 #include "cli/commands/divergence.h"
 #include "cli/commands/verify_data.h"
-#include "cli/conversation.h"
 #include "cli/resolve.h"
 #include "cli/terminal/report.h"
 #include "ops/cpu.h"
@@ -22,7 +22,7 @@ namespace {
 
 using nlohmann::json;
 
-struct Options {
+struct VerifyFlags {
   std::string model, out;
   bool as_json = false;
   TextCheck text;
@@ -34,7 +34,7 @@ struct Check {
   std::string detail;
 };
 
-std::string Number(double value, const char* format = "%.3g") {
+std::string FormatNumber(double value, const char* format = "%.3g") {
   char text[32];
   std::snprintf(text, sizeof(text), format, value);
   return text;
@@ -51,36 +51,36 @@ class Verifier {
   Verifier(LoadedModel& loaded, const ModelFiles& files) : loaded_(loaded), files_(files) {}
 
   Result<std::vector<Check>> Run() {
-    Tokenizer();
-    FACET_TRY(Text());
+    CheckTokenizer();
+    FACET_TRY(CheckText());
     if (loaded_.chat_template != nullptr && loaded_.config.vision)
-      FACET_TRY(Media("picture", "image", VerifyPicture()));
+      FACET_TRY(CheckMedia("picture", "image", VerifyPicture()));
     if (loaded_.chat_template != nullptr && loaded_.config.audio)
-      FACET_TRY(Media("sentence", "audio", VerifySentence()));
+      FACET_TRY(CheckMedia("sentence", "audio", VerifySentence()));
     return checks_;
   }
 
  private:
-  void Add(std::string name, bool passed, std::string detail) {
+  void AddCheck(std::string name, bool passed, std::string detail) {
     checks_.push_back({std::move(name), passed, std::move(detail)});
   }
 
-  void Tokenizer() {
+  void CheckTokenizer() {
     const auto& tokenizer = *loaded_.tokenizer;
     const int64_t rows = loaded_.config.text.vocab;
-    Add("vocabulary", tokenizer.size() <= rows && tokenizer.bos().has_value(),
-        Cat(tokenizer.size(), " tokens for an embedding of ", rows, " rows"));
+    AddCheck("vocabulary", tokenizer.size() <= rows && tokenizer.bos().has_value(),
+             Cat(tokenizer.size(), " tokens for an embedding of ", rows, " rows"));
     std::string wrong;
     for (const char* text : {"Hello, world", "  two  spaces\n\n\nlines\t", "naïve 名前 🙂",
                              "def f(x):\n    return x ** 2"}) {
       if (tokenizer.Decode(tokenizer.EncodePlain(text)) != text) wrong = text;
     }
-    Add("tokenizer", wrong.empty(),
-        wrong.empty() ? "texts come back as they went in" : "changes: " + wrong);
+    AddCheck("tokenizer", wrong.empty(),
+             wrong.empty() ? "texts come back as they went in" : "changes: " + wrong);
   }
 
   // The shipped text, in one piece or in chunks.
-  Result<Scores> Score(Model& model, const std::vector<TokenId>& ids, int chunk) {
+  Result<Scores> ScoreText(Model& model, const std::vector<TokenId>& ids, int chunk) {
     KvSequence sequence(model.cache());
     Scores scores;
     Buffer hidden, logits;
@@ -107,21 +107,21 @@ class Verifier {
     return scores;
   }
 
-  Result<void> Text() {
+  Result<void> CheckText() {
     std::vector<TokenId> ids = loaded_.tokenizer->EncodePlain(VerifyText());
     if (const auto bos = loaded_.tokenizer->bos()) ids.insert(ids.begin(), *bos);
     ids.resize(std::min<size_t>(ids.size(), 160));
     Model& fast = *loaded_.model;
-    FACET_ASSIGN(const Scores whole, Score(fast, ids, static_cast<int>(ids.size())));
-    FACET_ASSIGN(const Scores pieces, Score(fast, ids, 7));
+    FACET_ASSIGN(const Scores whole, ScoreText(fast, ids, static_cast<int>(ids.size())));
+    FACET_ASSIGN(const Scores pieces, ScoreText(fast, ids, 7));
     double loss = 0;
     for (const float log : whole.of_text) loss -= log;
     loss /= static_cast<double>(whole.of_text.size());
-    Add("perplexity", std::isfinite(loss),
-        Cat(Number(std::exp(loss), "%.4g"), " on ", ids.size(), " tokens of English",
-            loss > 5 ? " (a model that was trained on English has below 60)" : ""));
-    Add("chunks", whole.all == pieces.all,
-        "a prompt read in pieces of 7 tokens gives the same bits as in one");
+    AddCheck("perplexity", std::isfinite(loss),
+             Cat(FormatNumber(std::exp(loss), "%.4g"), " on ", ids.size(), " tokens of English",
+                 loss > 5 ? " (a model that was trained on English has below 60)" : ""));
+    AddCheck("chunks", whole.all == pieces.all,
+             "a prompt read in pieces of 7 tokens gives the same bits as in one");
     LoadOptions plain;
     plain.model = files_.model;
     plain.mmproj = files_.mmproj;
@@ -130,12 +130,12 @@ class Verifier {
     plain.compact_cache = false;
     FACET_ASSIGN(const std::unique_ptr<Model> exact, Model::Load(plain, *loaded_.pool));
     ids.resize(std::min<size_t>(ids.size(), 48));  // float32 on a large model is slow
-    FACET_ASSIGN(const Scores reference, Score(*exact, ids, static_cast<int>(ids.size())));
-    Compare(reference, whole);
+    FACET_ASSIGN(const Scores reference, ScoreText(*exact, ids, static_cast<int>(ids.size())));
+    CompareWithFloat32(reference, whole);
     return Ok();
   }
 
-  void Compare(const Scores& reference, const Scores& fast) {
+  void CompareWithFloat32(const Scores& reference, const Scores& fast) {
     double divergence = 0;
     int same = 0;
     for (size_t i = 0; i < reference.all.size(); ++i) {
@@ -147,14 +147,14 @@ class Verifier {
       divergence += kl / static_cast<double>(reference.all.size());
       same += ArgMax(reference.all[i]) == ArgMax(fast.all[i]);
     }
-    Add("fast kernels", divergence < 0.02,
-        Cat("mean divergence from float32 ", Number(divergence), ", best token equal at ", same,
-            " of ", reference.all.size()));
+    AddCheck("fast kernels", divergence < 0.02,
+             Cat("mean divergence from float32 ", FormatNumber(divergence),
+                 ", best token equal at ", same, " of ", reference.all.size()));
   }
 
-  // One question about a shipped file: the right number of soft tokens, finite rows, an answer to
-  // look at.
-  Result<void> Media(const char* name, const char* type, std::string_view bytes) {
+  // One question about a shipped file: the right number of soft tokens, finite embeddings, an
+  // answer to read.
+  Result<void> CheckMedia(const char* name, const char* type, std::string_view bytes) {
     PromptRequest request;
     request.messages = json::array(
         {{{"role", "user"},
@@ -190,10 +190,10 @@ class Verifier {
         break;
       chunk = {&sequence, {&answer.back(), 1}, {}, 1};
     }
-    Add(name, finite && count > 0,
-        Cat(count, " soft tokens; answer: ",
-            json(loaded_.tokenizer->Decode(answer, true))
-                .dump(-1, ' ', false, json::error_handler_t::replace)));
+    AddCheck(name, finite && count > 0,
+             Cat(count, " soft tokens; answer: ",
+                 json(loaded_.tokenizer->Decode(answer, true))
+                     .dump(-1, ' ', false, json::error_handler_t::replace)));
     return Ok();
   }
 
@@ -202,83 +202,113 @@ class Verifier {
   std::vector<Check> checks_;
 };
 
-Result<void> Verify(const Options& options) {
-  FACET_ASSIGN(const ModelSpec spec, ResolveSpec(options.model));
-  if (spec.script) return Error{"a script has no weights to verify", ErrorKind::kUnsupported};
-  const auto start = std::chrono::steady_clock::now();
-  FACET_ASSIGN(const std::shared_ptr<LoadedModel> model, LoadModel(spec, {}));
-  Verifier verifier(*model, spec.files);
-  FACET_ASSIGN(const std::vector<Check> checks, verifier.Run());
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const TextConfig& text = model->config.text;
-  json report = {{"facet", FACET_VERSION},
-                 {"model", model->id},
-                 {"file", spec.files.model.filename().string()},
-                 {"layers", text.layers.size()},
-                 {"width", text.width},
-                 {"vocabulary", text.vocab},
-                 {"cpu", IsaName(ActiveIsa())},
-                 {"threads", model->pool->threads()},
-                 {"memory", HumanBytes(MemoryBytes())},
-                 {"seconds", std::round(seconds * 10) / 10},
-                 {"checks", json::array()}};
-  bool passed = true;
-  std::string lines =
-      Cat("facet ", FACET_VERSION, "  ", model->id, " (", text.layers.size(), " layers, width ",
-          text.width, ", ", text.vocab, " tokens), ", IsaName(ActiveIsa()), ", ",
-          model->pool->threads(), " threads, ", HumanBytes(MemoryBytes()), "\n");
-  for (const Check& check : checks) {
-    passed = passed && check.passed;
-    report["checks"].push_back(
+// What was verified, and where.
+struct VerifyReport {
+  std::string model, file;
+  size_t layers = 0;
+  int width = 0;
+  int64_t vocabulary = 0;
+  int threads = 0;
+  double seconds = 0;
+  std::vector<Check> checks;
+
+  bool passed() const {
+    return std::all_of(checks.begin(), checks.end(), [](const Check& c) { return c.passed; });
+  }
+};
+
+json ReportAsJson(const VerifyReport& report) {
+  json out = {{"facet", FACET_VERSION},
+              {"model", report.model},
+              {"file", report.file},
+              {"layers", report.layers},
+              {"width", report.width},
+              {"vocabulary", report.vocabulary},
+              {"cpu", IsaName(ActiveIsa())},
+              {"threads", report.threads},
+              {"memory", HumanBytes(MemoryBytes())},
+              {"seconds", std::round(report.seconds * 10) / 10},
+              {"checks", json::array()},
+              {"passed", report.passed()}};
+  for (const Check& check : report.checks) {
+    out["checks"].push_back(
         {{"name", check.name}, {"passed", check.passed}, {"detail", check.detail}});
+  }
+  return out;
+}
+
+std::string ReportAsText(const VerifyReport& report) {
+  std::string out =
+      Cat("facet ", FACET_VERSION, "  ", report.model, " (", report.layers, " layers, width ",
+          report.width, ", ", report.vocabulary, " tokens), ", IsaName(ActiveIsa()), ", ",
+          report.threads, " threads, ", HumanBytes(MemoryBytes()), "\n");
+  for (const Check& check : report.checks) {
     char line[64];
     std::snprintf(line, sizeof(line), "%-5s %-13s ", check.passed ? "ok" : "FAIL",
                   check.name.c_str());
-    lines += line + check.detail + "\n";
+    out += line + check.detail + "\n";
   }
-  report["passed"] = passed;
-  lines += passed ? "passed\n" : "FAILED\n";
-  const std::string output = options.as_json ? report.dump(2) + "\n" : lines;
+  return out + (report.passed() ? "passed\n" : "FAILED\n");
+}
+
+// To stdout, and to --out.
+Result<void> WriteReport(const VerifyFlags& flags, const json& as_json,
+                         const std::string& as_text) {
+  const std::string output = flags.as_json ? as_json.dump(2) + "\n" : as_text;
   std::fputs(output.c_str(), stdout);
-  if (!options.out.empty()) FACET_TRY(WriteFile(options.out, output));
-  if (!passed)
+  return flags.out.empty() ? Ok() : WriteFile(flags.out, output);
+}
+
+Result<void> Verify(const VerifyFlags& flags) {
+  FACET_ASSIGN(const ModelSpec spec, ResolveSpec(flags.model));
+  if (spec.script) return Error{"a script has no weights to verify", ErrorKind::kUnsupported};
+  const auto start = Clock::now();
+  FACET_ASSIGN(const std::shared_ptr<LoadedModel> model, LoadModel(spec, {}));
+  VerifyReport report;
+  FACET_ASSIGN(report.checks, Verifier(*model, spec.files).Run());
+  const TextConfig& text = model->config.text;
+  report.model = model->id;
+  report.file = spec.files.model.filename().string();
+  report.layers = text.layers.size();
+  report.width = text.width;
+  report.vocabulary = text.vocab;
+  report.threads = model->pool->threads();
+  report.seconds = SecondsSince(start);
+  FACET_TRY(WriteReport(flags, ReportAsJson(report), ReportAsText(report)));
+  if (!report.passed())
     return Error{"the model does not compute what it should here; attach this report to an issue"};
   return Ok();
 }
 
-Result<void> VerifyTexts(const Options& options) {
-  FACET_ASSIGN(const TextReport report, CheckTexts(options.model, options.text));
-  const std::string output = options.as_json ? report.json.dump(2) + "\n" : report.table;
-  std::fputs(output.c_str(), stdout);
-  if (!options.out.empty()) return WriteFile(options.out, output);
-  return Ok();
+Result<void> VerifyTexts(const VerifyFlags& flags) {
+  FACET_ASSIGN(const TextReport report, CheckTexts(flags.model, flags.text));
+  return WriteReport(flags, report.json, report.table);
 }
 
 }  // namespace
 
 void AddVerify(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto flags = std::make_shared<VerifyFlags>();
   CLI::App* command = app.add_subcommand(
       "verify", "Check that a model computes what it should on this machine, with a report");
-  command->add_option("model", options->model, "A name, a checkpoint folder or a GGUF")->required();
-  command->add_option("--out", options->out, "Also write the report to this file");
-  command->add_flag("--json", options->as_json, "The report as JSON");
+  command->add_option("model", flags->model, "A name, a checkpoint folder or a GGUF")->required();
+  command->add_option("--out", flags->out, "Also write the report to this file");
+  command->add_flag("--json", flags->as_json, "The report as JSON");
   command
-      ->add_option("--text", options->text.files,
+      ->add_option("--text", flags->text.files,
                    "Instead: how far the fast kernels and each type of cache are from float32 on "
                    "these files (slow: every token is computed in float32)")
       ->check(CLI::ExistingFile);
-  command->add_option("--tokens", options->text.tokens, "At most so many tokens of --text")
+  command->add_option("--tokens", flags->text.tokens, "At most so many tokens of --text")
       ->capture_default_str();
-  command->add_option("--window", options->text.window, "Tokens of a context of --text")
+  command->add_option("--window", flags->text.window, "Tokens of a context of --text")
       ->capture_default_str();
-  command->add_option("--threads", options->text.threads, "Threads (default: all cores)");
+  command->add_option("--threads", flags->text.threads, "Threads (default: all cores)");
   command->footer(
       "Examples:\n  facet verify gemma4-12b --out report.txt\n"
       "  facet verify gemma3-270m --text /usr/share/common-licenses/GPL-3");
-  command->callback([options, &exit_code] {
-    exit_code = Report(options->text.files.empty() ? Verify(*options) : VerifyTexts(*options));
+  command->callback([flags, &exit_code] {
+    exit_code = Report(flags->text.files.empty() ? Verify(*flags) : VerifyTexts(*flags));
   });
 }
 
