@@ -4,11 +4,11 @@
 
 namespace facet {
 
-void InitLog(bool verbose) {
+void InitLog() {
   auto logger = std::make_shared<spdlog::logger>(
       "facet", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   logger->set_pattern("%^%l%$: %v");
-  logger->set_level(verbose ? spdlog::level::debug : spdlog::level::info);
+  logger->set_level(spdlog::level::info);
   spdlog::set_default_logger(logger);
 }
 

@@ -5,7 +5,7 @@
 
 namespace facet {
 
-// Sends the default logger to stderr; `verbose` adds debug messages.
-void InitLog(bool verbose);
+// Sends the default logger to stderr, from level info on; spdlog::set_level changes that.
+void InitLog();
 
 }  // namespace facet

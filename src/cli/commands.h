@@ -26,6 +26,7 @@ void AddTokenize(CLI::App& app, int& exit_code);  // tokenize, detokenize, rende
 void AddImport(CLI::App& app, int& exit_code);
 void AddStoreCommands(CLI::App& app, int& exit_code);  // list, show, rename, rm
 void AddCompletion(CLI::App& app, int& exit_code);
+void AddMan(CLI::App& app, int& exit_code);
 
 // Parses the command line and runs the command.
 int Main(int argc, char** argv);

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 // $XDG_RUNTIME_DIR/facet, or a folder of this user's own in the temporary folder. Empty where
 // neither can be trusted.
-fs::path Folder() {
+fs::path NotesFolder() {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   const fs::path folder = runtime != nullptr && *runtime != '\0'
                               ? fs::path(runtime) / "facet"
@@ -34,7 +34,7 @@ fs::path Folder() {
 }  // namespace
 
 ServerNote::ServerNote(const RunningServer& server) {
-  const fs::path folder = Folder();
+  const fs::path folder = NotesFolder();
   if (folder.empty()) return;
   path_ = folder / Cat("serve-", server.pid, ".json");
   const nlohmann::json note = {{"pid", server.pid},
@@ -54,7 +54,7 @@ ServerNote::~ServerNote() {
 std::vector<RunningServer> RunningServers() {
   std::vector<RunningServer> out;
   std::error_code code;
-  for (const auto& entry : fs::directory_iterator(Folder(), code)) {
+  for (const auto& entry : fs::directory_iterator(NotesFolder(), code)) {
     if (entry.path().extension() != ".json") continue;
     const auto text = ReadFile(entry.path());
     const auto note = nlohmann::json::parse(text ? *text : "", nullptr, false);

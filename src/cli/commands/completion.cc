@@ -3,8 +3,8 @@
 #include <iostream>
 #include <set>
 
+#include "cli/catalog.h"
 #include "cli/commands.h"
-#include "cli/terminal/report.h"
 
 namespace facet::cli {
 namespace {
@@ -14,35 +14,9 @@ const std::set<std::string> kTakesModel = {
     "run",  "show",   "rm",    "rename",   "serve",  "estimate",   "verify", "conform",
     "eval", "export", "bench", "tokenize", "render", "detokenize", "tune"};
 
-struct Option {
-  std::vector<std::string> names;  // with dashes
-  std::string description;
-  bool takes_value = false;
-};
-
-struct Command {
-  std::string name, description;
-  std::vector<Option> options;
-};
-
 std::string OneLine(std::string text) {
   for (char& c : text) c = c == '\n' ? ' ' : c;
   return text;
-}
-
-std::vector<Command> Commands(const CLI::App& app) {
-  std::vector<Command> commands;
-  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
-    Command command{sub->get_name(), OneLine(sub->get_description()), {}};
-    for (const CLI::Option* option : sub->get_options()) {
-      Option out{{}, OneLine(option->get_description()), option->get_items_expected_max() > 0};
-      for (const std::string& name : option->get_lnames()) out.names.push_back("--" + name);
-      for (const std::string& name : option->get_snames()) out.names.push_back("-" + name);
-      if (!out.names.empty()) command.options.push_back(std::move(out));
-    }
-    commands.push_back(std::move(command));
-  }
-  return commands;
 }
 
 // In single quotes of a shell.
@@ -52,17 +26,18 @@ std::string Quoted(const std::string& text) {
   return out + "'";
 }
 
-std::string Words(const Command& command) {
+std::string OptionWords(const CommandEntry& command) {
   std::string out;
-  for (const Option& option : command.options) {
+  for (const OptionEntry& option : command.options) {
+    if (option.positional) continue;
     for (const std::string& name : option.names) out += (out.empty() ? "" : " ") + name;
   }
   return out;
 }
 
-void Bash(const std::vector<Command>& commands) {
+void PrintBash(const std::vector<CommandEntry>& commands) {
   std::string names;
-  for (const Command& command : commands) names += (names.empty() ? "" : " ") + command.name;
+  for (const CommandEntry& command : commands) names += (names.empty() ? "" : " ") + command.name;
   std::cout << "# bash completion: source <(facet completion bash)\n"
                "_facet() {\n"
                "  local word=${COMP_WORDS[COMP_CWORD]} words=\n"
@@ -70,8 +45,8 @@ void Bash(const std::vector<Command>& commands) {
                "  if ((COMP_CWORD == 1)); then\n"
                "    COMPREPLY=($(compgen -W "
             << Quoted(names) << " -- \"$word\"))\n    return\n  fi\n  case ${COMP_WORDS[1]} in\n";
-  for (const Command& command : commands) {
-    std::cout << "    " << command.name << ") words=" << Quoted(Words(command));
+  for (const CommandEntry& command : commands) {
+    std::cout << "    " << command.name << ") words=" << Quoted(OptionWords(command));
     if (kTakesModel.contains(command.name)) {
       std::cout << "; [[ $word == -* ]] || words=\"$(facet list --names 2>/dev/null)\"";
     }
@@ -84,19 +59,20 @@ void Bash(const std::vector<Command>& commands) {
                "complete -o filenames -F _facet facet\n";
 }
 
-void Zsh(const std::vector<Command>& commands) {
+void PrintZsh(const std::vector<CommandEntry>& commands) {
   std::cout << "#compdef facet\n# zsh completion: facet completion zsh > "
                "\"${fpath[1]}/_facet\"\n_facet() {\n"
                "  local -a items\n  if ((CURRENT == 2)); then\n    items=(\n";
-  for (const Command& command : commands) {
-    std::cout << "      " << Quoted(command.name + ":" + command.description) << "\n";
+  for (const CommandEntry& command : commands) {
+    std::cout << "      " << Quoted(command.name + ":" + OneLine(command.description)) << "\n";
   }
   std::cout << "    )\n    _describe command items\n    return\n  fi\n  case $words[2] in\n";
-  for (const Command& command : commands) {
+  for (const CommandEntry& command : commands) {
     std::cout << "    " << command.name << ") items=(";
-    for (const Option& option : command.options) {
+    for (const OptionEntry& option : command.options) {
+      if (option.positional) continue;
       for (const std::string& name : option.names)
-        std::cout << " " << Quoted(name + ":" + option.description);
+        std::cout << " " << Quoted(name + ":" + OneLine(option.description));
     }
     std::cout << " ) ;;\n";
   }
@@ -105,7 +81,7 @@ void Zsh(const std::vector<Command>& commands) {
                "  local -a models=(${(f)\"$(facet list --names 2>/dev/null)\"})\n  case $words[2] "
                "in\n    ";
   std::string separator;
-  for (const Command& command : commands) {
+  for (const CommandEntry& command : commands) {
     if (!kTakesModel.contains(command.name)) continue;
     std::cout << separator << command.name;
     separator = "|";
@@ -114,22 +90,23 @@ void Zsh(const std::vector<Command>& commands) {
                "if [[ $funcstack[1] == _facet ]]; then _facet; else compdef _facet facet; fi\n";
 }
 
-void Fish(const std::vector<Command>& commands) {
+void PrintFish(const std::vector<CommandEntry>& commands) {
   std::cout << "# fish completion: facet completion fish > ~/.config/fish/completions/facet.fish\n";
-  for (const Command& command : commands) {
+  for (const CommandEntry& command : commands) {
     std::cout << "complete -c facet -f -n __fish_use_subcommand -a " << command.name << " -d "
-              << Quoted(command.description) << "\n";
+              << Quoted(OneLine(command.description)) << "\n";
     const std::string when = " -n " + Quoted("__fish_seen_subcommand_from " + command.name);
     if (kTakesModel.contains(command.name)) {
       std::cout << "complete -c facet" << when << " -a '(facet list --names 2>/dev/null)'\n";
     }
-    for (const Option& option : command.options) {
+    for (const OptionEntry& option : command.options) {
+      if (option.positional) continue;
       std::cout << "complete -c facet" << when;
       for (const std::string& name : option.names) {
         std::cout << (name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1));
       }
-      std::cout << (option.takes_value ? " -r" : "") << " -d " << Quoted(option.description)
-                << "\n";
+      std::cout << (option.value.empty() ? "" : " -r") << " -d "
+                << Quoted(OneLine(option.description)) << "\n";
     }
   }
 }
@@ -146,10 +123,10 @@ void AddCompletion(CLI::App& app, int& exit_code) {
       "Examples:\n  source <(facet completion bash)\n  facet completion fish > "
       "~/.config/fish/completions/facet.fish");
   command->callback([shell, &app, &exit_code] {
-    const auto commands = Commands(app);
-    if (*shell == "bash") Bash(commands);
-    if (*shell == "zsh") Zsh(commands);
-    if (*shell == "fish") Fish(commands);
+    const std::vector<CommandEntry> commands = DescribeCommands(app);
+    if (*shell == "bash") PrintBash(commands);
+    if (*shell == "zsh") PrintZsh(commands);
+    if (*shell == "fish") PrintFish(commands);
     exit_code = 0;
   });
 }

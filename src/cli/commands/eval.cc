@@ -12,13 +12,13 @@
 #include "base/os/os.h"
 #include "base/scratch_folder.h"
 #include "cli/commands.h"
-#include "cli/conversation.h"
 #include "cli/resolve.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/report.h"
 #include "eval/programs.h"
 #include "eval/score.h"
+#include "runtime/conversation.h"
 
 namespace facet::cli {
 namespace {
@@ -135,14 +135,15 @@ class Asker {
 
   Result<void> Ask(size_t i) {
     const Item& item = items_[i];
-    TurnOptions turn;
+    ReplyOptions turn;
     turn.sampling = model_.sampling;
     turn.sampling.temperature = 0;
     turn.tools = item.tools;
     turn.max_tokens = options_.max_tokens;
-    TurnView silent;
+    ReplyView silent;
     for (size_t t = 0; t < item.wanted.size(); ++t) {
-      FACET_ASSIGN(Turn given, Answer(model_, item.History(t), turn, silent, interrupt_.flag()));
+      FACET_ASSIGN(Reply given,
+                   facet::Ask(model_, item.History(t), turn, silent, interrupt_.flag()));
       if (given.end.reason == AnswerEnd::Reason::kCancelled)
         return Error{"interrupted", ErrorKind::kCancelled};
       answers_[i].push_back({std::move(given.content), std::move(given.tool_calls)});

@@ -9,9 +9,9 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "base/log.h"
 #include "cli/commands.h"
 #include "cli/servers.h"
+#include "cli/terminal/report.h"
 
 namespace facet::cli {
 namespace {
@@ -22,7 +22,7 @@ std::string Join(const std::vector<std::string>& names) {
   return out;
 }
 
-void List(bool as_json) {
+void ListServers(bool as_json) {
   const auto servers = RunningServers();
   if (as_json) {
     nlohmann::ordered_json out = nlohmann::ordered_json::array();
@@ -41,7 +41,7 @@ void List(bool as_json) {
 }
 
 // Asks for a drain and waits for its end.
-Result<void> Stop(pid_t pid, bool all) {
+Result<void> StopServers(pid_t pid, bool all) {
   auto servers = RunningServers();
   if (pid != 0) std::erase_if(servers, [&](const auto& s) { return s.pid != pid; });
   if (servers.empty())
@@ -69,7 +69,7 @@ void AddPs(CLI::App& app, int& exit_code) {
   auto as_json = std::make_shared<bool>(false);
   CLI::App* ps = app.add_subcommand("ps", "List the servers that run");
   ps->add_flag("--json", *as_json, "As JSON");
-  ps->callback([as_json] { List(*as_json); });
+  ps->callback([as_json] { ListServers(*as_json); });
 
   struct StopFlags {
     pid_t pid = 0;
@@ -80,12 +80,7 @@ void AddPs(CLI::App& app, int& exit_code) {
   stop->add_option("PID", flags->pid, "Process id, as facet ps shows it")
       ->check(CLI::PositiveNumber);
   stop->add_flag("--all", flags->all, "All of them");
-  stop->callback([flags, &exit_code] {
-    const auto stopped = Stop(flags->pid, flags->all);
-    if (stopped) return;
-    spdlog::error("{}", stopped.error().message);
-    exit_code = kFailed;
-  });
+  stop->callback([flags, &exit_code] { exit_code = Report(StopServers(flags->pid, flags->all)); });
 }
 
 }  // namespace facet::cli

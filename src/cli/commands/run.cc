@@ -3,11 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <random>
 
+#include "base/log.h"
 #include "cli/commands.h"
-#include "cli/conversation.h"
 #include "cli/options/cache_type.h"
 #include "cli/options/draft_options.h"
 #include "cli/options/media_options.h"
@@ -15,17 +16,20 @@
 #include "cli/terminal/chat.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/report.h"
+#include "hub/short_names.h"
+#include "runtime/conversation.h"
 
 namespace facet::cli {
 namespace {
 
 using nlohmann::json;
 
-struct RunOptions {
+struct RunFlags {
   std::string model, prompt, system, adapter;
   bool has_prompt = false;
+  bool prompt_given = false;   // on the command line, after the model
   json media = json::array();  // parts, in the order of the command line
-  bool think = false, no_think = false, as_json = false, stats = false;
+  bool think = false, no_think = false, as_json = false, stats = false, verbose = false;
   MediaOptions look;
   int max_tokens = 0, threads = 0, context = 0;
   std::string cache = "f16";
@@ -37,16 +41,16 @@ struct RunOptions {
   DraftFlags draft;
 };
 
-Result<SamplingParams> Sampling(const RunOptions& options, SamplingParams params) {
-  if (options.temperature) params.temperature = *options.temperature;
-  if (options.top_k) params.top_k = *options.top_k;
-  if (options.top_p) params.top_p = *options.top_p;
-  if (options.min_p) params.min_p = *options.min_p;
-  params.repetition_penalty = options.repetition_penalty;
-  params.presence_penalty = options.presence_penalty;
-  params.frequency_penalty = options.frequency_penalty;
-  params.seed = options.seed ? *options.seed : std::random_device()();
-  for (const std::string& entry : options.logit_bias) {
+Result<SamplingParams> Sampling(const RunFlags& flags, SamplingParams params) {
+  if (flags.temperature) params.temperature = *flags.temperature;
+  if (flags.top_k) params.top_k = *flags.top_k;
+  if (flags.top_p) params.top_p = *flags.top_p;
+  if (flags.min_p) params.min_p = *flags.min_p;
+  params.repetition_penalty = flags.repetition_penalty;
+  params.presence_penalty = flags.presence_penalty;
+  params.frequency_penalty = flags.frequency_penalty;
+  params.seed = flags.seed ? *flags.seed : std::random_device()();
+  for (const std::string& entry : flags.logit_bias) {
     int id = 0, end = 0;
     float bias = 0;
     if (std::sscanf(entry.c_str(), "%d=%f%n", &id, &bias, &end) != 2 ||
@@ -58,22 +62,22 @@ Result<SamplingParams> Sampling(const RunOptions& options, SamplingParams params
   return params;
 }
 
-Result<TurnOptions> MakeTurnOptions(const RunOptions& options, const LoadedModel& model) {
-  TurnOptions turn;
-  FACET_ASSIGN(turn.sampling, Sampling(options, model.sampling));
-  turn.media = options.look;
-  if (options.think) turn.thinking = true;
-  if (options.no_think) turn.thinking = false;
-  turn.max_tokens = options.max_tokens;
-  turn.stop = options.stop;
-  return turn;
+Result<ReplyOptions> MakeReplyOptions(const RunFlags& flags, const LoadedModel& model) {
+  ReplyOptions reply;
+  FACET_ASSIGN(reply.sampling, Sampling(flags, model.sampling));
+  reply.media = flags.look;
+  if (flags.think) reply.thinking = true;
+  if (flags.no_think) reply.thinking = false;
+  reply.max_tokens = flags.max_tokens;
+  reply.stop = flags.stop;
+  return reply;
 }
 
-json JsonAnswer(const LoadedModel& model, const Turn& turn) {
-  const GenerationStats& s = turn.end.stats;
+json JsonAnswer(const LoadedModel& model, const Reply& reply) {
+  const GenerationStats& s = reply.end.stats;
   json out = {{"model", model.id},
-              {"content", turn.content},
-              {"finish_reason", FinishReason(turn.end)},
+              {"content", reply.content},
+              {"finish_reason", FinishReason(reply.end)},
               {"usage",
                {{"prompt_tokens", s.prompt},
                 {"completion_tokens", s.generated},
@@ -83,75 +87,104 @@ json JsonAnswer(const LoadedModel& model, const Turn& turn) {
     out["timings"]["draft_n"] = s.drafted;
     out["timings"]["draft_n_accepted"] = s.accepted;
   }
-  if (!turn.reasoning.empty()) out["reasoning_content"] = turn.reasoning;
-  if (!turn.tool_calls.empty()) out["tool_calls"] = turn.tool_calls;
+  if (!reply.reasoning.empty()) out["reasoning_content"] = reply.reasoning;
+  if (!reply.tool_calls.empty()) out["tool_calls"] = reply.tool_calls;
   return out;
 }
 
-Result<void> RunOnce(const RunOptions& options, const LoadedModel& model,
-                     const TurnOptions& turn_options) {
+Result<void> RunOnce(const RunFlags& flags, const LoadedModel& model,
+                     const ReplyOptions& reply_options) {
   json messages = json::array();
-  if (!options.system.empty())
-    messages.push_back({{"role", "system"}, {"content", options.system}});
-  json content = options.prompt;
-  if (!options.media.empty()) {
-    content = options.media;
-    if (!options.prompt.empty()) content.push_back({{"type", "text"}, {"text", options.prompt}});
+  if (!flags.system.empty()) messages.push_back({{"role", "system"}, {"content", flags.system}});
+  json content = flags.prompt;
+  if (!flags.media.empty()) {
+    content = flags.media;
+    if (!flags.prompt.empty()) content.push_back({{"type", "text"}, {"text", flags.prompt}});
   }
   messages.push_back({{"role", "user"}, {"content", content}});
   const InterruptFlag interrupt;
-  TerminalView view(options.as_json);
-  FACET_ASSIGN(const Turn turn, Answer(model, messages, turn_options, view, interrupt.flag()));
+  TerminalView view(flags.as_json);
+  FACET_ASSIGN(const Reply reply, Ask(model, messages, reply_options, view, interrupt.flag()));
   view.End();
-  if (options.as_json) {
+  if (flags.as_json) {
     std::printf(
         "%s\n",
-        JsonAnswer(model, turn).dump(2, ' ', false, json::error_handler_t::replace).c_str());
-  } else if (!turn.tool_calls.empty()) {
-    for (const json& call : turn.tool_calls) {
+        JsonAnswer(model, reply).dump(2, ' ', false, json::error_handler_t::replace).c_str());
+  } else if (!reply.tool_calls.empty()) {
+    for (const json& call : reply.tool_calls) {
       std::printf("%s(%s)\n", call["name"].get<std::string>().c_str(),
                   call["arguments"].get<std::string>().c_str());
     }
   }
-  if (options.stats && !options.as_json) std::fprintf(stderr, "%s\n", Describe(turn.end).c_str());
-  if (turn.end.reason == AnswerEnd::Reason::kCancelled)
+  if (flags.stats && !flags.as_json) std::fprintf(stderr, "%s\n", DescribeSpeed(reply.end).c_str());
+  if (reply.end.reason == AnswerEnd::Reason::kCancelled)
     return Error{"interrupted", ErrorKind::kCancelled};
   return Ok();
 }
 
-Result<void> Run(RunOptions& options) {
-  const bool piped = isatty(STDIN_FILENO) == 0;
-  if (piped && !options.has_prompt) {
-    const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
-    options.prompt = text;
-    options.has_prompt = !text.empty();
+// What stands where a model could is a question for the model that comes with the program, if it
+// has blanks, which no name has, and is no path.
+void MoveQuestion(RunFlags& flags) {
+  const std::string& text = flags.model;
+  std::error_code code;
+  const bool path_like = text.starts_with('/') || text.starts_with("./") ||
+                         text.starts_with("../") || text.starts_with("script:") ||
+                         text.ends_with(".gguf") || std::filesystem::exists(text, code);
+  if (flags.has_prompt || path_like || text.find_first_of(" \t\n") == text.npos) return;
+  flags.prompt = std::exchange(flags.model, "");
+  flags.has_prompt = true;
+}
+
+// A word that is no model may be a question too: says how to ask it.
+Result<ModelSpec> ResolveModelOrQuestion(const RunFlags& flags) {
+  auto spec = ResolveSpec(flags.model);
+  const bool may_be_question = !flags.prompt_given && !flags.model.empty() &&
+                               flags.model.find_first_of("/:.") == std::string::npos &&
+                               FindShortName(flags.model) == nullptr;
+  if (spec.ok() || spec.error().kind != ErrorKind::kNotFound || !may_be_question) return spec;
+  Error error = spec.error();
+  error.message +=
+      Cat("; to ask the model that comes with facet: facet run pebble \"", flags.model, "\"");
+  return error;
+}
+
+Result<void> Run(RunFlags& flags) {
+  if (flags.verbose) {
+    flags.stats = true;
+    spdlog::set_level(spdlog::level::debug);
   }
-  const bool interactive = !options.has_prompt && (options.media.empty() || !piped);
-  if (interactive && (piped || options.as_json)) {
+  flags.prompt_given = flags.has_prompt;
+  MoveQuestion(flags);
+  const bool piped = isatty(STDIN_FILENO) == 0;
+  if (piped && !flags.has_prompt) {
+    const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
+    flags.prompt = text;
+    flags.has_prompt = !text.empty();
+  }
+  const bool interactive = !flags.has_prompt && (flags.media.empty() || !piped);
+  if (interactive && (piped || flags.as_json)) {
     return Error{"there is no prompt: give one as an argument or on standard input"};
   }
-  for (const json& part : options.media) {
+  for (const json& part : flags.media) {
     const std::string path = part["path"];
     if (access(path.c_str(), R_OK) != 0)
       return Error{Cat(path, ": cannot be read"), ErrorKind::kNotFound};
   }
-  FACET_ASSIGN(ModelSpec spec, ResolveSpec(options.model));
+  FACET_ASSIGN(ModelSpec spec, ResolveModelOrQuestion(flags));
   ModelOptions load;
-  FACET_TRY(ApplyDraftFlags(options.draft, spec, load.engine.draft));
-  load.threads = options.threads;
-  load.context = options.context;
-  load.cache_type = CacheTypeOf(options.cache);
+  FACET_TRY(ApplyDraftFlags(flags.draft, spec, load.engine.draft));
+  load.threads = flags.threads;
+  load.context = flags.context;
+  load.cache_type = CacheTypeOf(flags.cache);
   FACET_ASSIGN(const std::shared_ptr<LoadedModel> model, LoadModel(spec, load));
-  if (!options.adapter.empty()) {
+  if (!flags.adapter.empty()) {
     if (model->model == nullptr) return Error{"--adapter needs a model with weights"};
-    FACET_ASSIGN(std::shared_ptr<const Adapter> adapter,
-                 model->model->LoadAdapter(options.adapter));
+    FACET_ASSIGN(std::shared_ptr<const Adapter> adapter, model->model->LoadAdapter(flags.adapter));
     model->model->set_adapter(std::move(adapter));
   }
-  FACET_ASSIGN(const TurnOptions turn, MakeTurnOptions(options, *model));
-  if (interactive)
-    return ChatAtTerminal(*model, {options.system, options.media, turn, options.stats});
-  return RunOnce(options, *model, turn);
+  FACET_ASSIGN(const ReplyOptions reply, MakeReplyOptions(flags, *model));
+  if (interactive) return ChatAtTerminal(*model, {flags.system, flags.media, reply, flags.stats});
+  return RunOnce(flags, *model, reply);
 }
 
 // Media options in the order in which they stand on the command line.
@@ -169,78 +202,79 @@ json PartsInOrder(const CLI::App& command) {
   return parts;
 }
 
-void AddSampling(CLI::App& command, RunOptions& options) {
+void AddSampling(CLI::App& command, RunFlags& flags) {
   const char* group = "Sampling (defaults: the checkpoint's)";
-  command.add_option("--temperature", options.temperature, "0 = always the likeliest token")
+  command.add_option("--temperature", flags.temperature, "0 = always the likeliest token")
       ->group(group);
-  command.add_option("--top-k", options.top_k, "Only the K likeliest; 0 = all")->group(group);
-  command.add_option("--top-p", options.top_p, "Only the likeliest that hold this probability")
+  command.add_option("--top-k", flags.top_k, "Only the K likeliest; 0 = all")->group(group);
+  command.add_option("--top-p", flags.top_p, "Only the likeliest that hold this probability")
       ->group(group);
-  command
-      .add_option("--min-p", options.min_p, "Only tokens with this share of the likeliest one's")
+  command.add_option("--min-p", flags.min_p, "Only tokens with this share of the likeliest one's")
       ->group(group);
-  command.add_option("--seed", options.seed, "Same seed, same text")->group(group);
-  command.add_option("--repetition-penalty", options.repetition_penalty, "Above 1: repeat less")
+  command.add_option("--seed", flags.seed, "Same seed, same text")->group(group);
+  command.add_option("--repetition-penalty", flags.repetition_penalty, "Above 1: repeat less")
       ->group(group);
-  command.add_option("--presence-penalty", options.presence_penalty, "Per token that was used")
+  command.add_option("--presence-penalty", flags.presence_penalty, "Per token that was used")
       ->group(group);
-  command.add_option("--frequency-penalty", options.frequency_penalty, "Per use of a token")
+  command.add_option("--frequency-penalty", flags.frequency_penalty, "Per use of a token")
       ->group(group);
-  command.add_option("--logit-bias", options.logit_bias, "ID=BIAS, may be repeated")->group(group);
-  command.add_option("--stop", options.stop, "End the answer before this text; may be repeated")
+  command.add_option("--logit-bias", flags.logit_bias, "ID=BIAS, may be repeated")->group(group);
+  command.add_option("--stop", flags.stop, "End the answer before this text; may be repeated")
       ->group(group);
 }
 
 }  // namespace
 
 void AddRun(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<RunOptions>();
+  auto flags = std::make_shared<RunFlags>();
   CLI::App* command = app.add_subcommand("run", "Ask a model once, or chat with it");
   command->add_option(
-      "model", options->model,
-      "A name, a checkpoint folder or a GGUF; none: the small one that comes along");
-  CLI::Option* prompt = command->add_option("prompt", options->prompt,
-                                            "The question; none: standard input, or a chat");
+      "model", flags->model,
+      "A name, a checkpoint folder or a GGUF; none, or a question in its place: the small one "
+      "that comes with facet");
+  CLI::Option* prompt =
+      command->add_option("prompt", flags->prompt, "The question; none: standard input, or a chat");
   // One value each time, so that the prompt may follow; Run reads them back in order.
   auto files = std::make_shared<std::vector<std::string>>();
   for (const char* type : {"image", "audio", "video"}) {
     command
         ->add_option(Cat("--", type), *files,
-                     Cat("A file that stands before the text: ", type, "; may be repeated"))
+                     Cat("A file to put before the text: ", type, "; may be repeated"))
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->group("Media");
   }
-  AddMediaOptions(*command, options->look);
-  command->add_option("--system", options->system, "System prompt");
-  CLI::Option* think = command->add_flag("--think", options->think, "Let the model think first");
-  command->add_flag("--no-think", options->no_think, "Keep the model from thinking")
-      ->excludes(think);
-  command->add_option("--max-tokens", options->max_tokens, "Longest answer")
+  AddMediaOptions(*command, flags->look);
+  command->add_option("--system", flags->system, "System prompt");
+  CLI::Option* think = command->add_flag("--think", flags->think, "Let the model think first");
+  command->add_flag("--no-think", flags->no_think, "Keep the model from thinking")->excludes(think);
+  command->add_option("--max-tokens", flags->max_tokens, "Longest answer")
       ->check(CLI::Range(1, 1 << 24));
   command
-      ->add_option("--ctx,--ctx-size,-c", options->context,
+      ->add_option("--ctx,--ctx-size,-c", flags->context,
                    "Longest conversation in tokens; 0 = the model's")
       ->check(CLI::Range(0, 1 << 24));
-  AddCacheType(*command, "--cache-type", options->cache);
-  command->add_option("--threads,-t", options->threads, "Threads; 0 = all cores")
+  AddCacheType(*command, "--cache-type", flags->cache);
+  command->add_option("--threads,-t", flags->threads, "Threads; 0 = all cores")
       ->check(CLI::Range(0, 1024));
-  command->add_option("--adapter", options->adapter, "Folder of a LoRA adapter (PEFT)");
-  command->add_flag("--stats,--verbose", options->stats, "Tokens and speeds after each answer");
-  command->add_flag("--json", options->as_json, "The answer as JSON, with usage and timings");
-  AddSampling(*command, *options);
-  AddDraftFlags(*command, options->draft);
+  command->add_option("--adapter", flags->adapter, "Folder of a LoRA adapter (PEFT)");
+  command->add_flag("--stats", flags->stats, "Tokens and speeds after each answer");
+  command->add_flag("--verbose", flags->verbose, "As --stats --log-level debug");
+  command->add_flag("--json", flags->as_json, "The answer as JSON, with usage and timings");
+  AddSampling(*command, *flags);
+  AddDraftFlags(*command, flags->draft);
   command->footer(
       "Examples:\n"
+      "  facet run \"Where is the green circle?\" --image picture.png\n"
       "  facet run gemma4-12b\n"
       "  facet run gemma4-12b \"What is in this picture?\" --image photo.jpg --image-budget 560\n"
       "  facet run ./model.gguf --audio talk.mp3 \"Write down what is said.\"\n"
       "  git diff | facet run gemma4-12b --system \"Write a commit message.\"");
   // `files` is what those options write into: it must live as long as the command.
-  command->callback([options, files, command, prompt, &exit_code] {
-    options->has_prompt = prompt->count() > 0;
-    options->media = PartsInOrder(*command);
-    exit_code = Report(Run(*options));
+  command->callback([flags, files, command, prompt, &exit_code] {
+    flags->has_prompt = prompt->count() > 0;
+    flags->media = PartsInOrder(*command);
+    exit_code = Report(Run(*flags));
   });
 }
 

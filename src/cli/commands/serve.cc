@@ -11,9 +11,11 @@
 #include "base/log.h"
 #include "base/space.h"
 #include "cli/commands.h"
+#include "cli/options/byte_size.h"
 #include "cli/options/draft_options.h"
 #include "cli/resolve.h"
 #include "cli/servers.h"
+#include "cli/terminal/report.h"
 #include "serve/server.h"
 
 namespace facet::cli {
@@ -143,88 +145,136 @@ Result<void> Serve(ServeFlags& flags, bool port_given) {
   return server->Run();
 }
 
+// The option of the port, for what $PORT says where it is not given.
+CLI::Option* AddNetwork(CLI::App& command, ServeFlags& flags) {
+  const char* group = "Network";
+  serve::HttpOptions& http = flags.options.http;
+  command.add_option("--host", http.address, "IP address to listen on")
+      ->capture_default_str()
+      ->group(group);
+  CLI::Option* port =
+      command.add_option("-p,--port", http.port, "Port ($PORT where not given; 0: any)")
+          ->capture_default_str()
+          ->group(group);
+  command
+      .add_option("--api-key", flags.keys,
+                  "Ask for this key (or sha256:DIGEST; $FACET_API_KEY too)")
+      ->group(group);
+  command.add_option("--api-key-file", flags.key_files, "File with one key or digest a line")
+      ->group(group);
+  command
+      .add_option("--cors-origin,--cors-origins", http.access.origins,
+                  "Origin of web pages that may call")
+      ->group(group);
+  command.add_option("--allowed-host", http.access.hosts, "Host name under which clients may call")
+      ->group(group);
+  command
+      .add_option("--keepalive-seconds", flags.keepalive, "Between comments while a prompt is read")
+      ->check(CLI::Range(0.05, 3600.0))
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--drain-seconds", flags.drain, "For running requests after SIGTERM")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str()
+      ->group(group);
+  return port;
+}
+
+void AddModelOptions(CLI::App& command, ServeFlags& flags) {
+  ModelOptions& model = flags.options.model;
+  command.add_option(
+      "MODEL", flags.models,
+      "Names, folders, GGUFs, or script:FILE; none: the model that comes with the program");
+  command
+      .add_option("--served-model-name,--alias", flags.names,
+                  "Names for the models, in their order")
+      ->delimiter(',');
+  command.add_option("--adapter,--lora-modules", flags.adapters,
+                     "[MODEL:]NAME=FOLDER: serve an adapter as MODEL:NAME");
+  command.add_option("--mmproj", flags.mmproj, "Projector GGUF of the first model");
+  command.add_option("--vocab", flags.vocabulary, "Vocabulary of scripted models");
+  command
+      .add_option("-c,--ctx,--ctx-size,--max-model-len", model.context,
+                  "Context in tokens (0: the model's)")
+      ->check(CLI::Range(0, 1 << 24));
+  command.add_option("-t,--threads", model.threads, "Threads (0: all cores)")
+      ->check(CLI::Range(0, 1024));
+}
+
+void AddCaches(CLI::App& command, ServeFlags& flags) {
+  const char* group = "Caches";
+  command.add_option("--cache-mb", flags.cache_mb, "MiB for keys, values and prefixes")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str()
+      ->group(group);
+  command
+      .add_option("--cache-dir", flags.cache_dir,
+                  "Keep prefixes in this folder, for the next start (they hold prompts in full)")
+      ->group(group);
+  command.add_option("--cache-dir-mb", flags.cache_dir_mb, "MiB of prefixes in that folder")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str()
+      ->group(group);
+  command
+      .add_flag("--no-prefix-cache", flags.no_prefix_cache, "Read every prompt from its beginning")
+      ->group(group);
+}
+
+void AddLimits(CLI::App& command, ServeFlags& flags) {
+  const char* group = "Limits";
+  EngineOptions& engine = flags.options.model.engine;
+  AddByteSize(command, "--memory", flags.memory,
+              "For all models, e.g. 12GB (default: 80 % of this machine's)")
+      ->group(group);
+  command
+      .add_option("--memory-wait-seconds", flags.memory_wait,
+                  "How long a request waits for other models to become idle")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--max-sequences", engine.max_sequences, "Requests that run at the same time")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--max-queue", engine.max_queue, "Requests that may wait")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--max-body-mb", flags.body_mb, "MiB of a request")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str()
+      ->group(group);
+}
+
+void AddMedia(CLI::App& command, ServeFlags& flags) {
+  const char* group = "Media";
+  command
+      .add_option("--allow-media-hosts", flags.options.limits.media.hosts,
+                  "Hosts whose http(s) addresses requests may name as media")
+      ->delimiter(',')
+      ->group(group);
+  command
+      .add_option("--allow-media-path", flags.media_paths,
+                  "Folder whose files requests may name as media (file:///...)")
+      ->group(group);
+  command
+      .add_option("--media-mb", flags.media_mb,
+                  "MiB of decoded pictures, films and sounds, of all requests together")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->capture_default_str()
+      ->group(group);
+}
+
 }  // namespace
 
 void AddServe(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<ServeFlags>();
-  serve::ServerOptions& o = flags->options;
   CLI::App* command = app.add_subcommand("serve", "Serve models through the OpenAI API");
-  command->add_option(
-      "MODEL", flags->models,
-      "Names, folders, GGUFs, or script:FILE; none: the model that comes with the program");
-  command
-      ->add_option("--served-model-name,--alias", flags->names,
-                   "Names for the models, in their order")
-      ->delimiter(',');
-  command->add_option("--host", o.http.address, "IP address to listen on")->capture_default_str();
-  auto* port = command->add_option("-p,--port", o.http.port, "Port ($PORT where not given; 0: any)")
-                   ->capture_default_str();
-  command->add_option("--api-key", flags->keys,
-                      "Ask for this key (or sha256:DIGEST; $FACET_API_KEY too)");
-  command->add_option("--api-key-file", flags->key_files, "File with one key or digest a line");
-  command->add_option("--cors-origin,--cors-origins", o.http.access.origins,
-                      "Origin of web pages that may call");
-  command->add_option("--allowed-host", o.http.access.hosts,
-                      "Host name under which clients may call");
-  command
-      ->add_option("-c,--ctx,--ctx-size,--max-model-len", o.model.context,
-                   "Context in tokens (0: the model's)")
-      ->check(CLI::Range(0, 1 << 24));
-  command->add_option("-t,--threads", o.model.threads, "Threads (0: all cores)")
-      ->check(CLI::Range(0, 1024));
-  command
-      ->add_option("--memory", flags->memory,
-                   "Bytes for all models, e.g. 12GB (default: 80 % of this machine's)")
-      ->transform(CLI::AsSizeValue(true));
-  command
-      ->add_option("--memory-wait-seconds", flags->memory_wait,
-                   "How long a request waits for other models to become idle")
-      ->check(CLI::Range(0.0, 3600.0))
-      ->capture_default_str();
-  command->add_option("--adapter,--lora-modules", flags->adapters,
-                      "[MODEL:]NAME=FOLDER: serve an adapter as MODEL:NAME");
-  command->add_option("--cache-mb", flags->cache_mb, "MiB for keys, values and prefixes")
-      ->check(CLI::Range(1, 1 << 24))
-      ->capture_default_str();
-  command->add_option("--cache-dir", flags->cache_dir,
-                      "Keep prefixes in this folder, for the next start (they hold what was said)");
-  command->add_option("--cache-dir-mb", flags->cache_dir_mb, "MiB of prefixes in that folder")
-      ->check(CLI::Range(1, 1 << 24))
-      ->capture_default_str();
-  command
-      ->add_option("--allow-media-hosts", o.limits.media.hosts,
-                   "Hosts whose http(s) addresses requests may name as media")
-      ->delimiter(',');
-  command->add_option("--allow-media-path", flags->media_paths,
-                      "Folder whose files requests may name as media (file:///...)");
-  command
-      ->add_option("--max-sequences", o.model.engine.max_sequences,
-                   "Requests that run at the same time")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
-  command->add_option("--max-queue", o.model.engine.max_queue, "Requests that may wait")
-      ->check(CLI::Range(0, 1 << 20))
-      ->capture_default_str();
-  command->add_option("--mmproj", flags->mmproj, "Projector GGUF of the first model");
-  command->add_option("--vocab", flags->vocabulary, "Vocabulary of scripted models");
-  command
-      ->add_option("--media-mb", flags->media_mb,
-                   "MiB of decoded pictures, films and sounds, of all requests together")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
-      ->capture_default_str();
-  command->add_option("--max-body-mb", flags->body_mb, "MiB of a request")
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str();
-  command
-      ->add_option("--keepalive-seconds", flags->keepalive,
-                   "Between comments while a prompt is read")
-      ->check(CLI::Range(0.05, 3600.0))
-      ->capture_default_str();
-  command->add_option("--drain-seconds", flags->drain, "For running requests after SIGTERM")
-      ->check(CLI::Range(0.0, 86400.0))
-      ->capture_default_str();
-  command->add_flag("--no-prefix-cache", flags->no_prefix_cache,
-                    "Read every prompt from its beginning");
+  AddModelOptions(*command, *flags);
+  CLI::Option* port = AddNetwork(*command, *flags);
+  AddLimits(*command, *flags);
+  AddCaches(*command, *flags);
+  AddMedia(*command, *flags);
   AddDraftFlags(*command, flags->draft);
   command->footer(
       "Examples:\n"
@@ -233,12 +283,8 @@ void AddServe(CLI::App& app, int& exit_code) {
       "  facet serve gemma4-12b --host 0.0.0.0 --api-key-file keys\n"
       "Clients: base URL http://127.0.0.1:9379/v1, any key where none is asked for. SIGTERM "
       "drains.");
-  command->callback([flags, port, &exit_code] {
-    const auto served = Serve(*flags, port->count() > 0);
-    if (served) return;
-    spdlog::error("{}", served.error().message);
-    exit_code = kFailed;
-  });
+  command->callback(
+      [flags, port, &exit_code] { exit_code = Report(Serve(*flags, port->count() > 0)); });
 }
 
 }  // namespace facet::cli

@@ -5,7 +5,6 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "base/mapped_file.h"
 #include "chat/load_template.h"
 #include "cli/commands.h"
 #include "cli/resolve.h"
@@ -36,9 +35,9 @@ std::string ReadStdin() {
   return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
 }
 
-Result<void> Print(std::string_view text) {
-  std::cout.write(text.data(), static_cast<std::streamsize>(text.size())).flush();
-  if (!std::cout) return Error{"stdout cannot be written", ErrorKind::kIo};
+// Exactly, zero bytes included.
+Result<void> PrintExactly(std::string_view text) {
+  std::cout.write(text.data(), static_cast<std::streamsize>(text.size()));
   return Ok();
 }
 
@@ -49,7 +48,8 @@ Result<std::shared_ptr<const Tokenizer>> LoadTokenizer(const std::string& model)
 
 Result<void> Tokenize(const TokenizeOptions& options) {
   FACET_ASSIGN(const auto tokenizer, LoadTokenizer(options.model));
-  if (options.batch.empty()) return Print(Cat(Json(tokenizer->Encode(ReadStdin())).dump(), "\n"));
+  if (options.batch.empty())
+    return PrintExactly(Cat(Json(tokenizer->Encode(ReadStdin())).dump(), "\n"));
   FACET_ASSIGN(const auto batch, ReadJson(options.batch));
   if (!batch.is_array()) return Expected("a list", batch.type_name(), options.batch);
   Json lists = Json::array();
@@ -60,10 +60,10 @@ Result<void> Tokenize(const TokenizeOptions& options) {
     }
     lists.push_back(tokenizer->Encode(row["text"].get_ref<const std::string&>()));
   }
-  return Print(lists.dump() + "\n");
+  return PrintExactly(lists.dump() + "\n");
 }
 
-// Ids apart by anything that a JSON list or a person puts between numbers.
+// Ids separated by white space, commas or the brackets of a JSON list.
 Result<std::vector<TokenId>> ParseIds(std::string_view text) {
   constexpr std::string_view kBetween = " \t\r\n,[]";
   std::vector<TokenId> ids;
@@ -92,10 +92,10 @@ Result<void> Detokenize(const DetokenizeOptions& options) {
       return Expected(Cat("an id from 0 to ", tokenizer->size() - 1), id, "ids");
     }
   }
-  return Print(tokenizer->Decode(ids, options.skip_special));
+  return PrintExactly(tokenizer->Decode(ids, options.skip_special));
 }
 
-Result<bool> Flag(const Json& file, const char* key, bool usual) {
+Result<bool> ReadFlag(const Json& file, const char* key, bool usual) {
   const auto found = file.find(key);
   if (found == file.end() || found->is_null()) return usual;
   if (!found->is_boolean()) return Expected("true or false", found->type_name(), key);
@@ -109,20 +109,17 @@ Result<void> Render(const RenderCommandOptions& options) {
   if (!chat_template) {
     return Error{Cat(options.model, " has no chat template"), ErrorKind::kNotFound};
   }
-  // Read once for its checks, once for the order of its members.
-  FACET_TRY(ReadJson(options.conversation));
-  FACET_ASSIGN(const std::string text, ReadFile(options.conversation));
-  const Json file = Json::parse(text, nullptr, false);
+  FACET_ASSIGN(const Json file, ReadOrderedJson(options.conversation));
   if (!file.is_object()) return Expected("an object", file.type_name(), options.conversation);
   RenderOptions render;
-  FACET_ASSIGN(render.add_generation_prompt, Flag(file, "add_generation_prompt", true));
+  FACET_ASSIGN(render.add_generation_prompt, ReadFlag(file, "add_generation_prompt", true));
   if (file.contains("enable_thinking") && !file["enable_thinking"].is_null()) {
-    FACET_ASSIGN(render.enable_thinking, Flag(file, "enable_thinking", false));
+    FACET_ASSIGN(render.enable_thinking, ReadFlag(file, "enable_thinking", false));
   }
   render.extra = file.value("chat_template_kwargs", Json::object());
   const Json messages = file.value("messages", Json()), tools = file.value("tools", Json());
   FACET_ASSIGN(const RenderedPrompt prompt, chat_template->Render(messages, tools, render));
-  return Print(prompt.text);
+  return PrintExactly(prompt.text);
 }
 
 constexpr const char* kModelHelp = "Model: a name, a checkpoint folder or a GGUF";

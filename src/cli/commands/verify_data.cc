@@ -1,6 +1,6 @@
 #include "cli/commands/verify_data.h"
 
-// The assembler copies the files into the program.
+// The assembler copies the files into the program; CMakeLists.txt tells it where they lie.
 #define FACET_EMBED(name, path)       \
   asm(".section .rodata\n"            \
       ".global " #name                \
@@ -13,8 +13,8 @@
       ".previous\n");                 \
   extern "C" const char name##_begin[], name##_end[]
 
-FACET_EMBED(facet_picture, FACET_SOURCE_DIR "/examples/media/house.png");
-FACET_EMBED(facet_sentence, FACET_SOURCE_DIR "/examples/media/sentence.wav");
+FACET_EMBED(facet_picture, "house.png");
+FACET_EMBED(facet_sentence, "sentence.wav");
 
 namespace facet::cli {
 

@@ -18,7 +18,7 @@ struct DraftFlags {
 
 void AddDraftFlags(CLI::App& command, DraftFlags& flags);
 
-// Sets how to draft, and with what. Errors: a drafter where there is nothing to draft, one that is
+// Sets how to draft, and with what. Errors: a drafter although drafting is off or the model is a script, one that is
 // not found.
 Result<void> ApplyDraftFlags(const DraftFlags& flags, ModelSpec& spec, DraftOptions& options);
 

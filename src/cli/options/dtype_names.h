@@ -1,4 +1,4 @@
-// Types of a GGUF's matrices as a person writes them: q4_0, bf16.
+// Names of a GGUF's matrix types on the command line: q4_0, bf16.
 #pragma once
 
 #include <string>

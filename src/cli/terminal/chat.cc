@@ -3,10 +3,11 @@
 #include <editline/readline.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+
+#include "base/text.h"
 
 #include "cli/terminal/interrupt.h"
 
@@ -15,16 +16,12 @@ namespace {
 
 using nlohmann::json;
 
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 constexpr const char* kHelp =
     "/image FILE  /audio FILE  /video FILE   put a file before the next question\n"
     "/clear                                  forget the conversation\n"
     "/help                                   this text\n"
     "/exit, or Ctrl-D                        leave\n"
-    "A line that ends in \\ goes on; \"\"\" opens and closes a text of several lines. Ctrl-C stops "
+    "A line that ends in \\ continues on the next; \"\"\" opens and closes a text of several lines. Ctrl-C stops "
     "an answer.\n";
 
 // One line from the person; nothing at the end of input.
@@ -71,9 +68,9 @@ class Chat {
     std::fprintf(stderr, "%s. /help lists what you can type.\n", model_.id.c_str());
     while (const std::optional<std::string> text = ReadQuestion()) {
       if (text->starts_with("/")) {
-        if (!Command(*text)) return Ok();
+        if (!RunCommand(*text)) return Ok();
       } else if (text->find_first_not_of(" \t\n") != std::string::npos || !media_.empty()) {
-        Ask(*text);
+        AskQuestion(*text);
       }
     }
     std::fputs("\n", stderr);
@@ -88,15 +85,9 @@ class Chat {
   }
 
   // False where the person wants to leave.
-  bool Command(const std::string& line) {
-    const size_t space = line.find(' ');
-    const std::string name = line.substr(0, space);
-    std::string rest = space == std::string::npos
-                           ? ""
-                           : line.substr(line.find_first_not_of(' ', space) == std::string::npos
-                                             ? line.size()
-                                             : line.find_first_not_of(' ', space));
-    while (rest.ends_with(' ')) rest.pop_back();
+  bool RunCommand(const std::string& line) {
+    const std::string name = line.substr(0, line.find(' '));
+    const std::string rest(Trim(std::string_view(line).substr(name.size()), " "));
     if (name == "/exit" || name == "/bye" || name == "/quit") return false;
     if (name == "/clear") {
       Clear();
@@ -108,7 +99,7 @@ class Chat {
       } else {
         media_.push_back(
             {{"type", name.substr(1)}, {"path", std::filesystem::absolute(rest).string()}});
-        std::fprintf(stderr, "%s stands before the next question.\n", rest.c_str());
+        std::fprintf(stderr, "%s is attached to the next question.\n", rest.c_str());
       }
     } else {
       if (name != "/help") std::fprintf(stderr, "%s: no such command\n", name.c_str());
@@ -117,7 +108,7 @@ class Chat {
     return true;
   }
 
-  void Ask(const std::string& text) {
+  void AskQuestion(const std::string& text) {
     json content = text;
     if (!media_.empty()) {
       content = media_;
@@ -127,23 +118,23 @@ class Chat {
     attempt.push_back({{"role", "user"}, {"content", content}});
     const InterruptFlag interrupt;
     TerminalView view;
-    const Result<Turn> turn = Answer(model_, attempt, options_.turn, view, interrupt.flag());
+    const Result<Reply> reply = Ask(model_, attempt, options_.reply, view, interrupt.flag());
     view.End();
-    if (!turn.ok()) {
-      // The question is taken back, so that the conversation goes on as it was.
-      std::fprintf(stderr, "facet: %s\n", turn.error().message.c_str());
+    if (!reply.ok()) {
+      // The question is dropped: the conversation continues as if it had not been asked.
+      std::fprintf(stderr, "facet: %s\n", reply.error().message.c_str());
       return;
     }
-    for (const json& call : turn->tool_calls) {
+    for (const json& call : reply->tool_calls) {
       std::fprintf(stderr, "[asks for %s(%s)]\n", call["name"].get<std::string>().c_str(),
                    call["arguments"].get<std::string>().c_str());
     }
-    attempt.push_back({{"role", "assistant"}, {"content", turn->content}});
+    attempt.push_back({{"role", "assistant"}, {"content", reply->content}});
     messages_ = std::move(attempt);
     media_ = json::array();
-    if (turn->end.reason == AnswerEnd::Reason::kLength)
+    if (reply->end.reason == AnswerEnd::Reason::kLength)
       std::fputs("[the answer was cut off]\n", stderr);
-    if (options_.stats) std::fprintf(stderr, "%s\n", Describe(turn->end).c_str());
+    if (options_.stats) std::fprintf(stderr, "%s\n", DescribeSpeed(reply->end).c_str());
   }
 
   const LoadedModel& model_;
@@ -154,10 +145,10 @@ class Chat {
 }  // namespace
 
 TerminalView::TerminalView(bool quiet)
-    : quiet_(quiet), color_(isatty(STDOUT_FILENO) != 0), start_(Now()) {}
+    : quiet_(quiet), color_(isatty(STDOUT_FILENO) != 0), start_(Clock::now()) {}
 
 void TerminalView::OnPrompt(int read, int total) {
-  const double elapsed = Now() - start_;
+  const double elapsed = SecondsSince(start_);
   if (read <= 0 || elapsed < 1.0) return;
   const auto left = static_cast<int64_t>(elapsed * (total - read) / read + 0.5);
   progress_.Draw(Cat("reading ", read, " of ", total, " tokens, ", HumanSeconds(left), " left"));

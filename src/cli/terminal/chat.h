@@ -1,15 +1,16 @@
-// Chatting at a terminal: what a person sees, and the loop of questions and answers.
+// A chat at a terminal: what is shown of an answer, and the loop of questions and answers.
 #pragma once
 
 #include <string>
 
-#include "cli/conversation.h"
+#include "base/clock.h"
 #include "cli/terminal/progress.h"
+#include "runtime/conversation.h"
 
 namespace facet::cli {
 
 // Shows an answer while it is made: progress of a long prompt, thoughts dimmed, text as it comes.
-class TerminalView : public TurnView {
+class TerminalView : public ReplyView {
  public:
   // `quiet`: only the progress.
   explicit TerminalView(bool quiet = false);
@@ -22,14 +23,14 @@ class TerminalView : public TurnView {
  private:
   bool quiet_, color_, thinking_ = false;
   StatusLine progress_;
-  double start_;
+  Clock::time_point start_;
   char last_ = '\n';
 };
 
 struct ChatOptions {
   std::string system;
-  nlohmann::json media;  // parts that stand before the first question
-  TurnOptions turn;
+  nlohmann::json media;  // parts before the first question
+  ReplyOptions reply;
   bool stats = false;
 };
 

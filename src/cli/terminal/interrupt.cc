@@ -44,7 +44,7 @@ InterruptFlag::~InterruptFlag() {
   pthread_sigmask(SIG_SETMASK, &blocked_before_, nullptr);
 }
 
-// Does nothing but being there for handlers.
+// Exists so that signal handlers have a thread to run on.
 void InterruptFlag::Wait() {
   const sigset_t signals = Interrupts();
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);

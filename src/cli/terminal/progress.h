@@ -1,14 +1,15 @@
-// What a terminal shows of work that goes on. On stderr; stdout belongs to results.
+// Progress of long work at a terminal. On stderr; stdout belongs to results.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
+
 namespace facet::cli {
 
-// A line of a terminal that is drawn over and over. Where stderr is no terminal, only Note writes.
+// A line of a terminal that is redrawn in place. Where stderr is no terminal, only Note writes.
 class StatusLine {
  public:
   StatusLine();
@@ -18,9 +19,9 @@ class StatusLine {
 
   bool terminal() const { return terminal_; }
   void Draw(std::string_view text);
-  // A line that stays, above the one that is drawn.
+  // A permanent line above the one that is redrawn.
   void Note(std::string_view text);
-  // Takes the line away.
+  // Removes the line.
   void Clear();
 
  private:
@@ -33,15 +34,15 @@ class ProgressBar {
   // `quiet` prints nothing at all.
   explicit ProgressBar(bool quiet);
 
-  // `fetched` counts what took time: the speed and the time left come from it.
+  // `fetched` counts the bytes that took time, not those found in a cache: speed and remaining time
+  // follow from it.
   void Update(int64_t done, int64_t total, int64_t fetched, std::string_view what);
   // A line of its own, above the bar.
   void Note(const std::string& text);
-  // Takes the bar away.
+  // Removes the bar.
   void Clear() { line_.Clear(); }
 
  private:
-  using Clock = std::chrono::steady_clock;
   std::string Line(int64_t done, int64_t total, std::string_view what) const;
 
   bool quiet_;

@@ -1,4 +1,4 @@
-// How commands tell a person what went wrong.
+// The one style in which commands report errors.
 #pragma once
 
 #include "base/result.h"

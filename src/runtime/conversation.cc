@@ -1,4 +1,4 @@
-#include "cli/conversation.h"
+#include "runtime/conversation.h"
 
 #include <condition_variable>
 #include <cstdio>
@@ -6,7 +6,7 @@
 
 #include "base/mapped_file.h"
 
-namespace facet::cli {
+namespace facet {
 namespace {
 
 using nlohmann::json;
@@ -14,7 +14,7 @@ using nlohmann::json;
 // Collects the answer and shows it to the view.
 class Collector : public AnswerSink {
  public:
-  explicit Collector(TurnView& view) : view_(view) {}
+  explicit Collector(ReplyView& view) : view_(view) {}
 
   void OnProgress(const GenerationStats& so_far, int processed) override {
     view_.OnPrompt(processed, so_far.prompt);
@@ -24,19 +24,19 @@ class Collector : public AnswerSink {
     for (const OutputEvent& event : events) {
       switch (event.kind) {
         case OutputEvent::Kind::kReasoning:
-          turn_.reasoning += event.text;
+          reply_.reasoning += event.text;
           view_.OnReasoning(event.text);
           break;
         case OutputEvent::Kind::kContent:
-          turn_.content += event.text;
+          reply_.content += event.text;
           view_.OnContent(event.text);
           break;
         case OutputEvent::Kind::kCallBegin:
-          turn_.tool_calls.push_back({{"name", event.text}, {"arguments", ""}});
+          reply_.tool_calls.push_back({{"name", event.text}, {"arguments", ""}});
           break;
         case OutputEvent::Kind::kCallArguments:
-          turn_.tool_calls.back()["arguments"] =
-              turn_.tool_calls.back()["arguments"].get<std::string>() + event.text;
+          reply_.tool_calls.back()["arguments"] =
+              reply_.tool_calls.back()["arguments"].get<std::string>() + event.text;
           break;
         case OutputEvent::Kind::kCallEnd:
           break;
@@ -46,14 +46,14 @@ class Collector : public AnswerSink {
 
   void OnEnd(const AnswerEnd& end) override {
     const std::lock_guard lock(mutex_);
-    turn_.end = end;
+    reply_.end = end;
     done_ = true;
     changed_.notify_all();
   }
 
   // Waits for the end; calls `cancel` once when the flag is set.
   template <typename F>
-  Turn Wait(const std::atomic<bool>* flag, F cancel) {
+  Reply Wait(const std::atomic<bool>* flag, F cancel) {
     std::unique_lock lock(mutex_);
     bool cancelled = false;
     while (!done_) {
@@ -65,18 +65,18 @@ class Collector : public AnswerSink {
         lock.lock();
       }
     }
-    return std::move(turn_);
+    return std::move(reply_);
   }
 
  private:
-  TurnView& view_;
+  ReplyView& view_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool done_ = false;
-  Turn turn_;
+  Reply reply_;
 };
 
-// A base model reads the text alone, after <bos>.
+// A base model reads nothing but the text, after <bos>.
 Prompt PlainPrompt(const LoadedModel& model, const json& messages) {
   Prompt prompt;
   const json& content = messages.back().at("content");
@@ -99,11 +99,11 @@ bool HasMedia(const json& messages) {
 }
 
 Result<Prompt> MakePrompt(const LoadedModel& model, const json& messages,
-                          const TurnOptions& options) {
+                          const ReplyOptions& options) {
   if (model.chat_template == nullptr) {
     if (model.template_damaged) return Error{model.template_error};
     if (HasMedia(messages))
-      return Error{"a model without a chat template takes text alone", ErrorKind::kUnsupported};
+      return Error{"a model without a chat template takes only text", ErrorKind::kUnsupported};
     return PlainPrompt(model, messages);
   }
   PromptRequest request;
@@ -119,8 +119,8 @@ Result<Prompt> MakePrompt(const LoadedModel& model, const json& messages,
 
 }  // namespace
 
-Result<Turn> Answer(const LoadedModel& model, const json& messages, const TurnOptions& options,
-                    TurnView& view, const std::atomic<bool>* cancel) {
+Result<Reply> Ask(const LoadedModel& model, const json& messages, const ReplyOptions& options,
+                  ReplyView& view, const std::atomic<bool>* cancel) {
   FACET_TRY(CheckSampling(options.sampling, model.engine->vocab()));
   FACET_ASSIGN(Prompt prompt, MakePrompt(model, messages, options));
   AnswerOptions answer;
@@ -135,9 +135,9 @@ Result<Turn> Answer(const LoadedModel& model, const json& messages, const TurnOp
   FACET_ASSIGN(
       const Engine::RequestId id,
       model.engine->Submit(std::move(request), MakeAnswer(model.tokenizer, answer, collector)));
-  Turn turn = collector->Wait(cancel, [&] { model.engine->Cancel(id); });
-  if (turn.end.reason == AnswerEnd::Reason::kError) return turn.end.error;
-  return turn;
+  Reply reply = collector->Wait(cancel, [&] { model.engine->Cancel(id); });
+  if (reply.end.reason == AnswerEnd::Reason::kError) return reply.end.error;
+  return reply;
 }
 
 std::string FinishReason(const AnswerEnd& end) {
@@ -156,7 +156,7 @@ std::string FinishReason(const AnswerEnd& end) {
   return "stop";
 }
 
-std::string Describe(const AnswerEnd& end) {
+std::string DescribeSpeed(const AnswerEnd& end) {
   const GenerationStats& s = end.stats;
   const auto speed = [](int tokens, double ms) { return ms > 0 ? tokens * 1000.0 / ms : 0.0; };
   char line[256];
@@ -170,4 +170,4 @@ std::string Describe(const AnswerEnd& end) {
   return out;
 }
 
-}  // namespace facet::cli
+}  // namespace facet

@@ -1,4 +1,4 @@
-// A conversation with a model in this process: what `facet run` does for each turn.
+// One turn of a conversation with a model in this process, as `facet run` and `facet eval` take it.
 #pragma once
 
 #include <atomic>
@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "engine/answer.h"
-#include "runtime/model_pool.h"
+#include "runtime/loaded_model.h"
 
-namespace facet::cli {
+namespace facet {
 
-struct TurnOptions {
+struct ReplyOptions {
   SamplingParams sampling;
   MediaOptions media;
   std::optional<bool> thinking;
@@ -21,30 +21,30 @@ struct TurnOptions {
   std::vector<std::string> stop;
 };
 
-struct Turn {
+struct Reply {
   std::string content, reasoning;
   nlohmann::json tool_calls = nlohmann::json::array();
   AnswerEnd end;
 };
 
-// Receives a turn while it is made, on the engine's thread.
-class TurnView {
+// Receives a reply while it is generated, on the engine's thread.
+class ReplyView {
  public:
-  virtual ~TurnView() = default;
+  virtual ~ReplyView() = default;
   virtual void OnPrompt(int /*read*/, int /*total*/) {}
   virtual void OnReasoning(const std::string& /*text*/) {}
   virtual void OnContent(const std::string& /*text*/) {}
 };
 
-// Answers `messages` (chat API shape; media parts carry paths). A model without a template
-// continues the text of the last message instead. Setting `cancel` ends the answer early; what came
-// so far is returned.
-Result<Turn> Answer(const LoadedModel& model, const nlohmann::json& messages,
-                    const TurnOptions& options, TurnView& view, const std::atomic<bool>* cancel);
+// Generates the reply to `messages` (the chat API's shape; media parts carry paths). A model
+// without a template continues the text of the last message instead. Setting `cancel` ends the
+// reply early; what was generated so far is returned.
+Result<Reply> Ask(const LoadedModel& model, const nlohmann::json& messages,
+                  const ReplyOptions& options, ReplyView& view, const std::atomic<bool>* cancel);
 
 // "stop", "length", "tool_calls", "cancelled".
 std::string FinishReason(const AnswerEnd& end);
 // "prompt 812 tokens (640 cached) in 0.9 s, 191 tok/s; answer 48 tokens in 0.7 s, 68.6 tok/s"
-std::string Describe(const AnswerEnd& end);
+std::string DescribeSpeed(const AnswerEnd& end);
 
-}  // namespace facet::cli
+}  // namespace facet
