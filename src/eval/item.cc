@@ -19,7 +19,7 @@ const std::map<std::string, Check>& CheckNames() {
   return kNames;
 }
 
-Result<std::string> Text(const json& object, const char* key, bool required = true) {
+Result<std::string> TextField(const json& object, const char* key, bool required = true) {
   if (!object.contains(key)) {
     if (!required) return std::string();
     return Error{Cat(key, ": missing")};
@@ -28,7 +28,7 @@ Result<std::string> Text(const json& object, const char* key, bool required = tr
   return object[key].get<std::string>();
 }
 
-// Media lie beside the file.
+// Media paths are relative to the file's folder.
 void MakeAbsolute(json& message, const fs::path& folder) {
   if (!message.contains("content") || !message["content"].is_array()) return;
   for (json& part : message["content"]) {
@@ -46,7 +46,7 @@ Result<void> ReadMessages(const json& row, const fs::path& folder, Item& item) {
     json& message = item.messages[i];
     if (!message.is_object())
       return Expected("an object", message.type_name(), Cat("messages[", i, "]"));
-    FACET_ASSIGN(const std::string role, Text(message, "role"));
+    FACET_ASSIGN(const std::string role, TextField(message, "role"));
     if (role == "assistant") item.wanted.push_back(i);
     MakeAbsolute(message, folder);
   }
@@ -57,20 +57,20 @@ Result<void> ReadMessages(const json& row, const fs::path& folder, Item& item) {
 Result<Item> ReadItem(const json& row, const fs::path& folder) {
   if (!row.is_object()) return Expected("an object", row.type_name(), "line");
   Item item;
-  FACET_ASSIGN(item.id, Text(row, "id"));
+  FACET_ASSIGN(item.id, TextField(row, "id"));
   FACET_TRY(ReadMessages(row, folder, item));
   if (row.contains("tools")) item.tools = row["tools"];
   if (!row.contains("meta") || !row["meta"].is_object())
     return Error{"meta: missing; this is no file of held-out examples"};
   const json& meta = row["meta"];
-  FACET_ASSIGN(item.skill, Text(meta, "skill"));
-  FACET_ASSIGN(item.group, Text(meta, "group", false));
-  FACET_ASSIGN(const std::string check, Text(meta, "check"));
+  FACET_ASSIGN(item.skill, TextField(meta, "skill"));
+  FACET_ASSIGN(item.group, TextField(meta, "group", false));
+  FACET_ASSIGN(const std::string check, TextField(meta, "check"));
   const auto found = CheckNames().find(check);
   if (found == CheckNames().end()) return Expected("a kind of check", check, "meta.check");
   item.check = found->second;
   if (item.check == Check::kCode) {
-    FACET_ASSIGN(item.function, Text(meta, "function"));
+    FACET_ASSIGN(item.function, TextField(meta, "function"));
     if (!meta.contains("tests") || !meta["tests"].is_array() || meta["tests"].empty())
       return Error{"meta.tests: expected at least one"};
     item.tests = meta["tests"];
@@ -104,14 +104,14 @@ Result<Answer> ReadAnswer(const json& value) {
     return answer;
   }
   if (!value.is_object()) return Expected("a text or an object", value.type_name(), "answers");
-  FACET_ASSIGN(answer.content, Text(value, "content", false));
+  FACET_ASSIGN(answer.content, TextField(value, "content", false));
   if (value.contains("tool_calls")) {
     if (!value["tool_calls"].is_array())
       return Expected("a list", value["tool_calls"].type_name(), "tool_calls");
     for (const json& call : value["tool_calls"]) {
       if (!call.is_object()) return Expected("an object", call.type_name(), "tool_calls");
-      FACET_ASSIGN(const std::string name, Text(call, "name"));
-      FACET_ASSIGN(const std::string arguments, Text(call, "arguments"));
+      FACET_ASSIGN(const std::string name, TextField(call, "name"));
+      FACET_ASSIGN(const std::string arguments, TextField(call, "arguments"));
       answer.tool_calls.push_back({{"name", name}, {"arguments", arguments}});
     }
   }
@@ -139,7 +139,7 @@ Result<std::vector<std::pair<std::string, std::vector<Answer>>>> ReadAnswers(con
   std::vector<std::pair<std::string, std::vector<Answer>>> all;
   FACET_TRY(ForEachLine(file, [&](const json& row) -> Result<void> {
     if (!row.is_object()) return Expected("an object", row.type_name(), "line");
-    FACET_ASSIGN(const std::string id, Text(row, "id"));
+    FACET_ASSIGN(const std::string id, TextField(row, "id"));
     if (!row.contains("answers") || !row["answers"].is_array())
       return Error{"answers: expected a list"};
     std::vector<Answer> answers;

@@ -46,7 +46,7 @@ struct Answer {
   nlohmann::json tool_calls = nlohmann::json::array();  // [{"name", "arguments": JSON text}]
 };
 
-// {"id": ..., "answers": [{"content": ..., "tool_calls": [...]}]}; a string stands for a content.
+// {"id": ..., "answers": [{"content": ..., "tool_calls": [...]}]}; a string is short for a content.
 Result<std::vector<std::pair<std::string, std::vector<Answer>>>> ReadAnswers(
     const std::filesystem::path& file);
 nlohmann::json ToJson(const Answer& answer);

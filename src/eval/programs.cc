@@ -22,8 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// Everything can be read, nothing written, nobody reached. The limits on time and memory are
-// run_programs.py's own.
+// Read-only file system, no network. run_programs.py itself limits time and memory.
 const std::vector<std::string> kBubblewrap = {"bwrap",
                                               "--ro-bind",
                                               "/",

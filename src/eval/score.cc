@@ -10,27 +10,13 @@ namespace {
 
 using nlohmann::json;
 
-constexpr Skill kSkills[] = {
-    {"speech", "speech", "words", true, 25, 5, 300},
-    {"speakers", "two speakers", "turns", false, 75, 95, 200},
-    {"reading", "reading", "letters", true, 20, 3, 1000},
-    {"seeing", "seeing", "questions", false, 90, 98, 200},
-    {"film", "film", "questions", false, 85, 95, 200},
-    {"sound_picture", "sound and picture", "questions", false, 75, 90, 200},
-    {"tools", "tools", "requests", false, 90, 98, 200},
-    {"plots", "plots", "programs", false, 90, 98, 200},
-    {"voice_edit", "voice edit", "sentences", false, 80, 95, 200},
-    {"code", "code", "functions", false, 80, 95, 200},
-    {"chat", "chat", "messages", false, 85, 95, 200},
-};
-
 std::string ContentOf(const json& message) {
   return message.contains("content") && message["content"].is_string()
              ? message["content"].get<std::string>()
              : "";
 }
 
-std::vector<std::string> Lines(std::string_view text) {
+std::vector<std::string> LinesOf(std::string_view text) {
   std::vector<std::string> lines;
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());
@@ -43,7 +29,7 @@ std::vector<std::string> Lines(std::string_view text) {
 
 // Each line with its label, in its place. Lines too many are wrong, and count.
 Score JudgeLabels(std::string_view wanted, std::string_view got) {
-  const std::vector<std::string> want = Lines(wanted), have = Lines(got);
+  const std::vector<std::string> want = LinesOf(wanted), have = LinesOf(got);
   Score score{0, static_cast<int>(std::max(want.size(), have.size()))};
   for (int i = 0; i < score.total; ++i) {
     const size_t at = static_cast<size_t>(i);
@@ -93,7 +79,7 @@ bool SameTurn(const json& wanted, const Answer& got) {
   return got.tool_calls.empty() && KeyWords(ContentOf(wanted)) == KeyWords(got.content);
 }
 
-bool Right(const Item& item, size_t turn, const Answer& answer) {
+bool IsRight(const Item& item, size_t turn, const Answer& answer) {
   if (item.check == Check::kTools) return SameTurn(item.Wanted(turn), answer);
   if (!answer.tool_calls.empty()) return false;
   const std::string wanted = ContentOf(item.Wanted(turn));
@@ -101,10 +87,20 @@ bool Right(const Item& item, size_t turn, const Answer& answer) {
   return KeyWords(wanted) == KeyWords(answer.content);
 }
 
-std::string Percent(double value) {
+std::string PercentText(double value) {
   char text[16];
   std::snprintf(text, sizeof(text), "%.1f %%", value);
   return text;
+}
+
+std::string TableLine(const std::string& skill, const std::string& measure, const std::string& of,
+                      const std::string& figure, const std::string& floor, const std::string& aim,
+                      const std::string& verdict) {
+  char line[160];
+  std::snprintf(line, sizeof(line), "%-21s%-12s%16s%10s%9s%9s  %s\n", skill.c_str(),
+                measure.c_str(), of.c_str(), figure.c_str(), floor.c_str(), aim.c_str(),
+                verdict.c_str());
+  return line;
 }
 
 }  // namespace
@@ -127,24 +123,13 @@ Score Judge(const Item& item, std::span<const Answer> answers) {
       break;
   }
   for (size_t turn = 0; turn < item.wanted.size(); ++turn) {
-    if (turn >= answers.size() || !Right(item, turn, answers[turn])) return {1, 1};
+    if (turn >= answers.size() || !IsRight(item, turn, answers[turn])) return {1, 1};
   }
   return {0, 1};
 }
 
 Score JudgeProgram(bool passed) {
   return {passed ? 0 : 1, 1};
-}
-
-std::span<const Skill> Skills() {
-  return kSkills;
-}
-
-const Skill* FindSkill(const std::string& name) {
-  for (const Skill& skill : kSkills) {
-    if (skill.name == name) return &skill;
-  }
-  return nullptr;
 }
 
 double Figure::percent() const {
@@ -156,9 +141,10 @@ bool Figure::holds(double bound) const {
   return skill->error_rate ? percent() <= bound : percent() >= bound;
 }
 
-std::vector<Figure> Figures(std::span<const Item> items, std::span<const Score> scores) {
+std::vector<Figure> Figures(const Exam& exam, std::span<const Item> items,
+                            std::span<const Score> scores) {
   std::vector<Figure> figures;
-  for (const Skill& skill : kSkills) {
+  for (const Skill& skill : exam.skills) {
     std::vector<Figure> of_skill;
     for (size_t i = 0; i < items.size(); ++i) {
       if (items[i].skill != skill.name) continue;
@@ -176,37 +162,27 @@ std::vector<Figure> Figures(std::span<const Item> items, std::span<const Score> 
   return figures;
 }
 
-std::string Table(std::span<const Figure> figures) {
-  std::string out;
-  char line[160];
-  const auto add = [&](const char* skill, const char* measure, const char* of, const char* figure,
-                       const char* floor, const char* aim, const char* verdict) {
-    std::snprintf(line, sizeof(line), "%-21s%-12s%16s%10s%9s%9s  %s\n", skill, measure, of, figure,
-                  floor, aim, verdict);
-    out += line;
-  };
-  add("skill", "measure", "of", "figure", "floor", "aim", "");
-  int held = 0, asked = 0, few = 0;
+std::string Table(const Exam& exam, std::span<const Figure> figures) {
+  std::string out = TableLine("skill", "measure", "of", "figure", "floor", "aim", "");
+  size_t held = 0, asked = 0, few = 0;
   for (const Figure& f : figures) {
-    const bool beside = !f.group.empty();
-    const std::string name = beside ? "  " + f.group : f.skill->title;
-    const std::string of = Cat(f.total, " ", f.skill->unit);
-    const std::string measure = f.skill->error_rate ? "error rate" : "right";
-    std::string verdict = f.holds(f.skill->aim) ? "aim" : f.floor_held() ? "floor" : "FAIL";
-    if (beside) verdict = "(beside)";
-    if (!beside) {
-      ++asked;
-      held += f.floor_held();
-      few += !f.enough();
-      if (!f.enough()) verdict += Cat("  (of at least ", f.skill->enough, ")");
+    const std::string of = Cat(f.total, " ", f.skill->unit), figure = PercentText(f.percent());
+    const char* measure = f.skill->error_rate ? "error rate" : "right";
+    if (!f.group.empty()) {
+      out += TableLine("  " + f.group, measure, of, figure, "", "", "(beside)");
+      continue;
     }
-    add(name.c_str(), measure.c_str(), of.c_str(), Percent(f.percent()).c_str(),
-        beside ? "" : Percent(f.skill->floor).c_str(), beside ? "" : Percent(f.skill->aim).c_str(),
-        verdict.c_str());
+    ++asked;
+    held += f.floor_held();
+    few += !f.enough();
+    std::string verdict = f.holds(f.skill->aim) ? "aim" : f.floor_held() ? "floor" : "FAIL";
+    if (!f.enough()) verdict += Cat("  (of at least ", f.skill->enough, ")");
+    out += TableLine(f.skill->title, measure, of, figure, PercentText(f.skill->floor),
+                     PercentText(f.skill->aim), verdict);
   }
   out += Cat(held, " of ", asked, " floors held");
-  if (asked < static_cast<int>(std::size(kSkills)))
-    out += Cat("; ", std::size(kSkills) - asked, " skills were not asked for");
+  if (asked < exam.skills.size())
+    out += Cat("; ", exam.skills.size() - asked, " skills were not asked for");
   if (few > 0) out += Cat("; ", few, " figures come from too few examples");
   return out + "\n";
 }

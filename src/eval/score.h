@@ -5,11 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "eval/exam.h"
 #include "eval/item.h"
 
 namespace facet::eval {
 
-// One item's share of a figure. For rates, `wrong` may exceed `total`: words that nobody said are
+// One item's share of a figure. For error rates, `wrong` may exceed `total`: inserted words are
 // errors too.
 struct Score {
   int wrong = 0, total = 0;  // words, letters, lines, or one item
@@ -20,21 +21,10 @@ Score Judge(const Item& item, std::span<const Answer> answers);
 // An item whose program was run.
 Score JudgeProgram(bool passed);
 
-// A row of the table that a model is held to.
-struct Skill {
-  const char *name, *title, *unit;  // name: as in the items; unit of `total`
-  bool error_rate;                  // the figure is the share of errors, and should be small
-  double floor, aim;                // in percent
-  int enough;                       // fewer words or letters (else: items) say too little
-};
-
-std::span<const Skill> Skills();
-// Null where there is none of that name.
-const Skill* FindSkill(const std::string& name);
-
+// What an exam says of one skill, or of a group of its items.
 struct Figure {
-  const Skill* skill = nullptr;
-  std::string group;  // reported beside, not held to the floor
+  const Skill* skill = nullptr;  // the exam's
+  std::string group;             // reported beside, not held to the floor
   int items = 0, wrong = 0, total = 0;
 
   double percent() const;  // errors or right ones, as the skill has it
@@ -43,11 +33,12 @@ struct Figure {
   bool enough() const { return (skill->error_rate ? total : items) >= skill->enough; }
 };
 
-// A figure for each skill and group that occurs, skills in the table's order.
-std::vector<Figure> Figures(std::span<const Item> items, std::span<const Score> scores);
+// A figure for each skill and group that occurs, skills in the exam's order.
+std::vector<Figure> Figures(const Exam& exam, std::span<const Item> items,
+                            std::span<const Score> scores);
 
 // The table for people; the last line says whether every floor holds.
-std::string Table(std::span<const Figure> figures);
+std::string Table(const Exam& exam, std::span<const Figure> figures);
 nlohmann::json ToJson(const Figure& figure);
 
 }  // namespace facet::eval

@@ -4,6 +4,8 @@
 #include <array>
 #include <map>
 
+#include "base/text.h"
+
 namespace facet::eval {
 namespace {
 
@@ -16,9 +18,6 @@ bool IsDigit(char c) {
 // Bytes of a character beyond ASCII count as letters.
 bool IsLetter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || static_cast<unsigned char>(c) >= 0x80;
-}
-char Lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
 const std::map<std::string, std::string, std::less<>>& NumberWords() {
@@ -84,7 +83,7 @@ std::vector<std::string> Words(std::string_view text) {
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (IsLetter(c) || IsDigit(c) || JoinsDigits(text, i)) {
-      word += Lower(c);
+      word += ToLower(c);
     } else if (c != '\'') {  // "don't" is one word
       end();
     }

@@ -22,7 +22,7 @@ int WordDistance(const std::vector<std::string>& a, const std::vector<std::strin
 int LetterDistance(std::string_view a, std::string_view b);  // UTF-8, by characters
 int LetterCount(std::string_view text);
 
-// The program of an answer: inside its first code block, or all of it where there is none.
+// The program of an answer: the content of its first code block, or the whole answer without one.
 std::string ProgramOf(std::string_view answer);
 
 }  // namespace facet::eval

@@ -8,6 +8,17 @@ namespace {
 
 using nlohmann::json;
 
+// The recipe's own exam.
+const Exam& PebbleExam() {
+  static const Exam exam = [] {
+    const auto read = Exam::Read(std::filesystem::path(FACET_TESTS_DIR).parent_path() /
+                                 "examples/pebble/exam.json");
+    EXPECT_TRUE(read.ok()) << read.error().message;
+    return read.ok() ? *read : Exam{};
+  }();
+  return exam;
+}
+
 Item MakeItem(Check check, const std::string& wanted) {
   Item item;
   item.id = "1";
@@ -51,7 +62,7 @@ TEST(Score, LabelsMustStandBesideTheirWords) {
   ExpectScore(Judged(Check::kLabels, wanted, wanted + "\nspeaker 1: no"), 1, 3);
 }
 
-TEST(Score, TextIsTheSameInOtherClothes) {
+TEST(Score, EquivalentWordingsAreTheSameText) {
   ExpectScore(Judged(Check::kText, "the red star moves left", "A red star moves left."), 0, 1);
   ExpectScore(Judged(Check::kText, "three", "3"), 0, 1);
   ExpectScore(Judged(Check::kText, "three", "four"), 1, 1);
@@ -132,9 +143,9 @@ TEST(Score, FiguresAddUpAndGroupsStandBeside) {
   add("speech", "", {1, 10});
   add("speech", "", {2, 10});
   add("chat", "", {1, 1});
-  const std::vector<Figure> figures = Figures(items, scores);
+  const std::vector<Figure> figures = Figures(PebbleExam(), items, scores);
   ASSERT_EQ(figures.size(), 3u);
-  EXPECT_STREQ(figures[0].skill->name, "speech");
+  EXPECT_EQ(figures[0].skill->name, "speech");
   EXPECT_EQ(figures[0].group, "");
   EXPECT_DOUBLE_EQ(figures[0].percent(), 15);
   EXPECT_TRUE(figures[0].floor_held());
@@ -144,7 +155,7 @@ TEST(Score, FiguresAddUpAndGroupsStandBeside) {
   EXPECT_DOUBLE_EQ(figures[1].percent(), 100);
   EXPECT_DOUBLE_EQ(figures[2].percent(), 50);
   EXPECT_FALSE(figures[2].floor_held());
-  const std::string table = Table(figures);
+  const std::string table = Table(PebbleExam(), figures);
   EXPECT_NE(table.find("1 of 2 floors held; 9 skills were not asked for; 2 figures come from too "
                        "few examples"),
             std::string::npos)
@@ -154,11 +165,11 @@ TEST(Score, FiguresAddUpAndGroupsStandBeside) {
 TEST(Score, TheTableHasTheSkillsOfTheRecipe) {
   for (const char* name : {"speech", "speakers", "reading", "seeing", "film", "sound_picture",
                            "tools", "plots", "voice_edit", "code", "chat"}) {
-    ASSERT_NE(FindSkill(name), nullptr) << name;
-    const Skill& skill = *FindSkill(name);
+    ASSERT_NE(PebbleExam().Find(name), nullptr) << name;
+    const Skill& skill = *PebbleExam().Find(name);
     EXPECT_EQ(skill.error_rate, skill.aim < skill.floor) << name;
   }
-  EXPECT_EQ(FindSkill("cooking"), nullptr);
+  EXPECT_EQ(PebbleExam().Find("cooking"), nullptr);
 }
 
 }  // namespace
