@@ -1,6 +1,7 @@
 #include "runtime/resolve.h"
 
 #include "base/space.h"
+#include "hub/near_name.h"
 #include "runtime/data_folder.h"
 
 namespace facet {
@@ -20,6 +21,17 @@ Result<ModelFiles> EmbeddedFiles() {
   return files;
 }
 
+// Adds the name that was probably meant, if one is near.
+Error WithNearName(const Store& store, const std::string& model, Error error) {
+  std::vector<std::string> known = {std::string(kEmbedded)};
+  for (const StoredModel& stored : store.List()) known.push_back(stored.files.name);
+  for (const ShortName& name : ShortNames()) known.emplace_back(name.name);
+  const auto near = NearestName(model, known);
+  if (near) error.message += Cat("; did you mean ", *near, "?");
+  error.code = near ? kNearName : kUnknownName;
+  return error;
+}
+
 }  // namespace
 
 Result<ModelFiles> SuggestImport(const Store& /*store*/, const ShortName& known) {
@@ -35,7 +47,7 @@ Result<ModelFiles> ResolveModel(const std::string& model, const ImportOffer& off
   if (found.ok() || found.error().kind != ErrorKind::kNotFound || store.Has(model)) return found;
   if (model == kEmbedded) return EmbeddedFiles();
   if (const ShortName* known = FindShortName(model)) return offer(store, *known);
-  return found;
+  return WithNearName(store, model, found.error());
 }
 
 Result<ModelSpec> ResolveSpec(const std::string& model, const ImportOffer& offer) {

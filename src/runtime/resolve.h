@@ -18,6 +18,10 @@ using ImportOffer = std::function<Result<ModelFiles>(const Store& store, const S
 // Refuses with the command that imports it (kNotFound).
 Result<ModelFiles> SuggestImport(const Store& store, const ShortName& known);
 
+// Codes of kNotFound errors: what was typed is neither a known name nor a file; kNearName: the
+// message suggests a known name that is like it.
+constexpr const char *kUnknownName = "unknown_name", *kNearName = "near_name";
+
 // A name of the store, a checkpoint folder, or a GGUF (with the projector and drafter that lie
 // beside it); none, or `pebble`: the model that comes with the program, where it does.
 Result<ModelFiles> ResolveModel(const std::string& model, const ImportOffer& offer = SuggestImport);

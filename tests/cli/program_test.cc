@@ -133,6 +133,10 @@ TEST_F(Program, AsksTheModelThatComesAlongWhereAQuestionStandsForAModel) {
   const Finished path = Run("run '/no such folder/model.gguf'", "Hi");
   EXPECT_EQ(path.code, 1);
   EXPECT_NE(path.err.find("no such file"), std::string::npos) << path.err;
+  // A slip in a name.
+  const Finished slip = Run("run gemma4-13b");
+  EXPECT_EQ(slip.code, 1);
+  EXPECT_NE(slip.err.find("did you mean gemma4-12b?"), std::string::npos) << slip.err;
   // One word may be either.
   const Finished word = Run("run Hello");
   EXPECT_EQ(word.code, 1);

@@ -16,8 +16,8 @@
 #include "cli/terminal/chat.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/report.h"
-#include "hub/short_names.h"
 #include "runtime/conversation.h"
+#include "runtime/resolve.h"
 
 namespace facet::cli {
 namespace {
@@ -138,10 +138,8 @@ void MoveQuestion(RunFlags& flags) {
 // A word that is no model may be a question too: says how to ask it.
 Result<ModelSpec> ResolveModelOrQuestion(const RunFlags& flags) {
   auto spec = ResolveSpec(flags.model);
-  const bool may_be_question = !flags.prompt_given && !flags.model.empty() &&
-                               flags.model.find_first_of("/:.") == std::string::npos &&
-                               FindShortName(flags.model) == nullptr;
-  if (spec.ok() || spec.error().kind != ErrorKind::kNotFound || !may_be_question) return spec;
+  const bool path = flags.model.find('/') != std::string::npos;
+  if (spec.ok() || spec.error().code != kUnknownName || flags.prompt_given || path) return spec;
   Error error = spec.error();
   error.message +=
       Cat("; to ask the model that comes with facet: facet run pebble \"", flags.model, "\"");
