@@ -150,17 +150,18 @@ Result<OrderedJson> ConversationReader::ReadContent(JsonFields& fields, const st
 Result<OrderedJson> ConversationReader::ReadParts(JsonFields& fields, OrderedJson& content,
                                                   const std::string& role) {
   OrderedJson parts = OrderedJson::array();
-  bool media = false;
+  std::string medium;  // the first part that is one
   for (size_t i = 0; i < content.size(); ++i) {
-    FACET_ASSIGN(OrderedJson part, ReadPart(content[i], Cat(fields.Path("content"), "[", i, "]")));
-    media |= part["type"] != "text";
+    const std::string name = Cat("content[", i, "]");
+    FACET_ASSIGN(OrderedJson part, ReadPart(content[i], fields.Path(name)));
+    if (medium.empty() && part["type"] != "text") medium = name;
     parts.push_back(std::move(part));
   }
   // Templates render a list of texts and their concatenation alike, except for trimming: one string
   // is the safe form.
-  if (!media) return OrderedJson(JoinText(parts));
+  if (medium.empty()) return OrderedJson(JoinText(parts));
   if (role != "user" && (from_file() || role != "tool")) {
-    fields.Fail("content", Cat("a message of role ", role, " takes text only"), "unsupported",
+    fields.Fail(medium, Cat("a message of role ", role, " takes text only"), "unsupported",
                 ErrorKind::kUnsupported);
   }
   FACET_TRY(fields.status());

@@ -2,15 +2,16 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "base/utf8.h"
 
 namespace facet::tune {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::ordered_json;
 
-json First(const json& messages, size_t count) {
-  return json(messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(count));
+Json First(const Json& messages, size_t count) {
+  return Json(messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
 // Where two texts part, moved back so that no special token of either is cut.
@@ -35,7 +36,7 @@ size_t PartingPoint(std::string_view a, std::string_view b,
   return at;
 }
 
-// The text behind `from`, and the spans that stay plain moved along.
+// The text from `from` on, and the plain spans moved along.
 RenderedPrompt TextFrom(const RenderedPrompt& rendered, size_t from) {
   RenderedPrompt rest{rendered.text.substr(from), {}};
   for (const TextSpan& span : rendered.plain) {
@@ -53,12 +54,6 @@ void PrependThought(const std::string& thought, RenderedPrompt& produced) {
   for (const TextSpan& span : produced.plain)
     plain.push_back({span.begin + shift, span.end + shift});
   produced = {Cat(open, thought, close, produced.text), std::move(plain)};
-}
-
-std::string Trimmed(const std::string& text) {
-  constexpr const char* kSpace = " \t\r\n";
-  const size_t begin = text.find_first_not_of(kSpace);
-  return begin == text.npos ? "" : text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin);
 }
 
 bool StartsWith(const std::vector<TokenId>& longer, const std::vector<TokenId>& shorter) {
@@ -147,10 +142,10 @@ Result<Prompt> Renderer::PromptBefore(const Row& row, size_t message) const {
 // the turn, up to the token that ends it. Results of its tool calls are rendered along, because
 // templates end a call differently when its results follow.
 Result<Renderer::Turn> Renderer::ReadTurn(const Row& row, size_t message) const {
-  size_t behind = message + 1;
-  while (behind < row.messages.size() && row.messages[behind]["role"] == "tool") ++behind;
+  size_t after = message + 1;
+  while (after < row.messages.size() && row.messages[after]["role"] == "tool") ++after;
   FACET_ASSIGN(const RenderedPrompt asked, Render(row, message, true));
-  FACET_ASSIGN(const RenderedPrompt answered, Render(row, behind, false));
+  FACET_ASSIGN(const RenderedPrompt answered, Render(row, after, false));
   size_t from = asked.text.size();
   if (!answered.text.starts_with(asked.text)) {
     from = PartingPoint(asked.text, answered.text, special_);
@@ -161,8 +156,8 @@ Result<Renderer::Turn> Renderer::ReadTurn(const Row& row, size_t message) const 
     }
   }
   RenderedPrompt produced = TextFrom(answered, from);
-  const json& said = row.messages[message];
-  if (const std::string thought = Trimmed(said.value("reasoning_content", ""));
+  const Json& said = row.messages[message];
+  if (const std::string thought(Trim(said.value("reasoning_content", ""), " \t\r\n"));
       !thought.empty() && !produced.text.starts_with("<|channel>")) {
     if (!tokenizer_.Find("<|channel>"))
       return Error{"reasoning_content: this model has no notation for thoughts",
@@ -203,7 +198,7 @@ Result<std::vector<Example>> Renderer::PlainExample(const Row& row) const {
   const bool from_nothing = prompt.ids.empty();
   std::vector<Example> examples;
   examples.push_back(WithAnswer(std::move(prompt), said));
-  if (from_nothing) examples[0].labelled[0] = 0;  // nothing stands in front of it
+  if (from_nothing) examples[0].labelled[0] = 0;  // no token predicts it
   return examples;
 }
 

@@ -17,12 +17,12 @@ namespace facet::tune {
 struct Row {
   // In the shape that BuildPrompt takes. Media parts have `path` (absolute or from the working
   // folder) or `data` (base64). Reasoning lies in `reasoning_content`, never inside the content.
-  nlohmann::json messages = nlohmann::json::array();
-  std::vector<bool> trained;  // by message: an assistant's that is to be learnt
-  nlohmann::json tools;       // null or a list
+  nlohmann::ordered_json messages = nlohmann::ordered_json::array();
+  std::vector<bool> trained;     // by message: an assistant's that is to be learnt
+  nlohmann::ordered_json tools;  // null or a list
   RenderOptions render;
   MediaOptions media;
-  bool spell = false;  // what is learnt has one token for each character
+  bool spell = false;  // labelled text is tokenised character by character
 
   // Rows of `prompt` and `completion` or of `text` for a model without a template.
   struct Plain {
@@ -44,6 +44,6 @@ Result<Row> ReadRow(std::string_view line, const std::filesystem::path& folder,
                     const RowOptions& options);
 
 // The bytes of a media part of a row.
-Result<std::string> LoadPart(const nlohmann::json& part);
+Result<std::string> LoadPart(const nlohmann::ordered_json& part);
 
 }  // namespace facet::tune
