@@ -10,10 +10,11 @@
 #include "ops/gradient.h"
 #include "ops/quant/quant.h"
 #include "support/temp_folder.h"
+#include "tune/data/generated_answers.h"
 #include "tune/data/order.h"
-#include "tune/data/own_text.h"
 #include "tune/models.h"
 #include "tune/tiny.h"
+#include "tune/train/drafter_config.h"
 #include "tune/train/drafter_init.h"
 #include "tune/train/init.h"
 
@@ -316,14 +317,14 @@ class OwnText : public testing::Test {
     return Take(DataSet::Open({{folder_.path() / "data.jsonl", 1}}, *model_->renderer, options));
   }
   Result<void> Use(DataSet& data) {
-    return UseOwnText(*target_.model, *target_.tokenizer, options_, data);
+    return UseGeneratedAnswers(*target_.model, *target_.tokenizer, options_, data);
   }
 
   TempFolder folder_;
   ThreadPool pool_{2};
   std::unique_ptr<RenderedModel> model_ = TinyModel();
   LoadedReference target_ = Load(TinyFolder(), pool_);
-  OwnTextOptions options_;
+  GeneratedAnswersOptions options_;
 };
 
 TEST_F(OwnText, IsWhatTheModelSaysAndIsKept) {

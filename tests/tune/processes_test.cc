@@ -1,5 +1,5 @@
 // Alone, and under mpirun (ctest runs it with two processes where MPI is there).
-#include "tune/run/processes.h"
+#include "tune/train/processes.h"
 
 #include <cmath>
 

@@ -182,7 +182,7 @@ class RunLoop : public testing::Test {
   TempFolder folder_;
   std::unique_ptr<RenderedModel> model_ = TinyModel();
   std::unique_ptr<DataSet> data_;
-  RunOptions options_;
+  TuneOptions options_;
 };
 
 TEST_F(RunLoop, TrainsLogsAndDraws) {
@@ -197,7 +197,7 @@ TEST_F(RunLoop, TrainsLogsAndDraws) {
   EXPECT_DOUBLE_EQ(view.reports.back().epoch, 3);
   EXPECT_DOUBLE_EQ(view.reports[0].learning_rate, 0);
   EXPECT_DOUBLE_EQ(view.reports[1].learning_rate, 0.025);
-  for (const char* name : {"log.jsonl", "trainer_state.json", "loss.svg", "loss.png", "runs"})
+  for (const char* name : {"log.jsonl", "trainer_state.json", "loss.svg", "runs"})
     EXPECT_TRUE(Files().contains(name)) << name;
 
   const Json state = Json::parse(*ReadFile(options_.out / "trainer_state.json"));
@@ -338,6 +338,71 @@ TEST_F(RunLoop, AHalfWrittenCheckpointIsNone) {
   View rest;
   ASSERT_TRUE(Go(trainer, rest).ok());
   EXPECT_FALSE(fs::exists(options_.out / "checkpoint-9.part"));
+}
+
+// A checkpoint whose trainer_state.json somebody or something has changed: an error, never a crash.
+TEST_F(RunLoop, ADamagedStateNamesFileAndKey) {
+  {
+    ToyTrainer trainer;
+    View view;
+    view.stop_after = 3;
+    ASSERT_TRUE(Go(trainer, view).ok());
+  }
+  const fs::path file = options_.out / "checkpoint-3" / "trainer_state.json";
+  const Json sound = Json::parse(*ReadFile(file));
+  options_.resume = true;
+  const struct {
+    const char *pointer, *value, *key;
+  } cases[] = {
+      {"/global_step", "\"three\"", "global_step"},
+      {"/global_step", "-1", "global_step"},
+      {"/global_step", "1000000", "global_step"},
+      {"/global_step", "2", "global_step"},  // of another folder
+      {"/max_steps", "2.5", "max_steps"},
+      {"/max_steps", "1000", "max_steps"},
+      {"/epoch", "[]", "epoch"},
+      {"/num_train_epochs", "{}", "num_train_epochs"},
+      {"/best_metric", "\"low\"", "best_metric"},
+      {"/log_history", "{}", "log_history"},
+      {"/log_history/0", "7", "log_history[0]"},
+      {"/log_history/0/step", "\"one\"", "log_history[0].step"},
+      {"/log_history/0", "{\"eval_loss\": 1}", "log_history[0].step"},
+      {"/log_history/0/loss", "\"small\"", "log_history[0].loss"},
+      {"/facet", "null", "facet"},
+      {"/facet/open_loss", "{}", "facet.open_loss"},
+      {"/facet/open_tokens", "-3", "facet.open_tokens"},
+      {"/facet/run", "[]", "facet.run"},
+  };
+  for (const auto& damage : cases) {
+    Json state = sound;
+    state[Json::json_pointer(damage.pointer)] = Json::parse(damage.value);
+    std::ofstream(file) << state;
+    ToyTrainer trainer;
+    View view;
+    const auto refused = Go(trainer, view);
+    ASSERT_FALSE(refused.ok()) << damage.pointer << " " << damage.value;
+    EXPECT_NE(refused.error().message.find(damage.key), std::string::npos)
+        << damage.pointer << ": " << refused.error().message;
+    EXPECT_NE(refused.error().message.find("checkpoint-3"), std::string::npos);
+  }
+  for (const auto& item : sound.items()) {
+    const std::string& key = item.key();
+    if (key.starts_with("is_") || key == "best_model_checkpoint" || key == "best_global_step")
+      continue;
+    Json state = sound;
+    state.erase(key);
+    std::ofstream(file) << state;
+    ToyTrainer trainer;
+    View view;
+    const auto refused = Go(trainer, view);
+    ASSERT_FALSE(refused.ok()) << key;
+    EXPECT_NE(refused.error().message.find(key + ": missing"), std::string::npos)
+        << refused.error().message;
+  }
+  std::ofstream(file) << sound;
+  ToyTrainer trainer;
+  View view;
+  EXPECT_TRUE(Go(trainer, view).ok());
 }
 
 TEST_F(RunLoop, DoesNotWriteOverAnEarlierRun) {

@@ -37,8 +37,9 @@ Result<void> EstimateTune(const Options& options, const Checkpoint& checkpoint) 
   const tune::TuneShape shape{.full = options.full,
                               .trained = tune::AdapterParameters(checkpoint, options.rank),
                               .batch_tokens = options.batch_tokens};
-  const tune::TuneMemory memory = tune::EstimateTuning(checkpoint, shape);
-  const int64_t trained = options.full ? tune::ParameterCount(checkpoint) : shape.trained;
+  const tune::CheckpointSize size = tune::MeasureCheckpoint(checkpoint);
+  const tune::TuneMemory memory = tune::EstimateTuning(checkpoint.config.text, size, shape);
+  const int64_t trained = options.full ? size.parameters : shape.trained;
   if (options.as_json) {
     const nlohmann::json out = {{"weights", memory.weights},
                                 {"trained", memory.trained},

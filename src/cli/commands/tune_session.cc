@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "base/os/os.h"
-#include "chat/load_template.h"
-#include "cli/commands/tune_drafter.h"
 #include "cli/resolve.h"
 #include "cli/terminal/progress.h"
+#include "formats/json.h"
+#include "tune/data/generated_answers.h"
 #include "tune/run/checkpoints.h"
-#include "tune/run/estimate.h"
+#include "tune/train/drafter_config.h"
 #include "tune/train/drafter_trainer.h"
 #include "tune/train/init.h"
 
@@ -18,39 +19,41 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Weights to begin with: a model's folder, or an adapter's beside its model.
-Result<void> TakeFrom(const TuneFlags& flags, TuneFlags& with, Session& session) {
+// --- where weights begin
+
+// --from: the model's folder, or an adapter's, which goes into the session.
+Result<std::string> ModelOfFrom(const TuneFlags& flags, TuneSession& session) {
   const fs::path from = flags.from;
   std::error_code code;
   if (fs::exists(from / "adapter_config.json", code)) {
     if (flags.full)
       return Error{Cat("--from ", flags.from, ": is an adapter, which --full does not train")};
     session.adapter = from;
-    return Ok();
+    return flags.model;
   }
   if (!fs::exists(from / "config.json", code)) {
     return Error{Cat("--from ", flags.from, ": holds neither an adapter nor a model"),
                  ErrorKind::kNotFound};
   }
-  with.model = flags.from;
-  return Ok();
+  return flags.from;
 }
 
 // Where a model or a drafter from nothing is made: OUT/initial. A call that only shows something
 // leaves nothing there.
-fs::path InitialFolder(const TuneFlags& flags, Session& session) {
+fs::path InitialFolder(const TuneFlags& flags, TuneSession& session) {
   if (!flags.dry_run && flags.show_mask.empty()) return fs::path(flags.out) / "initial";
   return session.scratch.emplace().path() / "initial";
 }
 
-// A run that goes on needs what it began with; a new one, what its options say.
+// A resumed run needs what it began with; a new one, what its options say.
 bool KeepsInitial(const TuneFlags& flags) {
   return flags.resume || !tune::ListCheckpoints(flags.out).empty();
 }
 
-// Makes a model from nothing. Of several processes the first does, and the others wait.
-Result<void> Initialise(const TuneFlags& flags, tune::Processes& processes, TuneFlags& with,
-                        Session& session) {
+// --init: makes a model from nothing; its folder. Of several processes the first makes it, and the
+// others wait.
+Result<std::string> InitialModel(const TuneFlags& flags, tune::Processes& processes,
+                                 TuneSession& session) {
   if (!flags.model.empty() || !flags.from.empty())
     return Error{"--init makes a model: it goes with neither MODEL nor --from"};
   if (!flags.full) return Error{"--init: a model without knowledge needs --full"};
@@ -66,9 +69,57 @@ Result<void> Initialise(const TuneFlags& flags, tune::Processes& processes, Tune
     }));
   }
   FACET_TRY(processes.Wait());
-  with.model = folder.string();
-  return Ok();
+  return folder.string();
 }
+
+// What MODEL stands for: itself, or what --init or --from name.
+Result<std::string> ModelArgument(const TuneFlags& flags, tune::Processes& processes,
+                                  TuneSession& session) {
+  if (flags.drafter.on) {
+    if (flags.model.empty()) return Error{"name the MODEL that the drafter is for"};
+    return flags.model;
+  }
+  std::string model = flags.model;
+  if (!flags.init.empty()) {
+    FACET_ASSIGN(model, InitialModel(flags, processes, session));
+  }
+  if (!flags.from.empty()) {
+    FACET_ASSIGN(model, ModelOfFrom(flags, session));
+  }
+  if (model.empty()) return Error{"name a MODEL, or make one with --init"};
+  return model;
+}
+
+// config.json of a new drafter: that of --init, or one that follows from the target.
+Result<nlohmann::ordered_json> DrafterConfig(const TuneFlags& flags, const TuneSession& session) {
+  if (flags.init.empty()) return tune::DeriveDrafterConfig(session.config, flags.drafter.shape);
+  std::error_code code;
+  const fs::path init = flags.init;
+  return ReadOrderedJson(fs::is_directory(init, code) ? init / "config.json" : init);
+}
+
+// The folder of the drafter to train: that of --from, or a new one.
+Result<fs::path> DrafterFolder(const TuneFlags& flags, TuneSession& session) {
+  std::error_code code;
+  if (!flags.from.empty()) {
+    if (!flags.init.empty()) return Error{"--from and --init both say where the drafter begins"};
+    if (!fs::exists(fs::path(flags.from) / "config.json", code))
+      return Error{Cat("--from ", flags.from, ": is no folder of a drafter"), ErrorKind::kNotFound};
+    return fs::path(flags.from);
+  }
+  if (session.config.drafter)
+    return Error{"--drafter: drafters are of models; this is a drafter itself",
+                 ErrorKind::kUnsupported};
+  const fs::path folder = InitialFolder(flags, session);
+  if (KeepsInitial(flags) && fs::exists(folder / "model.safetensors", code)) return folder;
+  FACET_ASSIGN(const nlohmann::ordered_json config, DrafterConfig(flags, session));
+  ThreadPool pool(flags.threads);
+  const auto made = tune::MakeDrafter(session.checkpoint, config, folder, flags.seed, pool);
+  if (made.ok()) return folder;
+  return flags.init.empty() ? made.error() : made.error().In(Cat("--init ", flags.init));
+}
+
+// --- data
 
 tune::DataOptions MakeDataOptions(const TuneFlags& flags, const std::atomic<bool>* stop) {
   tune::DataOptions options;
@@ -92,7 +143,7 @@ tune::DataOptions MakeDataOptions(const TuneFlags& flags, const std::atomic<bool
 }
 
 // A share of the training data where it is a number, else a file.
-std::optional<double> Share(const std::string& text) {
+std::optional<double> ShareOf(const std::string& text) {
   char* end = nullptr;
   const double value = std::strtod(text.c_str(), &end);
   std::error_code code;
@@ -100,22 +151,59 @@ std::optional<double> Share(const std::string& text) {
   return value;
 }
 
-// In place of the data's answers, the model's own.
-Result<void> TakeOwnText(const TuneFlags& flags, const std::atomic<bool>* stop, Session& session) {
-  int longest = std::max(flags.max_length, flags.batch_tokens);
+Result<std::vector<tune::DataFile>> DataFiles(const TuneFlags& flags) {
+  std::vector<tune::DataFile> files;
+  for (const std::string& argument : flags.data) {
+    FACET_ASSIGN(tune::DataFile file, tune::ParseDataFile(argument));
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+// --- a drafter's text
+
+tune::GeneratedAnswersOptions AnswerOptions(const TuneFlags& flags, const TuneSession& session,
+                                            const std::atomic<bool>* stop) {
+  tune::GeneratedAnswersOptions options;
+  options.prompts = flags.drafter.prompts;
+  options.max_tokens = flags.drafter.answer_tokens;
+  // The smaller limit of an example, where there are two.
+  options.example_tokens = std::max(flags.max_length, flags.batch_tokens);
   if (flags.max_length > 0 && flags.batch_tokens > 0)
-    longest = std::min(flags.max_length, flags.batch_tokens);
+    options.example_tokens = std::min(flags.max_length, flags.batch_tokens);
+  options.temperature = flags.drafter.temperature;
+  options.seed = flags.seed;
+  options.ends = session.renderer->ends();
+  options.cancelled = stop;
+  return options;
+}
+
+// Lets the model answer the prompts of the data, and makes the answers the data's examples.
+Result<void> AnswerPrompts(const TuneFlags& flags, const TuneSession& session,
+                           tune::GeneratedAnswersOptions options, tune::DataSet& data) {
+  StatusLine line;
+  if (!flags.quiet) {
+    options.progress = [&, shown = int64_t{0}](int64_t done, int64_t all) mutable {
+      const int64_t step = line.terminal() ? 10 : std::max<int64_t>(1, all / 10);
+      if (done < shown + step && done != all) return;
+      shown = done;
+      const std::string text = Cat("answering prompts: ", done, " of ", all);
+      line.terminal() ? line.Draw(text) : line.Note(text);
+    };
+  }
+  ThreadPool pool(flags.threads);
+  const auto done = tune::GenerateAnswers(session.files, *session.tokenizer, options, pool, data);
+  line.Clear();
+  return done;
+}
+
+// In place of the data's answers, the model's own.
+Result<void> UseOwnAnswers(const TuneFlags& flags, const std::atomic<bool>* stop,
+                           TuneSession& session) {
+  tune::GeneratedAnswersOptions options = AnswerOptions(flags, session, stop);
   const auto answer = [&](const char* file, tune::DataSet& data) {
-    return AnswerPrompts(flags.drafter,
-                         {.files = session.files,
-                          .renderer = *session.renderer,
-                          .file = fs::path(flags.out) / file,
-                          .example_tokens = longest,
-                          .seed = flags.seed,
-                          .threads = flags.threads,
-                          .quiet = flags.quiet,
-                          .stop = stop},
-                         data);
+    options.file = fs::path(flags.out) / file;
+    return AnswerPrompts(flags, session, options, data);
   };
   Result<void> done = answer("own-text.jsonl", *session.train);
   if (done.ok() && session.validation)
@@ -127,87 +215,41 @@ Result<void> TakeOwnText(const TuneFlags& flags, const std::atomic<bool>* stop, 
   return done;
 }
 
-// Examples without a draft (answers of a single token) teach nothing.
-Result<void> LeaveOutEmpty(Session& session) {
-  const auto leave_out = [](const tune::DataSet& data, std::vector<uint32_t>& examples) {
-    std::erase_if(examples, [&](uint32_t i) { return data.entries()[i].labelled == 0; });
-  };
-  const bool apart = session.validation != nullptr;
-  leave_out(*session.train, session.split.train);
-  leave_out(apart ? *session.validation : *session.train, session.split.validation);
-  if (session.split.train.empty())
-    return Error{"all answers have a single token: there is nothing to draft in them"};
-  return Ok();
-}
-
 }  // namespace
 
-Result<void> LoadModel(const TuneFlags& given, tune::Processes& processes, Session& session) {
-  TuneFlags flags = given;
-  if (!given.drafter.on) {
-    if (!given.init.empty()) FACET_TRY(Initialise(given, processes, flags, session));
-    if (!given.from.empty()) FACET_TRY(TakeFrom(given, flags, session));
-  }
-  if (flags.model.empty())
-    return Error{given.drafter.on ? "name the MODEL that the drafter is for"
-                                  : "name a MODEL, or make one with --init"};
-  FACET_ASSIGN(session.files, ResolveModel(flags.model));
+Result<void> LoadModel(const TuneFlags& flags, tune::Processes& processes, TuneSession& session) {
+  FACET_ASSIGN(const std::string model, ModelArgument(flags, processes, session));
+  FACET_ASSIGN(session.files, ResolveModel(model));
   if (flags.full) {  // refuses a GGUF before anything is read
     std::error_code code;
     if (!fs::is_directory(session.files.model, code))
-      return Error{Cat(flags.model, ": full tuning needs a checkpoint folder with safetensors; a ",
-                       "GGUF can be tuned with an adapter"),
+      return Error{Cat(model, ": full tuning needs a checkpoint folder with safetensors; a GGUF ",
+                       "can be tuned with an adapter"),
                    ErrorKind::kUnsupported};
   }
-  FACET_ASSIGN(session.checkpoint, LoadCheckpoint(session.files.model, session.files.mmproj));
-  session.config = session.checkpoint.config;
-  if (given.drafter.on) {
-    FACET_ASSIGN(session.drafter, PrepareDrafter(given.drafter,
-                                                 {.from = given.from,
-                                                  .init = given.init,
-                                                  .initial = InitialFolder(given, session),
-                                                  .keep = KeepsInitial(given),
-                                                  .seed = given.seed,
-                                                  .threads = given.threads},
-                                                 session.checkpoint));
+  FACET_TRY(tune::LoadSessionWeights(session));
+  if (flags.drafter.on) {
+    FACET_ASSIGN(session.drafter, DrafterFolder(flags, session));
   }
-  session.parameters = tune::ParameterCount(session.checkpoint);
-  FACET_ASSIGN(session.tokenizer, Tokenizer::Load(session.files.model));
-  FACET_ASSIGN(session.chat_template, LoadChatTemplate(session.files.model, *session.tokenizer));
-  session.renderer =
-      std::make_unique<tune::Renderer>(session.config, *session.tokenizer,
-                                       session.chat_template ? &*session.chat_template : nullptr);
-  return Ok();
+  return tune::LoadSessionVocabulary(session);
 }
 
-Result<void> LoadData(const TuneFlags& flags, const std::atomic<bool>* stop, Session& session) {
+Result<void> LoadData(const TuneFlags& flags, const std::atomic<bool>* stop, TuneSession& session) {
   if (flags.data.empty()) return Error{"name what to learn from: --data FILE.jsonl"};
   const tune::DataOptions options = MakeDataOptions(flags, stop);
-  std::vector<tune::DataFile> files;
-  for (const std::string& argument : flags.data) {
-    FACET_ASSIGN(tune::DataFile file, tune::ParseDataFile(argument));
-    files.push_back(std::move(file));
-  }
+  FACET_ASSIGN(std::vector<tune::DataFile> files, DataFiles(flags));
   FACET_ASSIGN(session.train, tune::DataSet::Open(std::move(files), *session.renderer, options));
-  double fraction = 0;
-  if (const auto share = Share(flags.validation)) {
-    if (!(*share > 0 && *share < 1))
-      return Expected("a file, or a share between 0 and 1", flags.validation, "--validation");
-    fraction = *share;
-  } else if (!flags.validation.empty()) {
+  const auto share = ShareOf(flags.validation);
+  if (share && !(*share > 0 && *share < 1))
+    return Expected("a file, or a share between 0 and 1", flags.validation, "--validation");
+  if (!share && !flags.validation.empty()) {
     FACET_ASSIGN(session.validation,
                  tune::DataSet::Open({{flags.validation, 1}}, *session.renderer, options));
   }
   if (flags.drafter.on && !flags.drafter.given_text && !flags.dry_run)
-    FACET_TRY(TakeOwnText(flags, stop, session));
-  if (session.validation) {
-    for (uint32_t i = 0; i < session.validation->entries().size(); ++i)
-      session.split.validation.push_back(i);
-  }
-  FACET_ASSIGN(tune::Split split, tune::SplitByRow(*session.train, fraction, flags.seed));
-  session.split.train = std::move(split.train);
-  if (fraction > 0) session.split.validation = std::move(split.validation);
-  return flags.drafter.on ? LeaveOutEmpty(session) : Ok();
+    FACET_TRY(UseOwnAnswers(flags, stop, session));
+  FACET_TRY(tune::SplitSession(session, share.value_or(0), flags.seed));
+  return flags.drafter.on ? tune::DropExamplesWithoutDrafts(session) : Ok();
 }
 
 }  // namespace facet::cli

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "cli/commands/tune_drafter.h"
+#include "cli/options/drafter_options.h"
 #include "cli/options/media_options.h"
-#include "tune/train/trainer.h"
+#include "tune/train/trainer_options.h"
 
 namespace CLI {
 class App;

@@ -49,10 +49,9 @@ void TuneView::OnStep(const tune::StepReport& report) {
     if (line.size() > room) line = step + " " + Line(report);
     return line_.Draw(line.substr(0, room));
   }
-  const auto now = Clock::now();
-  const bool due = std::chrono::duration<double>(now - printed_).count() >= kSecondsBetween;
+  const bool due = SecondsSince(printed_) >= kSecondsBetween;
   if (!first && !due && report.step != report.steps) return;
-  printed_ = now;
+  printed_ = Clock::now();
   line_.Note(step + " " + Line(report));
 }
 
@@ -60,8 +59,6 @@ void TuneView::OnEval(int64_t step, double loss, bool best) {
   Note(Cat("step ", step, ": validation loss ", Format("%.4f", loss),
            best ? ", the best so far" : ""));
 }
-
-void TuneView::OnSave(const std::filesystem::path&) {}
 
 void TuneView::OnWarning(const std::string& text) {
   Note("warning: " + text);

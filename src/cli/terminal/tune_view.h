@@ -1,9 +1,9 @@
-// What a person sees of a training run: a bar on a terminal, a line now and then elsewhere.
+// The progress of a training run: a bar on a terminal, a line every few seconds elsewhere.
 #pragma once
 
-#include <chrono>
 #include <string>
 
+#include "base/clock.h"
 #include "cli/terminal/progress.h"
 #include "tune/run/run.h"
 
@@ -17,13 +17,11 @@ class TuneView : public tune::RunView {
   void OnStart(int64_t step, int64_t steps) override;
   void OnStep(const tune::StepReport& report) override;
   void OnEval(int64_t step, double loss, bool best) override;
-  void OnSave(const std::filesystem::path& checkpoint) override;
   void OnWarning(const std::string& text) override;
   // Takes the bar away.
   void Clear() { line_.Clear(); }
 
  private:
-  using Clock = std::chrono::steady_clock;
   void Note(const std::string& text);
   std::string Line(const tune::StepReport& report) const;
 

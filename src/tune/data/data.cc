@@ -2,28 +2,22 @@
 
 #include <algorithm>
 #include <charconv>
-#include <condition_variable>
-#include <deque>
-#include <map>
 #include <mutex>
-#include <thread>
 
-#include "tune/data/order.h"
+#include "base/math.h"
+#include "base/text.h"
+#include "base/thread_pool.h"
+#include "tune/data/seed.h"
 
 namespace facet::tune {
 namespace {
 
 namespace fs = std::filesystem;
 
-bool IsBlank(std::string_view line) {
-  return line.find_first_not_of(" \t\r\n") == line.npos;
-}
+constexpr int64_t kRowsAtOnce = 4;  // that one thread takes
 
-size_t BytesOf(const Example& example) {
-  size_t bytes = example.tokens.size() * (sizeof(TokenId) + 1) + sizeof(Example);
-  for (const auto& item : example.items)
-    bytes += item->patches.pixels.size() + item->frames.size() * sizeof(float);
-  return bytes;
+bool IsBlank(std::string_view line) {
+  return Trim(line, " \t\r\n").empty();
 }
 
 }  // namespace
@@ -73,9 +67,7 @@ Result<void> DataSet::AddLines(const fs::path& path) {
     at = end + 1;
   }
   if (lines.begin.empty()) return Error{Cat(path.string(), ": has no examples")};
-  const std::string_view first = lines.Text(0);
-  if (first.find_first_not_of(" \t") != first.npos &&
-      first[first.find_first_not_of(" \t")] == '[') {
+  if (Trim(lines.Text(0)).starts_with('[')) {
     return Error{Cat(path.string(), ": expected JSON lines but got one JSON list; turn it into ",
                      "lines with: jq -c '.[]'")};
   }
@@ -133,37 +125,39 @@ int32_t DataSet::Count(const Example& example) const {
 
 // Rows are measured by several threads; entries and the error are those of the rows' order.
 Result<void> DataSet::MeasureAll() {
-  std::vector<std::pair<uint32_t, uint32_t>> all;
+  std::vector<std::pair<uint32_t, uint32_t>> rows;  // file, row
   for (uint32_t file = 0; file < lines_.size(); ++file) {
-    for (uint32_t row = 0; row < lines_[file].begin.size(); ++row) all.emplace_back(file, row);
+    for (uint32_t row = 0; row < lines_[file].begin.size(); ++row) rows.emplace_back(file, row);
   }
-  std::vector<std::vector<Entry>> measured(all.size());
+  const auto all = static_cast<int64_t>(rows.size());
+  std::vector<std::vector<Entry>> measured(rows.size());
   std::mutex mutex;
-  size_t failed = all.size();
+  int64_t done = 0, failed = all;
   std::optional<Error> error;
-  std::atomic<size_t> next = 0;
-  const auto work = [&] {
-    for (size_t i; (i = next.fetch_add(1)) < all.size();) {
-      if (options_.cancelled != nullptr && options_.cancelled->load()) return;
-      auto entries = Measure(all[i].first, all[i].second);
-      const std::lock_guard lock(mutex);
-      if (entries.ok()) {
-        measured[i] = *std::move(entries);
-      } else if (i < failed) {
-        failed = i;
-        error = entries.error();
-        next = all.size();
-      }
-      if (options_.progress) options_.progress(static_cast<int64_t>(i) + 1, all.size());
-    }
+  const auto cancelled = [&] {
+    return options_.cancelled != nullptr && options_.cancelled->load();
   };
-  std::vector<std::thread> threads;
-  for (int t = 1; t < options_.threads; ++t) threads.emplace_back(work);
-  work();
-  for (std::thread& thread : threads) thread.join();
+  const auto measure = [&](int64_t i) {
+    std::unique_lock lock(mutex);
+    if (i > failed || cancelled()) return;
+    lock.unlock();
+    auto entries = Measure(rows[i].first, rows[i].second);
+    lock.lock();
+    if (entries.ok()) {
+      measured[i] = *std::move(entries);
+    } else if (i < failed) {
+      failed = i;
+      error = entries.error();
+    }
+    if (options_.progress) options_.progress(++done, all);
+  };
+  ThreadPool pool(options_.threads);
+  pool.ParallelFor(DivideUp(all, kRowsAtOnce), [&](int64_t block) {
+    const int64_t end = std::min(all, (block + 1) * kRowsAtOnce);
+    for (int64_t i = block * kRowsAtOnce; i < end; ++i) measure(i);
+  });
   if (error) return *error;
-  if (options_.cancelled != nullptr && options_.cancelled->load())
-    return Error{"interrupted", ErrorKind::kCancelled};
+  if (cancelled()) return Error{"interrupted", ErrorKind::kCancelled};
   for (const auto& entries : measured)
     entries_.insert(entries_.end(), entries.begin(), entries.end());
   return Ok();
@@ -213,7 +207,7 @@ uint64_t DataSet::Fingerprint() const {
       add(value);
     }
   }
-  for (const OwnAnswer& answer : answers_) {
+  for (const GeneratedAnswer& answer : answers_) {
     for (const TokenId token : answer.tokens) add(static_cast<uint64_t>(token));
   }
   return hash;
@@ -222,7 +216,7 @@ uint64_t DataSet::Fingerprint() const {
 Result<Example> DataSet::Build(size_t index) const {
   const Entry& entry = entries_[index];
   if (entry.answer < 0) return BuildRead(entry);
-  const OwnAnswer& answer = answers_[entry.answer];
+  const GeneratedAnswer& answer = answers_[entry.answer];
   FACET_ASSIGN(Example example, BuildRead(read_[answer.entry]));
   example.tokens.resize(answer.begin);
   example.tokens.insert(example.tokens.end(), answer.tokens.begin(), answer.tokens.end());
@@ -232,12 +226,12 @@ Result<Example> DataSet::Build(size_t index) const {
   return example;
 }
 
-Result<void> DataSet::SetAnswers(std::vector<OwnAnswer> answers) {
+Result<void> DataSet::SetAnswers(std::vector<GeneratedAnswer> answers) {
   read_ = std::move(entries_);
   answers_ = std::move(answers);
   entries_.clear();
   for (size_t i = 0; i < answers_.size(); ++i) {
-    const OwnAnswer& answer = answers_[i];
+    const GeneratedAnswer& answer = answers_[i];
     Entry entry = read_[answer.entry];
     const bool same_row =
         i > 0 && entries_.back().file == entry.file && entries_.back().row == entry.row;
@@ -286,100 +280,6 @@ Result<Split> SplitByRow(const DataSet& data, double fraction, uint64_t seed) {
       (held_out[row] ? split.validation : split.train).push_back(static_cast<uint32_t>(i));
   }
   return split;
-}
-
-// --- Prefetcher
-
-struct Prefetcher::State {
-  State(const DataSet& d, Limits l) : data(d), limits(l), thread([this] { Work(); }) {}
-  ~State() {
-    {
-      const std::lock_guard lock(mutex);
-      ending = true;
-    }
-    changed.notify_all();
-    thread.join();
-  }
-
-  bool HasRoom() const {
-    return ready.empty() || (ready.size() < limits.ahead && ready_bytes < limits.ahead_bytes);
-  }
-
-  void Work() {
-    std::unique_lock lock(mutex);
-    while (true) {
-      changed.wait(lock, [&] { return ending || (next < order.size() && HasRoom()); });
-      if (ending) return;
-      const uint64_t mine = round;
-      const uint32_t index = order[next++];
-      const auto known = cache.find(index);
-      if (known != cache.end()) {
-        Add(known->second, 0);
-        continue;
-      }
-      lock.unlock();
-      auto built = data.Build(index);
-      lock.lock();
-      if (mine != round) continue;  // another order has begun
-      if (!built.ok()) {
-        Add(built.error(), 0);
-        continue;
-      }
-      const size_t bytes = BytesOf(*built);
-      auto example = std::make_shared<const Example>(*std::move(built));
-      if (cached_bytes + bytes <= limits.cache_bytes) {
-        cached_bytes += bytes;
-        cache.emplace(index, example);
-      }
-      Add(std::move(example), bytes);
-    }
-  }
-  void Add(Result<std::shared_ptr<const Example>> example, size_t bytes) {
-    ready.emplace_back(std::move(example), bytes);
-    ready_bytes += bytes;
-    changed.notify_all();
-  }
-
-  const DataSet& data;
-  const Limits limits;
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool ending = false;
-  uint64_t round = 0;
-  std::vector<uint32_t> order;
-  size_t next = 0;  // of the order, to be built
-  std::deque<std::pair<Result<std::shared_ptr<const Example>>, size_t>> ready;
-  size_t ready_bytes = 0, cached_bytes = 0;
-  std::map<uint32_t, std::shared_ptr<const Example>> cache;
-  std::thread thread;  // last: it uses all of the above
-};
-
-Prefetcher::Prefetcher(const DataSet& data, Limits limits)
-    : state_(std::make_unique<State>(data, limits)) {}
-
-Prefetcher::~Prefetcher() = default;
-
-void Prefetcher::Start(std::vector<uint32_t> order) {
-  {
-    const std::lock_guard lock(state_->mutex);
-    ++state_->round;
-    state_->order = std::move(order);
-    state_->next = 0;
-    state_->ready.clear();
-    state_->ready_bytes = 0;
-  }
-  state_->changed.notify_all();
-}
-
-Result<std::shared_ptr<const Example>> Prefetcher::Next() {
-  std::unique_lock lock(state_->mutex);
-  state_->changed.wait(lock, [&] { return !state_->ready.empty(); });
-  auto [example, bytes] = std::move(state_->ready.front());
-  state_->ready.pop_front();
-  state_->ready_bytes -= bytes;
-  lock.unlock();
-  state_->changed.notify_all();
-  return example;
 }
 
 }  // namespace facet::tune

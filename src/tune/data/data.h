@@ -1,5 +1,4 @@
-// Files of examples: indexed once, rendered and decoded when they are needed, ahead of time and in
-// the background.
+// Files of examples: indexed once, rendered and decoded again whenever one is needed.
 #pragma once
 
 #include <atomic>
@@ -15,7 +14,7 @@
 
 namespace facet::tune {
 
-// A file of JSON lines, and how often each of its rows stands in an epoch: 2 is twice, 0.3 a
+// A file of JSON lines, and how often each of its rows occurs in an epoch: 2 is twice, 0.3 a
 // different three tenths each time.
 struct DataFile {
   std::filesystem::path path;
@@ -35,9 +34,9 @@ struct DataOptions {
   const std::atomic<bool>* cancelled = nullptr;
 };
 
-// An answer of a model's own, in place of the one that stands in the data behind the first `begin`
-// tokens of an example.
-struct OwnAnswer {
+// An answer that a model generated, in place of the data's own after the first `begin` tokens of an
+// example.
+struct GeneratedAnswer {
   uint32_t entry = 0;  // of DataSet::entries, as they were read
   int32_t begin = 0;
   std::vector<TokenId> tokens;
@@ -75,9 +74,9 @@ class DataSet {
   // Renders and decodes an example. Safe from several threads.
   Result<Example> Build(size_t index) const;
 
-  // From now on the examples are these alone, each with the own answer behind what came before it,
-  // and that answer labelled; ascending by entry and begin.
-  Result<void> SetAnswers(std::vector<OwnAnswer> answers);
+  // From now on the examples are only these, each with the generated answer after its prompt, and
+  // that answer labelled; ascending by entry and begin.
+  Result<void> SetAnswers(std::vector<GeneratedAnswer> answers);
 
  private:
   struct Lines {
@@ -100,7 +99,7 @@ class DataSet {
   std::vector<DataFile> files_;
   std::vector<Lines> lines_;
   std::vector<Entry> entries_, read_;  // read_: the data's own, once answers are set
-  std::vector<OwnAnswer> answers_;
+  std::vector<GeneratedAnswer> answers_;
 };
 
 // Indices of examples to train on and to validate with: `fraction` of the rows, chosen by `seed`.
@@ -109,28 +108,5 @@ struct Split {
   std::vector<uint32_t> train, validation;
 };
 Result<Split> SplitByRow(const DataSet& data, double fraction, uint64_t seed);
-
-// Builds examples ahead of their use, in the background and in a given order. Examples that were
-// built stay in memory for the next epoch as long as there is room.
-class Prefetcher {
- public:
-  struct Limits {
-    size_t ahead = 32;                       // examples
-    size_t ahead_bytes = size_t{256} << 20;  // of media that wait
-    size_t cache_bytes = size_t{256} << 20;
-  };
-  Prefetcher(const DataSet& data, Limits limits);
-  explicit Prefetcher(const DataSet& data) : Prefetcher(data, Limits()) {}
-  ~Prefetcher();
-
-  // Forgets what waits and goes on with this order.
-  void Start(std::vector<uint32_t> order);
-  // The next example of the order; the caller asks as often as the order is long.
-  Result<std::shared_ptr<const Example>> Next();
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
-};
 
 }  // namespace facet::tune

@@ -4,33 +4,16 @@
 #include <cmath>
 #include <limits>
 
+#include "base/math.h"
+#include "tune/data/prefetcher.h"
+#include "tune/data/seed.h"
+
 namespace facet::tune {
 namespace {
-
-// splitmix64 (Steele, Lea, Flood 2014).
-uint64_t NextRandom(uint64_t& state) {
-  uint64_t z = (state += 0x9e3779b97f4a7c15ULL);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-  return z ^ (z >> 31);
-}
 
 enum Purpose : uint64_t { kOrder = 1, kSample = 2 };
 
 }  // namespace
-
-uint64_t MixSeed(uint64_t seed, uint64_t purpose) {
-  uint64_t state = seed ^ (purpose * 0xd1342543de82ef95ULL);
-  return NextRandom(state);
-}
-
-void Shuffle(std::vector<uint32_t>& values, uint64_t seed) {
-  uint64_t state = seed;
-  for (size_t left = values.size(); left > 1; --left) {
-    // The bias of % is below 2^-32 here.
-    std::swap(values[left - 1], values[NextRandom(state) % left]);
-  }
-}
 
 std::vector<uint32_t> EpochOrder(const DataSet& data, const std::vector<uint32_t>& examples,
                                  uint64_t seed, int epoch) {
@@ -117,7 +100,7 @@ bool Plan::EndsEpoch(int64_t step) const {
 }
 
 int64_t Plan::StepsOf(int64_t batches) const {
-  return (batches + options_.accumulate - 1) / options_.accumulate;
+  return DivideUp(batches, options_.accumulate);
 }
 
 void Plan::Load(int epoch) {

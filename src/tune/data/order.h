@@ -1,5 +1,5 @@
 // In which order examples are seen, and which of them together: a function of the seed and the
-// epoch alone, so that a run can go on anywhere.
+// epoch, so that a run can be resumed at any step.
 #pragma once
 
 #include <atomic>
@@ -11,12 +11,6 @@
 #include "tune/data/data.h"
 
 namespace facet::tune {
-
-// A seed of its own for each purpose of a run.
-uint64_t MixSeed(uint64_t seed, uint64_t purpose);
-
-// Fisher and Yates, with the same result on every machine.
-void Shuffle(std::vector<uint32_t>& values, uint64_t seed);
 
 // The examples of an epoch: each as often as the weight of its file says, shuffled.
 std::vector<uint32_t> EpochOrder(const DataSet& data, const std::vector<uint32_t>& examples,

@@ -6,7 +6,7 @@
 
 #include "model/config.h"
 #include "model/decoder_training.h"
-#include "tune/train/trainer.h"
+#include "tune/data/example.h"
 
 namespace facet::tune {
 
@@ -24,9 +24,9 @@ struct PackedBatch {
   bool pictures = false, sounds = false;
 };
 
-// Rows that no labelled token depends on, behind the last one that predicts, are left out. Errors
-// name the example: a token outside the vocabulary, no labelled token, longer than the context,
-// soft tokens that overlap or lie outside.
+// Rows after the last one that predicts a labelled token are left out: nothing depends on them.
+// Errors name the example: a token outside the vocabulary, no labelled token, longer than the
+// context, soft tokens that overlap or lie outside.
 Result<PackedBatch> Pack(const TextConfig& config, std::span<const Example* const> batch);
 
 }  // namespace facet::tune

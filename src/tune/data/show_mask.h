@@ -1,10 +1,10 @@
-// An example as text, so that a person sees what is learnt of it.
+// An example as text, so that a reader sees which tokens are labelled.
 #pragma once
 
 #include <string>
 
 #include "text/tokenizer.h"
-#include "tune/train/trainer.h"
+#include "tune/data/example.h"
 
 namespace facet::tune {
 

@@ -22,24 +22,27 @@ struct RunState {
   // Loss and labelled tokens since the last logged step.
   double open_loss = 0;
   int64_t open_tokens = 0;
-  // Everything that decides how the run goes: data, order, schedule, method. A run that goes on has
-  // to agree.
+  // RunIdentity: data, order, schedule, method. A resumed run has to agree.
   nlohmann::ordered_json run;
 };
 
 nlohmann::ordered_json ToJson(const RunState& state);
+// Errors name the file and the key: missing, of another type, or a step beyond the run's.
 Result<RunState> ReadRunState(const std::filesystem::path& file);
 
 std::filesystem::path CheckpointPath(const std::filesystem::path& out, int64_t step);
 // Steps of the whole checkpoints in `out`, ascending.
 std::vector<int64_t> ListCheckpoints(const std::filesystem::path& out);
-// Removes what a killed write left. The folder has to be locked: a running one writes such files.
-void RemoveHalves(const std::filesystem::path& out);
+// Removes what a killed process left half-written. The folder has to be locked: a running one
+// writes such files.
+void RemovePartialCheckpoints(const std::filesystem::path& out);
 
 // Writes out/checkpoint-STEP: the trainer's state, trainer_state.json, and the exported model. On
 // an error (a full disk) nothing new is there and older ones are as they were.
 Result<void> SaveCheckpoint(const std::filesystem::path& out, const RunState& state,
                             const Trainer& trainer);
+// Errors: those of ReadRunState, a state of another step than the folder's name says, the
+// trainer's.
 Result<RunState> LoadCheckpointState(const std::filesystem::path& checkpoint, Trainer& trainer);
 
 // Removes all but the `keep` last ones and the best.

@@ -10,13 +10,16 @@ constexpr size_t kBytesOfState = 4 * sizeof(float);
 
 }  // namespace
 
-int64_t ParameterCount(const Checkpoint& checkpoint) {
-  int64_t count = 0;
+CheckpointSize MeasureCheckpoint(const Checkpoint& checkpoint) {
+  CheckpointSize size;
   for (const TensorFile* file : {checkpoint.text.get(), checkpoint.projector.get()}) {
     if (file == nullptr) continue;
-    for (const Tensor& tensor : file->tensors()) count += tensor.elements();
+    for (const Tensor& tensor : file->tensors()) {
+      size.bytes += tensor.data.size();
+      size.parameters += tensor.elements();
+    }
   }
-  return count;
+  return size;
 }
 
 int64_t AdapterParameters(const Checkpoint& checkpoint, int rank) {
@@ -29,15 +32,11 @@ int64_t AdapterParameters(const Checkpoint& checkpoint, int rank) {
   return sides * rank;
 }
 
-TuneMemory EstimateTuning(const Checkpoint& checkpoint, const TuneShape& shape) {
-  const TextConfig& text = checkpoint.config.text;
+TuneMemory EstimateTuning(const TextConfig& text, const CheckpointSize& size,
+                          const TuneShape& shape) {
   TuneMemory out;
-  for (const TensorFile* file : {checkpoint.text.get(), checkpoint.projector.get()}) {
-    if (file == nullptr) continue;
-    for (const Tensor& tensor : file->tensors()) out.weights += tensor.data.size();
-  }
-  out.trained =
-      kBytesOfState * static_cast<size_t>(shape.full ? ParameterCount(checkpoint) : shape.trained);
+  out.weights = size.bytes;
+  out.trained = kBytesOfState * static_cast<size_t>(shape.full ? size.parameters : shape.trained);
 
   int64_t heads = 0, kv = 0;
   for (const LayerConfig& c : text.layers) {
@@ -45,16 +44,16 @@ TuneMemory EstimateTuning(const Checkpoint& checkpoint, const TuneShape& shape) 
     kv = std::max<int64_t>(kv, int64_t{c.kv_heads} * c.head_dim);
   }
   const int64_t rows = shape.batch_tokens, layers = static_cast<int64_t>(text.layers.size());
-  // Each layer's input; the insides of the layer at work and their gradients.
+  // Each layer's input; the activations of the layer at work and their gradients.
   const int64_t inputs = layers * text.width;
   const int64_t work = 14 * int64_t{text.width} + 7 * heads + 6 * kv + 4 * int64_t{text.ffn};
   const int64_t logits = std::min(kLogits, rows * text.vocab);
   // A quantised matrix is unpacked while it is used.
   const int64_t unpacked = int64_t{text.width} * text.ffn;
   out.workspace = static_cast<size_t>(rows * (inputs + work) + logits + unpacked) * sizeof(float);
-  const int64_t insides = 2 * heads + 2 * kv + 2 * int64_t{text.width} + 2 * int64_t{text.ffn};
+  const int64_t activations = 2 * heads + 2 * kv + 2 * int64_t{text.width} + 2 * int64_t{text.ffn};
   const size_t kept =
-      std::min(shape.keep_bytes, static_cast<size_t>(rows * layers * insides) * sizeof(float));
+      std::min(shape.keep_bytes, static_cast<size_t>(rows * layers * activations) * sizeof(float));
   // What oneDNN and the allocator take on top grows with the activations (measured).
   out.workspace += kept + kept / 10 * 3;
   out.program = (size_t{90} << 20) + static_cast<size_t>(text.vocab) * 64;

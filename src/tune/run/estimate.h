@@ -5,15 +5,16 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "model/config.h"
 #include "model/weights.h"
 
 namespace facet::tune {
 
 struct TuneShape {
   bool full = false;
-  int64_t trained = 0;  // parameters, of an adapter
+  int64_t trained = 0;  // parameters of an adapter; with `full`, all are
   int64_t batch_tokens = 2048;
-  size_t keep_bytes = 0;  // activations that are kept rather than computed again
+  size_t keep_bytes = 0;  // of activations that are kept rather than recomputed
 };
 
 struct TuneMemory {
@@ -24,11 +25,17 @@ struct TuneMemory {
   size_t total() const { return weights + trained + workspace + program; }
 };
 
-// All parameters of the checkpoint.
-int64_t ParameterCount(const Checkpoint& checkpoint);
+// The files of a checkpoint, projector included.
+struct CheckpointSize {
+  size_t bytes = 0;  // of the tensors, as they lie in their file
+  int64_t parameters = 0;
+};
+CheckpointSize MeasureCheckpoint(const Checkpoint& checkpoint);
+
 // Of an adapter of this rank beside the seven projections of every layer.
 int64_t AdapterParameters(const Checkpoint& checkpoint, int rank);
 
-TuneMemory EstimateTuning(const Checkpoint& checkpoint, const TuneShape& shape);
+TuneMemory EstimateTuning(const TextConfig& text, const CheckpointSize& size,
+                          const TuneShape& shape);
 
 }  // namespace facet::tune

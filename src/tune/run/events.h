@@ -22,13 +22,13 @@ std::string TfRecord(std::string_view record);
 
 // Serialised Event messages; `seconds` since 1970.
 std::string VersionEvent(double seconds);
-// A run begins or goes on: what older files have from `step` on is not shown any more.
+// A run begins or resumes: TensorBoard hides what older files have from `step` on.
 std::string StartEvent(double seconds, int64_t step);
 std::string ScalarEvent(double seconds, int64_t step, std::string_view tag, float value);
 
 class EventWriter {
  public:
-  // A new file in `folder`, which is made; a run that goes on at `step` adds a file.
+  // A new file in `folder`, which is made; a run that resumes at `step` adds a file.
   static Result<std::unique_ptr<EventWriter>> Create(const std::filesystem::path& folder,
                                                      int64_t step);
   Result<void> Add(int64_t step, std::string_view tag, double value);

@@ -15,10 +15,17 @@ class FolderLock {
   // Makes the folder where it is not there. Error (kResource): another process, or another lock of
   // this one, has it.
   static Result<std::unique_ptr<FolderLock>> Take(const std::filesystem::path& folder);
+  // Removes the folder again where this lock made it and nothing was put into it.
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
 
  private:
-  explicit FolderLock(Descriptor locked) : locked_(std::move(locked)) {}
-  Descriptor locked_;  // closing it releases the lock
+  FolderLock(std::filesystem::path path, Descriptor folder, bool made)
+      : path_(std::move(path)), folder_(std::move(folder)), made_(made) {}
+  std::filesystem::path path_;
+  Descriptor folder_;
+  bool made_ = false;
 };
 
 }  // namespace facet::tune

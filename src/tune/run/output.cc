@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "base/mapped_file.h"
+#include "base/atomic_file.h"
 
 namespace facet::tune {
 namespace {
@@ -24,7 +24,7 @@ std::string TryCommand(const ModelCard& card) {
 }
 
 Result<void> WriteModelCard(const ModelCard& card) {
-  const RunOptions& run = card.run;
+  const TuneOptions& run = card.run;
   const char* curves[] = {"constant", "linear", "cosine"};
   std::string text = "---\n";
   // A hub takes base_model for the name of a repository; a path is none of its business.
@@ -64,7 +64,7 @@ Result<void> WriteModelCard(const ModelCard& card) {
     line("validation loss", Cat(Short(*card.outcome.best_loss), " (after step ",
                                 card.outcome.best_step, ", whose weights these are)"));
   }
-  text += "\n![loss](loss.png)\n\n```\n";
+  text += "\n![loss](loss.svg)\n\n```\n";
   text += TryCommand(card) + "\n";
   return WriteFile(run.out / "README.md", text + "```\n");
 }

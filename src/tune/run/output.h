@@ -1,4 +1,4 @@
-// What stands beside trained weights, so that a folder loads by itself.
+// The model card beside trained weights.
 #pragma once
 
 #include <filesystem>
@@ -14,7 +14,7 @@ struct ModelCard {
   std::string base;  // what was tuned, as the user named it
   bool full = false;
   LoraOptions lora;
-  RunOptions run;
+  TuneOptions run;
   RunOutcome outcome;
   int64_t examples = 0, tokens = 0, labelled = 0;  // of the training data
   std::optional<DraftScore> drafter;               // it is a drafter, and guesses so well

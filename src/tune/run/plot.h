@@ -1,4 +1,4 @@
-// The curves of a run as a picture: axes, ticks, training and validation loss.
+// The curves of a run as an SVG: axes, ticks, training and validation loss.
 #pragma once
 
 #include <string>
@@ -17,12 +17,11 @@ struct LossCurves {
 // Exponential average with the given weight of the past, free of the bias of its start.
 std::vector<Point> Smooth(const std::vector<Point>& points, double past);
 
-// Numbers from `low` to `high` that a person would put on an axis: at most `most` of them, 1, 2 or
+// Round numbers from `low` to `high` for an axis: at most `most` of them, 1, 2 or
 // 5 times a power of ten apart.
 std::vector<double> Ticks(double low, double high, int most);
 
-// Values that are not finite are left out. Both show the same drawing.
+// The text of an SVG file. Values that are not finite are left out.
 std::string PlotSvg(const LossCurves& curves);
-std::string PlotPng(const LossCurves& curves);  // the bytes of the file
 
 }  // namespace facet::tune

@@ -1,160 +1,83 @@
 #include "tune/run/run.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <deque>
 
-#include "base/mapped_file.h"
-#include "tune/run/events.h"
+#include "base/atomic_file.h"
+#include "base/clock.h"
+#include "tune/run/batch_feed.h"
+#include "tune/run/first_step.h"
 #include "tune/run/plot.h"
+#include "tune/run/run_identity.h"
+#include "tune/run/run_log.h"
 
 namespace facet::tune {
 namespace {
 
-namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 
-// Between checkpoints, where nobody says: at most, and at least (epochs can be short).
+// Between checkpoints, where the options name no number: at most, and at least (epochs can be
+// short).
 constexpr int64_t kSaveSteps = 500, kSaveSpacing = 50;
-
-double Since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 bool IsSet(const std::atomic<bool>* flag) {
   return flag != nullptr && flag->load();
 }
 
-// log.jsonl and TensorBoard's files.
-class Log {
- public:
-  static Result<std::unique_ptr<Log>> Open(const fs::path& out, const RunState& state) {
-    auto log = std::unique_ptr<Log>(new Log(out / "log.jsonl"));
-    std::string lines;
-    for (const Json& entry : state.log) lines += entry.dump() + "\n";
-    FACET_TRY(WriteFile(log->path_, lines));  // what came behind the checkpoint is gone
-    FACET_ASSIGN(log->events_, EventWriter::Create(out / "runs", state.step));
-    return log;
-  }
-
-  Result<void> Add(const Json& entry, std::string_view prefix) {
-    const std::string line = entry.dump() + "\n";
-    const int fd = open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    const bool written =
-        fd >= 0 && write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
-    if (fd >= 0) close(fd);
-    if (!written) return Error{Cat(path_.string(), ": cannot be written"), ErrorKind::kIo};
-    for (const auto& [key, value] : entry.items()) {
-      if (key == "step" || !value.is_number()) continue;
-      const std::string_view name = std::string_view(key).substr(key.starts_with("eval_") ? 5 : 0);
-      FACET_TRY(events_->Add(entry["step"], Cat(prefix, "/", name), value.get<double>()));
+bool HasMedia(const DataSet& data, const StepPlan& plan) {
+  for (const Batch& batch : plan.batches) {
+    for (const uint32_t index : batch) {
+      if (data.entries()[index].media) return true;
     }
-    return events_->Flush();
   }
-
- private:
-  explicit Log(fs::path path) : path_(std::move(path)) {}
-  fs::path path_;
-  std::unique_ptr<EventWriter> events_;
-};
-
-std::string Places(std::span<const Example* const> batch) {
-  std::string places;
-  for (const Example* example : batch) places += (places.empty() ? "" : ", ") + example->where;
-  return places;
+  return false;
 }
 
-// Which examples of a batch have a loss that is not finite by themselves.
-std::string Culprits(Trainer& trainer, std::span<const Example* const> batch) {
-  std::vector<const Example*> found;
-  for (const Example* example : batch) {
-    const auto loss = trainer.Evaluate(std::span(&example, 1));
-    if (loss.ok() && !std::isfinite(loss->loss)) found.push_back(example);
-  }
-  return Places(found.empty() ? batch : std::span<const Example* const>(found));
-}
-
-// What a run must agree in with the checkpoint that it goes on from.
-Json Identity(const RunInputs& inputs, const RunOptions& options) {
-  Json files = Json::array();
-  for (const DataFile& file : inputs.train->files()) files.push_back(file.weight);
-  return {{"method", options.method},
-          {"data", inputs.train->Fingerprint()},
-          {"weights", files},
-          {"examples", inputs.train_examples.size()},
-          {"validation", inputs.validation_examples.size()},
-          {"batch_tokens", options.plan.batch_tokens},
-          {"accumulate", options.plan.accumulate},
-          {"epochs", options.plan.epochs},
-          {"steps", options.plan.max_steps},
-          {"seed", options.plan.seed},
-          {"learning_rate", options.learning_rate},
-          {"warmup", options.warmup},
-          {"clip", options.clip},
-          {"schedule", static_cast<int>(options.curve)},
-          {"eval_every", options.eval_every},
-          {"log_every", options.log_every}};
-}
-
-Result<void> CheckIdentity(const Json& now, const Json& then, const std::string& where) {
-  for (const auto& [key, value] : now.items()) {
-    const Json before = then.value(key, Json());
-    if (before == value) continue;
-    if (key == "data") {
-      return Error{Cat(where, ": the data have changed since; start anew with --from ", where)};
-    }
-    return Error{Cat(where, ": the run had ", key, " ", before.dump(), " but now has ",
-                     value.dump(), "; start anew with --from ", where)};
-  }
-  return Ok();
-}
-
+// One run from its folder to its outcome. `state_` is all that a checkpoint needs besides the
+// trainer's own; every method that changes it says so.
 class Runner {
  public:
-  Runner(const RunInputs& inputs, const RunOptions& options, RunView& view,
+  Runner(const RunInputs& inputs, const TuneOptions& options, RunView& view,
          const std::atomic<bool>* stop)
       : in_(inputs),
         options_(options),
         view_(view),
         stop_(stop),
         plan_(*inputs.train, inputs.train_examples, options.plan),
-        prefetch_(*inputs.train) {
-    schedule_ = {options.curve, options.learning_rate, WarmupSteps(options.warmup, plan_.steps()),
-                 plan_.steps()};
-  }
+        feed_(*inputs.train, plan_, inputs.processes),
+        schedule_{options.curve, options.learning_rate, WarmupSteps(options.warmup, plan_.steps()),
+                  plan_.steps()} {}
 
-  Result<RunOutcome> Go() {
+  Result<RunOutcome> Run() {
     FACET_TRY(Begin());
-    const auto begin = Clock::now();
+    const Clock::time_point begin = Clock::now();
     FACET_TRY(Loop());
-    outcome_.seconds = Since(begin);
+    outcome_.seconds = SecondsSince(begin);
     outcome_.step = state_.step;
     outcome_.steps = state_.steps;
     outcome_.best_loss = state_.best_loss;
     outcome_.best_step = state_.best_step;
-    FACET_TRY(End());
+    if (writes()) FACET_TRY(WriteSummary());
+    if (writes()) FACET_TRY(TakeBest());
     return outcome_;
   }
 
  private:
   bool alone() const { return in_.processes == nullptr || in_.processes->alone(); }
+  // Of several processes the first writes and shows.
   bool writes() const { return alone() || in_.processes->rank() == 0; }
   Trainer& trainer() { return *in_.trainer; }
 
+  // Fills state_: new, or that of the last checkpoint. Takes the folder's lock.
   Result<void> Begin() {
     state_.steps = plan_.steps();
     state_.epochs = plan_.epochs();
-    state_.run = Identity(in_, options_);
+    state_.run = RunIdentity(in_, options_);
     if (state_.steps == 0) return Error{"there is nothing to do: no step"};
     if (writes() && in_.lock == nullptr) {
       FACET_ASSIGN(lock_, FolderLock::Take(options_.out));
     }
-    if (writes()) RemoveHalves(options_.out);
+    if (writes()) RemovePartialCheckpoints(options_.out);
     const auto steps = ListCheckpoints(options_.out);
     if (!options_.resume && !steps.empty()) {
       return Error{Cat(options_.out.string(), " holds checkpoint-", steps.back(),
@@ -162,24 +85,29 @@ class Runner {
     }
     if (options_.resume && !steps.empty()) FACET_TRY(Resume(steps.back()));
     if (writes()) {
-      FACET_ASSIGN(log_, Log::Open(options_.out, state_));
+      FACET_ASSIGN(log_, RunLog::Open(options_.out, state_));
     }
     view_.OnStart(state_.step, state_.steps);
     return Ok();
   }
 
+  // Replaces state_ and the trainer's state by those of a checkpoint of this very run.
   Result<void> Resume(int64_t step) {
-    const fs::path path = CheckpointPath(options_.out, step);
+    const std::filesystem::path path = CheckpointPath(options_.out, step);
     const Json run = state_.run;
     FACET_ASSIGN(state_, LoadCheckpointState(path, trainer()));
+    FACET_TRY(CheckRunIdentity(run, state_.run, path.string()));
+    if (state_.steps != plan_.steps())
+      return Expected(Cat("max_steps ", plan_.steps()), state_.steps, path.string());
     saved_ = state_.step;
     for (const Json& entry : state_.log) {
       if (entry.contains("eval_loss")) evaluated_ = entry["step"];
     }
-    return CheckIdentity(run, state_.run, path.string());
+    return Ok();
   }
 
-  // Every turn of the loop can be gone into from a checkpoint of that step.
+  // Steps until the plan ends or a stop is asked for. Each turn can be resumed from a checkpoint of
+  // its step: what is due then is decided from state_ alone.
   Result<void> Loop() {
     while (true) {
       const bool due = EvalDue(state_.step) && evaluated_ != state_.step && !IsSet(stop_);
@@ -195,18 +123,22 @@ class Runner {
     }
   }
 
-  // All processes stop at the same step.
+  // Whether any process was asked to stop: all stop at the same step.
   Result<bool> Stopping() {
     double stopping = IsSet(stop_) ? 1 : 0;
     if (!alone()) FACET_TRY(in_.processes->Sum(std::span<double>(&stopping, 1)));
     return stopping > 0;
   }
 
+  // Whether validation comes after this step: every eval_every steps or at the end of an epoch, and
+  // at the end of the run.
   bool EvalDue(int64_t step) const {
     if (in_.validation_examples.empty() || step == 0) return false;
     if (step == state_.steps) return true;
     return options_.eval_every > 0 ? step % options_.eval_every == 0 : plan_.EndsEpoch(step);
   }
+
+  // Whether a checkpoint comes after this step.
   bool SaveDue(int64_t step) const {
     if (step == 0) return false;
     if (options_.save_every > 0) return step % options_.save_every == 0;
@@ -214,8 +146,9 @@ class Runner {
     return step % kSaveSteps == 0 || epoch;
   }
 
+  // Logs the validation loss; the lowest so far becomes state_'s best and gets a checkpoint.
   Result<void> Evaluate() {
-    const auto begin = Clock::now();
+    const Clock::time_point begin = Clock::now();
     auto loss = Validate(trainer(), *in_.validation, in_.validation_examples,
                          options_.plan.batch_tokens, stop_);
     if (!loss.ok() && loss.error().kind == ErrorKind::kCancelled) return Ok();
@@ -226,15 +159,16 @@ class Runner {
       state_.best_loss = *loss;
       state_.best_step = state_.step;
     }
-    FACET_TRY(Record({{"epoch", state_.epoch},
-                      {"eval_loss", *loss},
-                      {"eval_runtime", Since(begin)},
-                      {"step", state_.step}},
-                     "eval"));
+    FACET_TRY(LogEntry({{"epoch", state_.epoch},
+                        {"eval_loss", *loss},
+                        {"eval_runtime", SecondsSince(begin)},
+                        {"step", state_.step}},
+                       "eval"));
     view_.OnEval(state_.step, *loss, best);
     return best ? Save() : Ok();
   }
 
+  // Writes a checkpoint of this step where there is none yet, and removes old ones.
   Result<void> Save() {
     if (saved_ == state_.step && state_.step > 0) return Ok();
     saved_ = state_.step;
@@ -246,53 +180,24 @@ class Runner {
     return Ok();
   }
 
-  Result<void> Record(const Json& entry, std::string_view prefix) {
+  // Adds an entry to state_'s log and to the files of it.
+  Result<void> LogEntry(const Json& entry, std::string_view prefix) {
     state_.log.push_back(entry);
     return log_ ? log_->Add(entry, prefix) : Ok();
   }
 
-  // The batches of a step that this process computes.
-  std::vector<Batch> Mine(const StepPlan& plan) const {
-    if (alone()) return plan.batches;
-    std::vector<Batch> mine;
-    for (size_t i = 0; i < plan.batches.size(); ++i) {
-      if (static_cast<int>(i) % in_.processes->count() == in_.processes->rank())
-        mine.push_back(plan.batches[i]);
-    }
-    return mine;
-  }
-
-  Result<std::vector<std::shared_ptr<const Example>>> Fetch(const Batch& batch) {
-    std::vector<std::shared_ptr<const Example>> examples;
-    for (const uint32_t index : batch) {
-      if (ordered_.empty() || ordered_.front() != index) Order();
-      FACET_ASSIGN(auto example, prefetch_.Next());
-      ordered_.pop_front();
-      examples.push_back(std::move(example));
-    }
-    return examples;
-  }
-  // All that is still to come of this step and the next ones.
-  void Order() {
-    ordered_.clear();
-    for (int64_t step = state_.step; step < std::min(state_.step + kAhead, state_.steps); ++step) {
-      for (const Batch& batch : Mine(plan_.Step(step)))
-        ordered_.insert(ordered_.end(), batch.begin(), batch.end());
-    }
-    prefetch_.Start({ordered_.begin(), ordered_.end()});
-  }
-
+  // The gradients of a step's batches, over all processes. Returns the summed loss.
   Result<double> Accumulate(const StepPlan& plan) {
     double loss = 0;
-    for (const Batch& batch : Mine(plan)) {
-      FACET_ASSIGN(const auto held, Fetch(batch));
+    for (const Batch& batch : feed_.OwnBatches(plan)) {
+      FACET_ASSIGN(const auto held, feed_.Fetch(batch, state_.step));
       std::vector<const Example*> examples;
       for (const auto& example : held) examples.push_back(example.get());
       auto sum = trainer().Accumulate(examples, 1.0 / static_cast<double>(plan.labelled));
-      if (!sum.ok()) return sum.error().In(Places(examples));
+      if (!sum.ok()) return sum.error().In(PlacesOf(examples));
       if (!std::isfinite(sum->loss)) {
         return Error{Cat("step ", plan.step + 1, ": the loss is not a finite number at ",
-                         Culprits(trainer(), examples))};
+                         PlacesNotFinite(trainer(), examples))};
       }
       loss += sum->loss;
     }
@@ -303,115 +208,86 @@ class Runner {
     return loss;
   }
 
-  // A run that learns nothing is worse than one that fails. At the start a LoRA's A has no gradient
-  // because its B is zero; media tensors have none where the first examples have no media.
-  Result<void> CheckGradients(const StepPlan& plan) {
-    std::vector<std::string> dead, silent;
-    bool media = false;
-    for (const Batch& batch : plan.batches) {
-      for (const uint32_t index : batch) media |= in_.train->entries()[index].media;
-    }
-    trainer().ForEachGradient([&](const GradientView& gradient) {
-      const bool zero = std::all_of(gradient.values.begin(), gradient.values.end(),
-                                    [](float v) { return v == 0; });
-      if (!zero || gradient.name.find("lora_A") != std::string::npos) return;
-      const bool of_media = gradient.name.find("vision") != std::string::npos ||
-                            gradient.name.find("audio") != std::string::npos;
-      (of_media ? silent : dead).push_back(gradient.name);
-    });
-    if (!dead.empty()) {
-      return Error{Cat("nothing reaches ", dead.front(),
-                       dead.size() > 1 ? Cat(" and ", dead.size() - 1, " more tensors") : "",
-                       ": its gradient is zero at the first step, it would not learn")};
-    }
-    if (!silent.empty() && writes()) {
-      view_.OnWarning(
-          Cat(silent.front(), silent.size() > 1 ? Cat(" and ", silent.size() - 1, " more") : "",
-              media ? " have no gradient from the media of the first step"
-                    : " learn only from examples with media, and the first step has none"));
-    }
+  // Before the first update: stops a run that would not learn.
+  Result<void> CheckFirstGradients(const StepPlan& plan) {
+    FACET_ASSIGN(const auto warning, CheckGradients(trainer(), HasMedia(*in_.train, plan)));
+    if (warning && writes()) view_.OnWarning(*warning);
     return Ok();
   }
 
+  // One step of the optimiser: advances the trainer and state_, and reports.
   Result<void> Step() {
-    const auto begin = Clock::now();
+    const Clock::time_point begin = Clock::now();
     const StepPlan plan = plan_.Step(state_.step);
     FACET_ASSIGN(const double loss, Accumulate(plan));
-    if (state_.step == 0) FACET_TRY(CheckGradients(plan));
+    if (state_.step == 0) FACET_TRY(CheckFirstGradients(plan));
     const double norm = trainer().GradientNorm();
     if (!std::isfinite(norm)) {
       return Error{Cat("step ", plan.step + 1, ": the gradient is not finite (norm ", norm,
                        "); a lower learning rate or float32 may help")};
     }
-    StepReport report;
-    report.learning_rate = schedule_.At(state_.step);
-    FACET_TRY(trainer().Step(report.learning_rate, options_.clip));
+    const double learning_rate = schedule_.At(state_.step);
+    FACET_TRY(trainer().Step(learning_rate, options_.clip));
     ++state_.step;
     state_.epoch = plan.epoch;
     state_.open_loss += loss;
     state_.open_tokens += plan.labelled;
-    report.step = state_.step;
-    report.steps = state_.steps;
-    report.epoch = plan.epoch;
-    report.loss = loss / static_cast<double>(plan.labelled);
-    report.grad_norm = norm;
-    report.seconds = Since(begin);
-    report.tokens = plan.tokens;
-    report.labelled = plan.labelled;
     outcome_.tokens += plan.tokens;
+    const StepReport report{.step = state_.step,
+                            .steps = state_.steps,
+                            .epoch = plan.epoch,
+                            .loss = loss / static_cast<double>(plan.labelled),
+                            .grad_norm = norm,
+                            .learning_rate = learning_rate,
+                            .seconds = SecondsSince(begin),
+                            .tokens = plan.tokens,
+                            .labelled = plan.labelled};
     FACET_TRY(LogStep(report));
     view_.OnStep(report);
     return Ok();
   }
 
+  // Every log_every steps, and at the end: the mean loss since the last such entry.
   Result<void> LogStep(const StepReport& report) {
     if (state_.step % options_.log_every != 0 && state_.step != state_.steps) return Ok();
     outcome_.loss = state_.open_loss / static_cast<double>(state_.open_tokens);
     state_.open_loss = 0;
     state_.open_tokens = 0;
-    return Record({{"epoch", report.epoch},
-                   {"grad_norm", report.grad_norm},
-                   {"learning_rate", report.learning_rate},
-                   {"loss", *outcome_.loss},
-                   {"tokens_per_second", static_cast<double>(report.tokens) / report.seconds},
-                   {"step", report.step}},
-                  "train");
+    return LogEntry({{"epoch", report.epoch},
+                     {"grad_norm", report.grad_norm},
+                     {"learning_rate", report.learning_rate},
+                     {"loss", *outcome_.loss},
+                     {"tokens_per_second", static_cast<double>(report.tokens) / report.seconds},
+                     {"step", report.step}},
+                    "train");
   }
 
-  Result<void> End() {
-    if (writes()) {
-      FACET_TRY(WriteFile(options_.out / "trainer_state.json", ToJson(state_).dump(1) + "\n"));
-      LossCurves curves;
-      for (const Json& entry : state_.log) {
-        const double step = entry["step"];
-        if (entry.contains("eval_loss")) curves.validation.push_back({step, entry["eval_loss"]});
-        if (entry.contains("loss")) curves.train.push_back({step, entry["loss"]});
-      }
-      FACET_TRY(WriteFile(options_.out / "loss.svg", PlotSvg(curves)));
-      FACET_TRY(WriteFile(options_.out / "loss.png", PlotPng(curves)));
-    }
-    if (!writes()) return Ok();
+  // trainer_state.json and the plot beside the checkpoints.
+  Result<void> WriteSummary() const {
+    FACET_TRY(WriteFile(options_.out / "trainer_state.json", ToJson(state_).dump(1) + "\n"));
+    return WriteFile(options_.out / "loss.svg", PlotSvg(CurvesOf(state_)));
+  }
+
+  // After a finished run the trainer holds the parameters of the lowest validation loss.
+  Result<void> TakeBest() {
     if (!outcome_.finished || !state_.best_loss || state_.best_step == state_.step) return Ok();
     const auto best =
         LoadCheckpointState(CheckpointPath(options_.out, state_.best_step), trainer());
     return best.ok() ? Ok() : Result<void>(best.error());
   }
 
-  static constexpr int64_t kAhead = 64;  // steps that are ordered from the prefetcher at once
-
   const RunInputs& in_;
-  const RunOptions& options_;
+  const TuneOptions& options_;
   RunView& view_;
   const std::atomic<bool>* stop_;
   Plan plan_;
-  Prefetcher prefetch_;
-  std::deque<uint32_t> ordered_;  // and not fetched yet
+  BatchFeed feed_;
   Schedule schedule_;
   RunState state_;
-  int64_t evaluated_ = -1, saved_ = 0;
+  int64_t evaluated_ = -1, saved_ = 0;  // steps of the last evaluation and checkpoint
   RunOutcome outcome_;
   std::unique_ptr<FolderLock> lock_;
-  std::unique_ptr<Log> log_;
+  std::unique_ptr<RunLog> log_;
 };
 
 }  // namespace
@@ -430,9 +306,9 @@ Result<double> Validate(Trainer& trainer, const DataSet& data,
   return all.loss / static_cast<double>(std::max<int64_t>(all.tokens, 1));
 }
 
-Result<RunOutcome> Run(const RunInputs& inputs, const RunOptions& options, RunView& view,
+Result<RunOutcome> Run(const RunInputs& inputs, const TuneOptions& options, RunView& view,
                        const std::atomic<bool>* stop) {
-  return Runner(inputs, options, view, stop).Go();
+  return Runner(inputs, options, view, stop).Run();
 }
 
 }  // namespace facet::tune

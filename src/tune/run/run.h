@@ -12,13 +12,13 @@
 #include "tune/data/order.h"
 #include "tune/run/checkpoints.h"
 #include "tune/run/folder_lock.h"
-#include "tune/run/processes.h"
+#include "tune/train/processes.h"
 #include "tune/train/schedule.h"
 #include "tune/train/trainer.h"
 
 namespace facet::tune {
 
-struct RunOptions {
+struct TuneOptions {
   std::filesystem::path out;
   PlanOptions plan;
   double learning_rate = 1e-4, warmup = 0, clip = 1;  // warmup as WarmupSteps; clip 0: none
@@ -38,7 +38,7 @@ struct RunInputs {
   const DataSet* validation = nullptr;  // null: none; may be the same as `train`
   std::vector<uint32_t> validation_examples;
   Processes* processes = nullptr;  // that share the run, each with the same parameters
-  FolderLock* lock = nullptr;      // of RunOptions::out, where the caller has taken it already
+  FolderLock* lock = nullptr;      // of TuneOptions::out, where the caller has taken it already
 };
 
 struct StepReport {
@@ -70,12 +70,12 @@ struct RunOutcome {
 
 // Trains until the plan ends or `stop` is set; then the trainer holds the best parameters where
 // there is validation data, else the last ones. Writes out/checkpoint-N, log.jsonl,
-// trainer_state.json, runs/ (TensorBoard), loss.svg and loss.png. Given the same inputs, a run that
+// trainer_state.json, runs/ (TensorBoard) and loss.svg. Given the same inputs, a run that
 // was stopped or killed and resumed ends with the parameters of an unbroken one, bit for bit.
 // Errors: a folder with an earlier run (without resume), a checkpoint of another run (names what
 // differs), a loss that is not finite (names the example), a trainable tensor without a gradient at
 // the first step (names it), what trainer and disk report.
-Result<RunOutcome> Run(const RunInputs& inputs, const RunOptions& options, RunView& view,
+Result<RunOutcome> Run(const RunInputs& inputs, const TuneOptions& options, RunView& view,
                        const std::atomic<bool>* stop);
 
 // Mean loss over the labelled tokens of these examples.

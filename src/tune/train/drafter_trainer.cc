@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/atomic_file.h"
 #include "base/mapped_file.h"
 #include "engine/sampler.h"
 #include "model/drafter.h"
@@ -9,8 +10,8 @@
 #include "ops/elementwise/backward.h"
 #include "tune/data/order.h"
 #include "tune/data/packing.h"
-#include "tune/run/export.h"
 #include "tune/train/embed.h"
+#include "tune/train/export.h"
 #include "tune/train/full.h"
 #include "tune/train/parameter_trainer.h"
 
@@ -102,7 +103,8 @@ class Distiller : public DrafterTrainer {
     const size_t outputs = packed_.targets.size();
     std::vector<uint8_t> right(outputs * chain_.drafts());
     Loss(0, false, right);
-    // A round begins at the first token of an answer, and then behind what the one before gave.
+    // A round begins at the first token of an answer, and then after the tokens of the round
+    // before.
     for (size_t output = 0; output < outputs;) {
       const int drafts = DraftsAt(static_cast<int32_t>(output));
       int accepted = 0;

@@ -7,20 +7,21 @@
 #include <utility>
 #include <vector>
 
+#include "base/atomic_file.h"
 #include "base/mapped_file.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
-#include "model/drafter.h"
 #include "model/tensor_names.h"
 #include "text/tokenizer.h"
-#include "tune/data/order.h"
-#include "tune/run/export.h"
+#include "tune/data/seed.h"
+#include "tune/train/export.h"
 
 namespace facet::tune {
 namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using nlohmann::ordered_json;
 
 // What a tensor starts with.
 enum class Start { kNormal, kZero, kOne };
@@ -32,7 +33,7 @@ struct Planned {
   double one = 1;  // what kOne starts with
 };
 
-// A drafter's layers have queries alone.
+// A drafter's layers have queries, but neither keys nor values.
 std::vector<Planned> LayerPlan(const TextConfig& text, size_t index) {
   const LayerConfig& layer = text.layers[index];
   const bool drafter = text.family == Family::kGemma4Assistant;
@@ -125,7 +126,7 @@ class Normal {
   bool has_second_ = false;
 };
 
-double Range(const json& config, const char* part) {
+double InitializerRange(const json& config, const char* part) {
   const json& own = config.contains(part) ? config[part] : config;
   return own.value("initializer_range", config.value("initializer_range", 0.02));
 }
@@ -152,9 +153,9 @@ Result<void> SaveModel(const ModelConfig& config, const json& source, const fs::
     const bool vision = name.find("vision") != name.npos, audio = name.find("audio") != name.npos;
     const char* part = vision ? "vision_config" : audio ? "audio_config" : "text_config";
     const auto own = given.find(name);
-    values.push_back(own != given.end()
-                         ? std::move(own->second)
-                         : Values(plan[i], Range(source, part), MixSeed(seed, 0x1417 + (i << 16))));
+    values.push_back(own != given.end() ? std::move(own->second)
+                                        : Values(plan[i], InitializerRange(source, part),
+                                                 MixSeed(seed, 0x1417 + (i << 16))));
   }
   const int64_t padding =
       source.contains("text_config") ? source["text_config"].value("pad_token_id", int64_t{0}) : 0;
@@ -189,8 +190,7 @@ Result<void> WriteInitialModel(const InitOptions& options) {
     return Expected(Cat("at most ", config->text.vocab, " tokens (vocab_size)"), words->size(),
                     options.tokenizer.string());
   }
-  fs::create_directories(options.out, code);
-  if (code) return Error{Cat(options.out.string(), ": ", code.message()), ErrorKind::kIo};
+  FACET_TRY(MakeFolders(options.out));
   FACET_TRY(CopyModelFiles(tokenizer.empty() ? fs::path(".") : tokenizer, options.out));
   FACET_ASSIGN(const std::string text, ReadFile(config_file));
   FACET_TRY(WriteFile(options.out / "config.json", text));
@@ -203,83 +203,13 @@ Result<void> ReplaceFolder(const fs::path& folder,
   std::error_code code;
   fs::remove_all(part, code);
   FACET_TRY(write(part));
+  FACET_TRY(FlushTree(part));
   fs::remove_all(folder, code);
-  fs::rename(part, folder, code);
-  if (code) return Error{Cat(folder.string(), ": ", code.message()), ErrorKind::kIo};
-  return Ok();
-}
-
-nlohmann::ordered_json DeriveDrafterConfig(const ModelConfig& target, const DrafterShape& shape) {
-  using Json = nlohmann::ordered_json;
-  constexpr int kLeast = 256, kBlock = 32;  // widths of whole blocks of the quantised types
-  const TextConfig& model = target.text;
-  const KeyLayers sources = KeyLayersOf(model);
-  const auto round_up = [](int value) { return (value + kBlock - 1) / kBlock * kBlock; };
-  const int width = shape.width > 0
-                        ? shape.width
-                        : std::max(round_up(model.width / 4), std::min(model.width, kLeast));
-  const auto source = [&](bool sliding) -> const LayerConfig& {
-    const bool here = (sliding ? sources.sliding : sources.full) >= 0;
-    return model.layers[here == sliding ? sources.sliding : sources.full];
-  };
-  const auto rope = [&](bool sliding) {
-    const RopeConfig& r = model.rope(sliding);
-    Json out = {{"rope_theta", r.theta}, {"rope_type", "default"}};
-    const int pairs = source(sliding).head_dim / 2;
-    if (r.scale != 1) {
-      out["rope_type"] = "linear";
-      out["factor"] = r.scale;
-    }
-    if (r.rotated_pairs == pairs) return out;
-    out["partial_rotary_factor"] = static_cast<double>(r.rotated_pairs) / pairs;
-    out["rope_type"] = "proportional";
-    return out;
-  };
-  Json types = Json::array(), per_layer = Json::object();
-  for (int i = 0; i < shape.layers; ++i) {
-    const bool wanted = i + 1 < shape.layers;  // sliding, where the model has both
-    const bool sliding = sources.full < 0 || (wanted && sources.sliding >= 0);
-    types.push_back(sliding ? "sliding_attention" : "full_attention");
-    const LayerConfig &first = source(true), &c = source(sliding);
-    if (c.head_dim != first.head_dim || c.kv_heads != first.kv_heads) {
-      per_layer[std::to_string(i)] = {{"head_dim", c.head_dim},
-                                      {"num_key_value_heads", c.kv_heads}};
-    }
-  }
-  const LayerConfig& c = source(true);
-  Json text = {
-      {"attention_bias", false},
-      {"attention_k_eq_v", source(false).keys_are_values},
-      {"final_logit_softcapping", nullptr},
-      {"head_dim", c.head_dim},
-      {"hidden_activation", "gelu_pytorch_tanh"},
-      {"hidden_size", width},
-      {"initializer_range", 0.02},
-      {"intermediate_size", shape.ffn > 0 ? shape.ffn : 2 * width},
-      {"layer_types", types},
-      {"max_position_embeddings", model.context},
-      {"model_type", "gemma4_unified_text"},
-      {"num_attention_heads", c.heads},
-      {"num_hidden_layers", shape.layers},
-      {"num_key_value_heads", c.kv_heads},
-      {"num_kv_shared_layers", shape.layers},
-      {"rms_norm_eps", std::stod(Cat(model.eps))},  // 1e-06, not what float makes of it
-      {"rope_parameters", {{"full_attention", rope(false)}, {"sliding_attention", rope(true)}}},
-      {"sliding_window", model.window},
-      {"tie_word_embeddings", true},
-      {"vocab_size", model.vocab}};
-  if (!per_layer.empty()) text["per_layer_config"] = per_layer;
-  return {{"architectures", {"Gemma4UnifiedAssistantForCausalLM"}},
-          {"backbone_hidden_size", model.width},
-          {"dtype", "float32"},
-          {"model_type", "gemma4_unified_assistant"},
-          {"text_config", text},
-          {"tie_word_embeddings", true},
-          {"use_ordered_embeddings", false}};
+  return RenameAndFlush(part, folder);
 }
 
 Result<void> WriteInitialDrafter(
-    const nlohmann::ordered_json& config, const fs::path& out, uint64_t seed,
+    const ordered_json& config, const fs::path& out, uint64_t seed,
     const std::function<InitialValues(const ModelConfig& drafter)>& start) {
   const std::string text = config.dump(2) + "\n";
   FACET_ASSIGN(const json source, ParseJson(text, "config.json"));
@@ -289,11 +219,18 @@ Result<void> WriteInitialDrafter(
   if (parsed.drafter->ordered_embeddings)
     return Error{"config.json: use_ordered_embeddings is not trained here",
                  ErrorKind::kUnsupported};
-  std::error_code code;
-  fs::create_directories(out, code);
-  if (code) return Error{Cat(out.string(), ": ", code.message()), ErrorKind::kIo};
+  FACET_TRY(MakeFolders(out));
   FACET_TRY(WriteFile(out / "config.json", text));
   return SaveModel(parsed, source, out, seed, start ? start(parsed) : InitialValues());
+}
+
+Result<void> MakeDrafter(const Checkpoint& target, const ordered_json& config,
+                         const fs::path& folder, uint64_t seed, ThreadPool& pool) {
+  const auto start = [&](const ModelConfig& drafter) {
+    return StartLikeTarget(target, drafter, seed, pool);
+  };
+  return ReplaceFolder(
+      folder, [&](const fs::path& part) { return WriteInitialDrafter(config, part, seed, start); });
 }
 
 }  // namespace facet::tune

@@ -33,21 +33,16 @@ Result<void> ReplaceFolder(
     const std::filesystem::path& folder,
     const std::function<Result<void>(const std::filesystem::path& part)>& write);
 
-struct DrafterShape {
-  int layers = 4;
-  int width = 0, ffn = 0;  // 0: derived from the target
-};
-
-// config.json of a drafter for this model: heads as the model's keys ask for, its last layer full
-// where the model has full layers, the others sliding. Width: a quarter of the model's, but at
-// least 256 or the model's own where that is less; FFN: twice that.
-nlohmann::ordered_json DeriveDrafterConfig(const ModelConfig& target, const DrafterShape& shape);
-
 // Writes a drafter that has learnt nothing into the folder `out`: this configuration, and weights
 // as those of WriteInitialModel, or where `start` gives a tensor's, those. Errors: a configuration
 // that is not of a drafter, or of one with ordered embeddings.
 Result<void> WriteInitialDrafter(
     const nlohmann::ordered_json& config, const std::filesystem::path& out, uint64_t seed,
     const std::function<InitialValues(const ModelConfig& drafter)>& start = {});
+
+// The same with the weights of StartLikeTarget, in place of what `folder` holds once all is
+// written.
+Result<void> MakeDrafter(const Checkpoint& target, const nlohmann::ordered_json& config,
+                         const std::filesystem::path& folder, uint64_t seed, ThreadPool& pool);
 
 }  // namespace facet::tune

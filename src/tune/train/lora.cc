@@ -18,7 +18,7 @@ constexpr const char* kAudioTarget = "embed_audio.embedding_projection";
 
 using Modules = std::vector<Module<const Linear>>;
 
-// PEFT's rule for a list: the whole name, or its end behind a dot.
+// PEFT's rule for a list: the whole name, or its end after a dot.
 bool EndsWith(const std::string& module, const std::string& target) {
   return module == target || module.ends_with("." + target);
 }

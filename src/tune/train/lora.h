@@ -4,7 +4,7 @@
 #include "model/adapter.h"
 #include "model/trainable.h"
 #include "tune/train/parameters.h"
-#include "tune/train/trainer.h"
+#include "tune/train/trainer_options.h"
 
 namespace facet::tune {
 

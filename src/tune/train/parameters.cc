@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cmath>
 
+#include "base/math.h"
 #include "ops/gemm/gemm.h"
 
 namespace facet::tune {
@@ -15,7 +16,7 @@ constexpr int64_t kStretch = 1 << 14;
 template <typename F>
 void ForStretches(const Parameter& p, ThreadPool& pool, const F& part) {
   const int64_t n = static_cast<int64_t>(p.value.size());
-  pool.ParallelFor((n + kStretch - 1) / kStretch,
+  pool.ParallelFor(DivideUp(n, kStretch),
                    [&](int64_t i) { part(i * kStretch, std::min(n, (i + 1) * kStretch)); });
 }
 

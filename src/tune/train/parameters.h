@@ -18,12 +18,22 @@ enum class Part { kText, kVision, kAudio };
 
 struct Parameter {
   std::string name;
-  std::vector<int64_t> shape;
+  std::vector<int64_t> shape;  // outermost first; a projection's is (outputs, inputs)
   Part part = Part::kText;
+  // One number for each element of `shape`, row by row: the value, the gradient that is being
+  // summed up, and AdamW's moments (exponential means of the gradient and of its square; Muon keeps
+  // its momentum in `mean` and leaves `square` unused).
   std::vector<float> value, gradient, mean, square;
-  int64_t steps = 0;     // of the optimiser, which counts each tensor's own
-  bool hidden = false;   // a matrix between two hidden states: what Muon is for
-  bool touched = false;  // has a gradient in the step that is being collected
+  int64_t steps = 0;     // of the optimiser on this tensor: AdamW's bias correction needs its own
+  bool hidden = false;   // a matrix between two hidden states, for which Muon is meant
+  bool touched = false;  // has a gradient in the current step
+};
+
+// A gradient tensor, for checks, tests and sums over processes.
+struct GradientView {
+  const std::string& name;
+  std::span<const int64_t> shape;
+  std::span<float> values;
 };
 
 struct OptimizerStep {
@@ -34,14 +44,15 @@ struct OptimizerStep {
 // Parameters keep their addresses.
 class Parameters {
  public:
-  // `value` becomes the parameter's.
+  // `value` has as many elements as `shape`. Gradient and moments begin at 0.
   Parameter& Add(std::string name, std::vector<int64_t> shape, Part part, std::vector<float> value);
 
   std::deque<Parameter>& all() { return all_; }
   const std::deque<Parameter>& all() const { return all_; }
+  // Marks the tensors of this part as having a gradient in the current step.
   void Touch(Part part);
 
-  // The norm over all gradients; the same for any number of threads.
+  // The L2 norm over all gradients together; the same for any number of threads.
   double GradientNorm(ThreadPool& pool) const;
   void ScaleGradients(float factor, ThreadPool& pool);
   // One step as torch.optim.AdamW takes it, or for hidden matrices one of Muon; then clears the
@@ -52,8 +63,8 @@ class Parameters {
   std::deque<Parameter> all_;
 };
 
-// Replaces x by a matrix with nearly the same singular vectors and singular values near 1: five
-// Newton-Schulz steps with the coefficients of Jordan et al., "Muon" (2024).
+// Replaces x (rows, cols) by a matrix with nearly the same singular vectors and singular values
+// near 1: five Newton-Schulz steps with the coefficients of Jordan et al., "Muon" (2024).
 void Orthogonalize(Mat x, ThreadPool& pool);
 
 }  // namespace facet::tune

@@ -1,5 +1,5 @@
-// A model's own text: what it answers to the prompts of a data set, kept in a file so that nothing
-// is answered twice.
+// What a model itself answers to the prompts of a data set (self-generated training data), kept in
+// a file so that nothing is generated twice.
 #pragma once
 
 #include <atomic>
@@ -7,12 +7,13 @@
 #include <functional>
 #include <optional>
 
+#include "formats/model_files.h"
 #include "model/model.h"
 #include "tune/data/data.h"
 
 namespace facet::tune {
 
-struct OwnTextOptions {
+struct GeneratedAnswersOptions {
   std::filesystem::path file;  // of JSON lines: one that says what the answers are of, then answers
   int64_t prompts = 0;         // examples whose prompts are answered, chosen by `seed`; 0: all
   int max_tokens = 256;        // of an answer
@@ -24,13 +25,18 @@ struct OwnTextOptions {
   const std::atomic<bool>* cancelled = nullptr;
 };
 
-// Every labelled stretch of an example is an answer; what stands before it is its prompt, with the
-// data's own history. The data set's examples become those prompts with the model's answers.
+// Every labelled run of an example is an answer; what precedes it is its prompt, with the data's
+// own history. The data set's examples become those prompts with the model's answers.
 // Answers that the file has are taken from it, the others are added to it one by one; the same
-// options give the same answers, in however many sittings. Answers shorter than two tokens are left
+// options give the same answers, over however many calls. Answers shorter than two tokens are left
 // out: there is nothing to draft in them. Errors: a file of other data, another model or other
 // options (names what differs); kCancelled, with the answers so far in the file.
-Result<void> UseOwnText(Model& model, const Tokenizer& tokenizer, const OwnTextOptions& options,
-                        DataSet& data);
+Result<void> UseGeneratedAnswers(Model& model, const Tokenizer& tokenizer,
+                                 const GeneratedAnswersOptions& options, DataSet& data);
+
+// The same by a model that is loaded for it.
+Result<void> GenerateAnswers(const ModelFiles& files, const Tokenizer& tokenizer,
+                             const GeneratedAnswersOptions& options, ThreadPool& pool,
+                             DataSet& data);
 
 }  // namespace facet::tune

@@ -1,7 +1,8 @@
-#include "tune/run/export.h"
+#include "tune/train/export.h"
 
 #include <unordered_map>
 
+#include "base/atomic_file.h"
 #include "base/mapped_file.h"
 #include "formats/safetensors.h"
 #include "ops/quant/quant.h"
@@ -16,13 +17,6 @@ constexpr const char* kModelFiles[] = {
     "tokenizer.model",     "tokenizer_config.json",  "special_tokens_map.json",
     "added_tokens.json",   "processor_config.json",  "preprocessor_config.json",
     "chat_template.jinja", "chat_template.json"};
-
-Result<void> MakeFolder(const fs::path& folder) {
-  std::error_code code;
-  fs::create_directories(folder, code);
-  if (code) return Error{Cat(folder.string(), ": ", code.message()), ErrorKind::kIo};
-  return Ok();
-}
 
 // A parameter's values in the type of the checkpoint's tensor.
 std::vector<std::byte> Encoded(const Parameter& p, DType type) {
@@ -66,7 +60,7 @@ Result<void> ExportWeights(const fs::path& folder, const Checkpoint& checkpoint,
     if (type != DType::kF32) data = encoded.emplace_back(Encoded(p, type));
     tensors.push_back({tensor.name, type, tensor.shape, data});
   }
-  FACET_TRY(MakeFolder(folder));
+  FACET_TRY(MakeFolders(folder));
   return SaveSafetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
 }
 

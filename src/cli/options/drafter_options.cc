@@ -1,17 +1,10 @@
-#include "cli/commands/tune_drafter.h"
+#include "cli/options/drafter_options.h"
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "cli/terminal/progress.h"
-#include "formats/json.h"
-#include "tune/data/own_text.h"
-#include "tune/train/drafter_init.h"
-
 namespace facet::cli {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr const char* kNotOfDrafters[] = {
     "--full",   "--rank",         "--alpha",       "--dropout",   "--targets",
@@ -19,8 +12,6 @@ constexpr const char* kNotOfDrafters[] = {
 constexpr const char* kOfDrafters[] = {"--layers",      "--width",     "--ffn",
                                        "--drafts",      "--prompts",   "--answer-tokens",
                                        "--temperature", "--given-text"};
-
-constexpr size_t kAnswerCache = size_t{2} << 30;  // bytes of keys and values; as servers have
 
 }  // namespace
 
@@ -84,73 +75,13 @@ Result<void> CheckDrafterOptions(const CLI::App& command, const DrafterFlags& fl
   return Ok();
 }
 
-nlohmann::ordered_json DescribeMethod(const DrafterFlags& flags) {
+nlohmann::ordered_json DescribeDrafterMethod(const DrafterFlags& flags) {
   nlohmann::ordered_json own = nullptr;
   if (!flags.given_text) {
     own = {{"prompts", flags.prompts}, {"answer_tokens", flags.answer_tokens}};
     if (flags.temperature) own["temperature"] = *flags.temperature;
   }
   return {{"drafts", flags.drafts}, {"own_text", own}};
-}
-
-Result<fs::path> PrepareDrafter(const DrafterFlags& flags, const DrafterStart& start,
-                                const Checkpoint& target) {
-  std::error_code code;
-  if (!start.from.empty()) {
-    if (!start.init.empty()) return Error{"--from and --init both say where the drafter begins"};
-    if (!fs::exists(fs::path(start.from) / "config.json", code))
-      return Error{Cat("--from ", start.from, ": is no folder of a drafter"), ErrorKind::kNotFound};
-    return fs::path(start.from);
-  }
-  if (target.config.drafter)
-    return Error{"--drafter: drafters are of models; this is a drafter itself",
-                 ErrorKind::kUnsupported};
-  if (start.keep && fs::exists(start.initial / "model.safetensors", code)) return start.initial;
-  nlohmann::ordered_json config = tune::DeriveDrafterConfig(target.config, flags.shape);
-  if (!start.init.empty()) {
-    const fs::path file = fs::is_directory(start.init, code) ? fs::path(start.init) / "config.json"
-                                                             : fs::path(start.init);
-    FACET_ASSIGN(config, ReadOrderedJson(file));
-  }
-  const auto written = tune::ReplaceFolder(start.initial, [&](const fs::path& part) {
-    return tune::WriteInitialDrafter(config, part, start.seed, [&](const ModelConfig& drafter) {
-      ThreadPool pool(start.threads);
-      return tune::StartLikeTarget(target, drafter, start.seed, pool);
-    });
-  });
-  if (!written.ok())
-    return start.init.empty() ? written.error() : written.error().In(Cat("--init ", start.init));
-  return start.initial;
-}
-
-Result<void> AnswerPrompts(const DrafterFlags& flags, const OwnTextRun& run, tune::DataSet& data) {
-  ThreadPool pool(run.threads);
-  FACET_ASSIGN(const std::unique_ptr<Model> model, Model::Load({.model = run.files.model,
-                                                                .mmproj = run.files.mmproj,
-                                                                .cache_budget = kAnswerCache},
-                                                               pool));
-  tune::OwnTextOptions options;
-  options.file = run.file;
-  options.prompts = flags.prompts;
-  options.max_tokens = flags.answer_tokens;
-  options.example_tokens = run.example_tokens;
-  options.temperature = flags.temperature;
-  options.seed = run.seed;
-  options.ends = run.renderer.ends();
-  options.cancelled = run.stop;
-  StatusLine line;
-  if (!run.quiet) {
-    options.progress = [&, shown = int64_t{0}](int64_t done, int64_t all) mutable {
-      const int64_t step = line.terminal() ? 10 : std::max<int64_t>(1, all / 10);
-      if (done < shown + step && done != all) return;
-      shown = done;
-      const std::string text = Cat("answering prompts: ", done, " of ", all);
-      line.terminal() ? line.Draw(text) : line.Note(text);
-    };
-  }
-  const auto done = tune::UseOwnText(*model, run.renderer.tokenizer(), options, data);
-  line.Clear();
-  return done;
 }
 
 }  // namespace facet::cli

@@ -1,4 +1,4 @@
-#include "tune/run/processes.h"
+#include "tune/train/processes.h"
 
 #include <dlfcn.h>
 

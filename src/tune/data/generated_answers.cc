@@ -1,4 +1,4 @@
-#include "tune/data/own_text.h"
+#include "tune/data/generated_answers.h"
 
 #include <algorithm>
 #include <condition_variable>
@@ -8,10 +8,11 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "base/atomic_file.h"
 #include "base/mapped_file.h"
 #include "engine/engine.h"
 #include "engine/model_executor.h"
-#include "tune/data/order.h"
+#include "tune/data/seed.h"
 
 namespace facet::tune {
 namespace {
@@ -19,13 +20,16 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int kTogether = 16, kWaiting = 64;  // sequences in a step, and requests that are there
-constexpr int kLeast = 2;                     // tokens of an answer that has something to draft
+constexpr int kTogether = 16;  // sequences in a step of the engine
+constexpr int kWaiting = 64;   // requests that are submitted ahead
+constexpr int kLeast = 2;      // tokens of an answer that has something to draft
+// Bytes of the key cache, as servers have by default.
+constexpr size_t kCacheBytes = size_t{2} << 30;
 
 // Collects an answer up to the token that ends it, that one included.
-class Writer : public GenerationListener {
+class AnswerCollector : public GenerationListener {
  public:
-  explicit Writer(std::vector<int> ends) : ends_(std::move(ends)) {}
+  explicit AnswerCollector(std::vector<int> ends) : ends_(std::move(ends)) {}
 
   Decision OnToken(const Sampled& token) override {
     tokens_.push_back(token.id);
@@ -57,12 +61,12 @@ class Writer : public GenerationListener {
   std::optional<Outcome> outcome_;
 };
 
-// An answer that is wanted, or being given.
-struct Asked {
+// An answer that was asked for.
+struct PendingAnswer {
   uint32_t entry = 0;
   int32_t begin = 0;
   std::shared_ptr<const Example> example = nullptr;
-  std::shared_ptr<Writer> writer = nullptr;
+  std::shared_ptr<AnswerCollector> collector = nullptr;
 };
 
 // The places at which an example's answers begin.
@@ -75,10 +79,10 @@ std::vector<int32_t> AnswersOf(const Example& example) {
   return begins;
 }
 
-class OwnText {
+class AnswerGenerator {
  public:
-  OwnText(Model& model, const Tokenizer& tokenizer, const OwnTextOptions& options,
-          const DataSet& data)
+  AnswerGenerator(Model& model, const Tokenizer& tokenizer, const GeneratedAnswersOptions& options,
+                  const DataSet& data)
       : model_(model), tokenizer_(tokenizer), options_(options), data_(data) {
     sampling_ = DefaultSampling(model.config().generation);
     if (options.temperature) sampling_.temperature = *options.temperature;
@@ -86,17 +90,17 @@ class OwnText {
     if (options.example_tokens > 0) limit_ = std::min(limit_, options.example_tokens);
   }
 
-  Result<std::vector<OwnAnswer>> Run() {
-    Choose();
+  Result<std::vector<GeneratedAnswer>> Run() {
+    ChooseEntries();
     FACET_TRY(ReadAnswers());
     FACET_TRY(AnswerRest());
-    std::erase_if(answers_, [](const OwnAnswer& a) { return a.tokens.size() < kLeast; });
+    std::erase_if(answers_, [](const GeneratedAnswer& a) { return a.tokens.size() < kLeast; });
     return std::move(answers_);
   }
 
  private:
   // Which examples' prompts are answered, in order.
-  void Choose() {
+  void ChooseEntries() {
     entries_.resize(data_.entries().size());
     std::iota(entries_.begin(), entries_.end(), 0u);
     if (options_.prompts <= 0 || options_.prompts >= static_cast<int64_t>(entries_.size())) return;
@@ -115,7 +119,7 @@ class OwnText {
             {"seed", options_.seed}};
   }
 
-  // The answers of earlier sittings; a line that was cut off by the end of one is taken away.
+  // The answers of earlier calls; a line that the end of one cut off is removed.
   Result<void> ReadAnswers() {
     std::error_code code;
     fs::create_directories(options_.file.parent_path(), code);
@@ -139,7 +143,7 @@ class OwnText {
     return at < text.size() ? WriteFile(options_.file, text.substr(0, at)) : Ok();
   }
 
-  Result<void> AddRead(OwnAnswer answer, const std::string& where) {
+  Result<void> AddRead(GeneratedAnswer answer, const std::string& where) {
     const int vocab = model_.config().text.vocab;
     const bool known = std::binary_search(entries_.begin(), entries_.end(), answer.entry) &&
                        answer.begin > 0 && answer.begin < limit_ &&
@@ -147,14 +151,15 @@ class OwnText {
     const bool tokens = std::all_of(answer.tokens.begin(), answer.tokens.end(),
                                     [&](TokenId id) { return id >= 0 && id < vocab; });
     if (!known || !tokens || answer.begin + static_cast<int64_t>(answer.tokens.size()) > limit_)
-      return Error{Cat(where, ": answer ", answers_.size() + 1, " is none of these data")};
+      return Error{
+          Cat(where, ": answer ", answers_.size() + 1, " does not belong to this data set")};
     answers_.push_back(std::move(answer));
     return Ok();
   }
 
   bool IsNew(uint32_t entry, int32_t begin) const {
     if (answers_.empty()) return true;
-    const OwnAnswer& last = answers_.back();
+    const GeneratedAnswer& last = answers_.back();
     return entry > last.entry || (entry == last.entry && begin > last.begin);
   }
 
@@ -179,18 +184,18 @@ class OwnText {
     if (!answers_.empty())
       next_ = std::lower_bound(entries_.begin(), entries_.end(), answers_.back().entry) -
               entries_.begin();
-    std::deque<Asked> pending;
+    std::deque<PendingAnswer> pending;
     while (true) {
       while (pending.size() < kWaiting && next_ < entries_.size())
         FACET_TRY(AskNext(engine, pending));
       if (pending.empty()) return Ok();
-      FACET_TRY(Keep(pending.front(), file));
+      FACET_TRY(WriteAnswer(pending.front(), file));
       pending.pop_front();
     }
   }
 
   // Asks for all answers of the next example that are not there.
-  Result<void> AskNext(Engine& engine, std::deque<Asked>& pending) {
+  Result<void> AskNext(Engine& engine, std::deque<PendingAnswer>& pending) {
     if (options_.cancelled != nullptr && options_.cancelled->load())
       return Error{"interrupted", ErrorKind::kCancelled};
     const uint32_t entry = entries_[next_++];
@@ -198,15 +203,15 @@ class OwnText {
     const auto example = std::make_shared<const Example>(std::move(built));
     for (const int32_t begin : AnswersOf(*example)) {
       if (!IsNew(entry, begin) || begin + kLeast > limit_) continue;
-      Asked asked{entry, begin, example};
+      PendingAnswer asked{entry, begin, example};
       FACET_TRY(Ask(engine, asked));
       pending.push_back(std::move(asked));
     }
     return Ok();
   }
 
-  Result<void> Keep(const Asked& asked, std::ofstream& file) {
-    FACET_ASSIGN(std::vector<TokenId> tokens, asked.writer->Wait(options_.cancelled));
+  Result<void> WriteAnswer(const PendingAnswer& asked, std::ofstream& file) {
+    FACET_ASSIGN(std::vector<TokenId> tokens, asked.collector->Wait(options_.cancelled));
     const Json line = {{"example", asked.entry},
                        // Absolute, as a run that is resumed names its files.
                        {"from", std::filesystem::absolute(asked.example->where).string()},
@@ -222,7 +227,7 @@ class OwnText {
     return Ok();
   }
 
-  Result<void> Ask(Engine& engine, Asked& asked) {
+  Result<void> Ask(Engine& engine, PendingAnswer& asked) {
     auto prompt = std::make_shared<Prompt>();
     prompt->ids.assign(asked.example->tokens.begin(), asked.example->tokens.begin() + asked.begin);
     for (const auto& item : asked.example->items) {
@@ -233,28 +238,39 @@ class OwnText {
     request.sampling = sampling_;
     request.sampling.seed = MixSeed(MixSeed(options_.seed, asked.entry), asked.begin);
     request.max_tokens = std::min(options_.max_tokens, limit_ - asked.begin);
-    asked.writer = std::make_shared<Writer>(options_.ends);
-    const auto id = engine.Submit(std::move(request), asked.writer);
+    asked.collector = std::make_shared<AnswerCollector>(options_.ends);
+    const auto id = engine.Submit(std::move(request), asked.collector);
     return id.ok() ? Ok() : Result<void>(id.error().In(asked.example->where));
   }
 
   Model& model_;
   const Tokenizer& tokenizer_;
-  const OwnTextOptions& options_;
+  const GeneratedAnswersOptions& options_;
   const DataSet& data_;
   SamplingParams sampling_;
   int limit_ = 0;                  // tokens of prompt and answer
   std::vector<uint32_t> entries_;  // that are asked about
   size_t next_ = 0;                // of entries_
-  std::vector<OwnAnswer> answers_;
+  std::vector<GeneratedAnswer> answers_;
 };
 
 }  // namespace
 
-Result<void> UseOwnText(Model& model, const Tokenizer& tokenizer, const OwnTextOptions& options,
-                        DataSet& data) {
-  FACET_ASSIGN(std::vector<OwnAnswer> answers, OwnText(model, tokenizer, options, data).Run());
+Result<void> UseGeneratedAnswers(Model& model, const Tokenizer& tokenizer,
+                                 const GeneratedAnswersOptions& options, DataSet& data) {
+  FACET_ASSIGN(std::vector<GeneratedAnswer> answers,
+               AnswerGenerator(model, tokenizer, options, data).Run());
   return data.SetAnswers(std::move(answers));
+}
+
+Result<void> GenerateAnswers(const ModelFiles& files, const Tokenizer& tokenizer,
+                             const GeneratedAnswersOptions& options, ThreadPool& pool,
+                             DataSet& data) {
+  FACET_ASSIGN(
+      const std::unique_ptr<Model> model,
+      Model::Load({.model = files.model, .mmproj = files.mmproj, .cache_budget = kCacheBytes},
+                  pool));
+  return UseGeneratedAnswers(*model, tokenizer, options, data);
 }
 
 }  // namespace facet::tune
