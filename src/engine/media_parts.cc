@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "base/hash.h"
+#include "base/math.h"
 #include "base/picture_budget.h"
 
 namespace facet {
@@ -38,6 +39,22 @@ std::shared_ptr<SoftItem> SoundItem(const media::Sound& sound) {
   item->frames = media::ToAudioFrames(sound);
   item->count = static_cast<int>(item->frames.size() / media::kFrameSamples);
   item->digest = DigestOf(kSoundShape, item->frames.data(), item->frames.size() * sizeof(float));
+  return item;
+}
+
+int SoundTokens(int64_t samples) {
+  return static_cast<int>(DivideUp(samples, media::kFrameSamples));
+}
+
+int PictureTokens(media::PictureSize size) {
+  return size.width / media::kPatchSide * (size.height / media::kPatchSide);
+}
+
+// What is known of an item before it is decoded.
+std::shared_ptr<SoftItem> MeasuredItem(SoftItem::Kind kind, int count) {
+  auto item = std::make_shared<SoftItem>();
+  item->kind = kind;
+  item->count = count;
   return item;
 }
 
@@ -98,12 +115,12 @@ class MediaDecoder {
     if (const auto* sound = std::get_if<media::Sound>(&source)) {
       if (type != "audio") return Error{Cat("expected ", type, " but got decoded sound")};
       if (!config_.audio) return CannotHear();
-      FACET_TRY(AddSound(*sound));
+      FACET_TRY(AddSound(SoundItem(*sound)));
       return false;
     }
     const auto bytes = std::as_bytes(std::span(std::get<std::string>(source)));
     if (type == "video") return AddFilm(part, bytes);
-    FACET_TRY(type == "image" ? AddPicture(part, bytes) : DecodeSound(bytes));
+    FACET_TRY(type == "image" ? AddPicture(part, bytes) : AddSoundFile(bytes));
     return false;
   }
 
@@ -148,36 +165,53 @@ class MediaDecoder {
     return Error{"the media of other requests fill the memory for media", ErrorKind::kBusy};
   }
 
+  bool measures() const { return request_.media_use == MediaUse::kMeasure; }
+
   Result<void> AddPicture(const Json& part, std::span<const std::byte> data) {
     if (!config_.vision) return CannotSee();
     FACET_ASSIGN(const int budget,
                  BudgetOf(part, "image_budget", ImageBudget(request_.media, config_)));
-    FACET_ASSIGN(const media::Picture picture,
-                 media::DecodePicture(data, request_.media.limits, request_.stop));
-    FACET_ASSIGN(media::Patches patches, media::ToPatches(picture, budget));
-    auto item = PatchItem(SoftItem::Kind::kImage, std::move(patches));
+    FACET_ASSIGN(std::shared_ptr<SoftItem> item, PictureItem(data, budget));
     FACET_TRY(AdmitItem(*item));
     expansions_.push_back({kImagePlaceholder, {{"<|image>", std::move(item)}}, "<image|>"});
     return Ok();
   }
 
-  Result<void> DecodeSound(std::span<const std::byte> data) {
+  Result<std::shared_ptr<SoftItem>> PictureItem(std::span<const std::byte> data, int budget) {
+    const media::Limits& limits = request_.media.limits;
+    if (measures()) {
+      FACET_ASSIGN(const media::PictureSize size, media::ProbePicture(data, limits));
+      FACET_ASSIGN(const media::PictureSize target,
+                   media::TargetSize(size.width, size.height, budget));
+      return MeasuredItem(SoftItem::Kind::kImage, PictureTokens(target));
+    }
+    FACET_ASSIGN(const media::Picture picture, media::DecodePicture(data, limits, request_.stop));
+    FACET_ASSIGN(media::Patches patches, media::ToPatches(picture, budget));
+    return PatchItem(SoftItem::Kind::kImage, std::move(patches));
+  }
+
+  Result<void> AddSoundFile(std::span<const std::byte> data) {
     if (!config_.audio) return CannotHear();
     media::Limits limits = request_.media.limits;
     const bool bound = BindSound(limits);
+    if (measures()) {
+      FACET_ASSIGN(const int64_t samples,
+                   WithinContext(media::ProbeSound(data, limits, request_.stop), bound));
+      return AddSound(MeasuredItem(SoftItem::Kind::kAudio, SoundTokens(samples)));
+    }
     FACET_ASSIGN(const media::Sound sound,
                  WithinContext(media::DecodeSound(data, limits, request_.stop), bound));
-    return AddSound(sound);
+    return AddSound(SoundItem(sound));
   }
 
-  Result<void> AddSound(const media::Sound& sound) {
-    auto item = SoundItem(sound);
+  Result<void> AddSound(std::shared_ptr<SoftItem> item) {
     FACET_TRY(AdmitItem(*item));
     expansions_.push_back({kAudioPlaceholder, {{"<|audio>", std::move(item)}}, "<audio|>"});
     return Ok();
   }
 
-  Result<media::Film> DecodeFilm(const Json& part, std::span<const std::byte> data) {
+  // How far a film is decoded; `bound`: by what the context has left.
+  Result<media::Limits> FilmLimits(const Json& part, bool& bound) const {
     media::Limits limits = request_.media.limits;
     // Frames shrink as they are decoded: an hour at full size would not fit in memory.
     FACET_ASSIGN(limits.frame_budget,
@@ -194,31 +228,59 @@ class MediaDecoder {
     }
     // A film that needs more than the context is not decoded to its end.
     constexpr int64_t kTokenPixels = int64_t{media::kPatchSide} * media::kPatchSide;
-    bool bound = BindSound(limits);
+    bound = BindSound(limits);
     if (left_ * kTokenPixels < limits.max_film_pixels) {
       limits.max_film_pixels = left_ * kTokenPixels;
       bound = true;
     }
-    return WithinContext(media::DecodeFilm(data, limits, request_.stop), bound);
+    return limits;
+  }
+
+  struct FilmItems {
+    std::vector<std::pair<double, std::shared_ptr<SoftItem>>> frames;  // with their seconds
+    std::shared_ptr<SoftItem> sound;                                   // null: none
+  };
+  Result<FilmItems> ReadFilm(const Json& part, std::span<const std::byte> data) {
+    bool bound = false;
+    FACET_ASSIGN(const media::Limits limits, FilmLimits(part, bound));
+    FilmItems items;
+    if (measures()) {
+      FACET_ASSIGN(const media::FilmShape film,
+                   WithinContext(media::ProbeFilm(data, limits, request_.stop), bound));
+      for (const media::FrameShape& frame : film.frames) {
+        items.frames.emplace_back(frame.seconds,
+                                  MeasuredItem(SoftItem::Kind::kFrame, PictureTokens(frame.size)));
+      }
+      if (film.sound_samples)
+        items.sound = MeasuredItem(SoftItem::Kind::kAudio, SoundTokens(*film.sound_samples));
+      return items;
+    }
+    FACET_ASSIGN(media::Film film,
+                 WithinContext(media::DecodeFilm(data, limits, request_.stop), bound));
+    for (media::Frame& frame : film.frames) {
+      FACET_ASSIGN(media::Patches patches, media::CutPatches(frame.picture));
+      frame.picture = {};
+      items.frames.emplace_back(frame.seconds,
+                                PatchItem(SoftItem::Kind::kFrame, std::move(patches)));
+    }
+    if (film.sound) items.sound = SoundItem(*film.sound);
+    return items;
   }
 
   // True where its sound follows.
   Result<bool> AddFilm(const Json& part, std::span<const std::byte> data) {
     if (!config_.vision) return CannotSee();
-    FACET_ASSIGN(media::Film film, DecodeFilm(part, data));
+    FACET_ASSIGN(FilmItems film, ReadFilm(part, data));
     MediaExpansion expansion{kVideoPlaceholder, {}, film.frames.empty() ? "" : "<image|>"};
-    for (media::Frame& frame : film.frames) {
-      FACET_ASSIGN(media::Patches patches, media::CutPatches(frame.picture));
-      frame.picture = {};
-      auto item = PatchItem(SoftItem::Kind::kFrame, std::move(patches));
+    for (auto& [seconds, item] : film.frames) {
       FACET_TRY(AdmitItem(*item));
-      expansion.runs.push_back({Cat(expansion.runs.empty() ? "" : "<image|> ",
-                                    media::TimeLabel(frame.seconds), " <|image>"),
-                                std::move(item)});
+      expansion.runs.push_back(
+          {Cat(expansion.runs.empty() ? "" : "<image|> ", media::TimeLabel(seconds), " <|image>"),
+           std::move(item)});
     }
     expansions_.push_back(std::move(expansion));
-    if (!film.sound || film.sound->samples.empty()) return false;
-    FACET_TRY(AddSound(*film.sound));
+    if (film.sound == nullptr || film.sound->count == 0) return false;
+    FACET_TRY(AddSound(std::move(film.sound)));
     return true;
   }
 

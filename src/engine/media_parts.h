@@ -26,10 +26,15 @@ struct MediaExpansion {
 inline constexpr std::string_view kImagePlaceholder = "<|image|>", kAudioPlaceholder = "<|audio|>",
                                   kVideoPlaceholder = "<|video|>";
 
-// Decodes the media of all messages, part by part and in their order. Changes the messages: a film
-// with sound becomes the film and an audio part after it, so that the template writes both. Errors
-// as BuildPrompt.
+// Decodes or measures the media of all messages, part by part and in their order. Changes the
+// messages: a film with sound becomes the film and an audio part after it, so that the template
+// writes both. Errors as BuildPrompt.
 Result<std::vector<MediaExpansion>> DecodeMediaParts(const ModelConfig& config,
                                                      PromptRequest& request);
+
+// The rendered text with every placeholder of the template replaced by its expansion, tokenised.
+// Errors: placeholders that are not those of the expansions, in their order.
+Result<Prompt> JoinMedia(const ModelConfig& config, const Tokenizer& tokenizer,
+                         const RenderedPrompt& rendered, std::vector<MediaExpansion> expansions);
 
 }  // namespace facet

@@ -87,36 +87,6 @@ class PromptWriter {
   std::vector<TextSpan> spans_;  // plain spans of text_
 };
 
-// The rendered text with every placeholder of the template replaced by its expansion.
-Result<Prompt> JoinMedia(const RenderedPrompt& rendered, std::vector<MediaExpansion> expansions,
-                         PromptWriter writer) {
-  const std::string_view text = rendered.text;
-  size_t next = 0, copied = 0;
-  for (size_t at = text.find("<|"); at != text.npos; at = text.find("<|", at + 1)) {
-    const std::string_view rest = text.substr(at);
-    std::string_view found;
-    for (const std::string_view placeholder :
-         {kImagePlaceholder, kAudioPlaceholder, kVideoPlaceholder}) {
-      if (rest.starts_with(placeholder)) found = placeholder;
-    }
-    if (found.empty() || Touches(rendered.plain, at, at + found.size())) continue;
-    if (next == expansions.size() || expansions[next].placeholder != found) {
-      return Error{
-          Cat("the chat template writes ", found, " where the messages have ",
-              next == expansions.size() ? "no further media" : expansions[next].placeholder)};
-    }
-    writer.AddText(rendered, copied, at);
-    FACET_TRY(writer.AddMedia(std::move(expansions[next++])));
-    copied = at + found.size();
-  }
-  writer.AddText(rendered, copied, text.size());
-  if (next != expansions.size()) {
-    return Error{Cat("the chat template writes no place for ", expansions[next].placeholder),
-                 ErrorKind::kUnsupported};
-  }
-  return writer.Finish();
-}
-
 }  // namespace
 
 std::shared_ptr<void> MediaMemory::Hold(size_t bytes) {
@@ -148,13 +118,43 @@ std::vector<PictureSpan> Prompt::Pictures() const {
   return pictures;
 }
 
+Result<Prompt> JoinMedia(const ModelConfig& config, const Tokenizer& tokenizer,
+                         const RenderedPrompt& rendered, std::vector<MediaExpansion> expansions) {
+  PromptWriter writer(config, tokenizer);
+  const std::string_view text = rendered.text;
+  size_t next = 0, copied = 0;
+  for (size_t at = text.find("<|"); at != text.npos; at = text.find("<|", at + 1)) {
+    const std::string_view rest = text.substr(at);
+    std::string_view found;
+    for (const std::string_view placeholder :
+         {kImagePlaceholder, kAudioPlaceholder, kVideoPlaceholder}) {
+      if (rest.starts_with(placeholder)) found = placeholder;
+    }
+    if (found.empty() || Touches(rendered.plain, at, at + found.size())) continue;
+    if (next == expansions.size() || expansions[next].placeholder != found) {
+      return Error{
+          Cat("the chat template writes ", found, " where the messages have ",
+              next == expansions.size() ? "no further media" : expansions[next].placeholder)};
+    }
+    writer.AddText(rendered, copied, at);
+    FACET_TRY(writer.AddMedia(std::move(expansions[next++])));
+    copied = at + found.size();
+  }
+  writer.AddText(rendered, copied, text.size());
+  if (next != expansions.size()) {
+    return Error{Cat("the chat template writes no place for ", expansions[next].placeholder),
+                 ErrorKind::kUnsupported};
+  }
+  return writer.Finish();
+}
+
 Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer,
                            const ChatTemplate& chat_template, PromptRequest request) {
   FACET_ASSIGN(std::vector<MediaExpansion> media, DecodeMediaParts(config, request));
   FACET_ASSIGN(
       const RenderedPrompt rendered,
       chat_template.Render(std::move(request.messages), std::move(request.tools), request.render));
-  return JoinMedia(rendered, std::move(media), PromptWriter(config, tokenizer));
+  return JoinMedia(config, tokenizer, rendered, std::move(media));
 }
 
 Prompt RawPrompt(const Tokenizer& tokenizer, std::string text) {

@@ -61,6 +61,9 @@ int VideoBudget(const MediaOptions& options, const ModelConfig& config);
 using MediaSource = std::variant<std::string, media::Sound>;
 Result<MediaSource> ReadMediaFile(const std::filesystem::path& path);
 
+// Whether soft items get what the model reads, or for counting tokens only their kind and count.
+enum class MediaUse { kDecode, kMeasure };
+
 struct PromptRequest {
   nlohmann::ordered_json messages;
   nlohmann::ordered_json tools;  // null or a list
@@ -69,6 +72,7 @@ struct PromptRequest {
   // What a media part holds ({"type": "image", "path": ...} and whatever else the caller
   // understands).
   std::function<Result<MediaSource>(const nlohmann::ordered_json& part)> load;
+  MediaUse media_use = MediaUse::kDecode;
   std::shared_ptr<MediaMemory> memory = nullptr;  // null: no limit but the context
   std::stop_token stop = {};                      // ends the decoding of media: kCancelled
 };

@@ -157,6 +157,39 @@ TEST(Mask, TurnsAroundMedia) {
                           "<|turn>model\n⟦three<turn|>⟧");
 }
 
+// Data sets count tokens before anything is trained: without pixels, and the same.
+TEST(Mask, MeasuringGivesTheSameTokensAndLabels) {
+  const auto model = TinyModel();
+  const char* line = R"({"image_budget": 70, "messages": [{"role": "user", "content": [
+      {"type": "image", "path": "photo.png"}, {"type": "image", "path": "small.png"},
+      {"type": "audio", "path": "speech.wav"}, {"type": "audio", "path": "two-frames.wav"},
+      {"type": "video", "path": "clip.mkv"}, {"type": "text", "text": "What?"}]},
+      {"role": "assistant", "content": "This."}, {"role": "user", "content": "And?"},
+      {"role": "assistant", "content": "That."}]})";
+  const auto row = ReadRow(line, Reference("tiny/media"), {});
+  ASSERT_TRUE(row.ok()) << row.error().message;
+  const auto decoded = model->renderer->Examples(*row);
+  const auto measured = model->renderer->Examples(*row, MediaUse::kMeasure);
+  ASSERT_TRUE(decoded.ok()) << decoded.error().message;
+  ASSERT_TRUE(measured.ok()) << measured.error().message;
+  ASSERT_EQ(measured->size(), 2u);
+  ASSERT_EQ(decoded->size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    const Example &full = (*decoded)[i], &shape = (*measured)[i];
+    EXPECT_EQ(shape.tokens, full.tokens);
+    EXPECT_EQ(shape.labelled, full.labelled);
+    ASSERT_EQ(shape.items.size(), full.items.size());
+    for (size_t k = 0; k < full.items.size(); ++k) {
+      const SoftItem &item = *full.items[k], &same = *shape.items[k];
+      EXPECT_EQ(same.begin, item.begin);
+      EXPECT_EQ(same.count, item.count);
+      EXPECT_TRUE(same.patches.pixels.empty() && same.frames.empty());
+      EXPECT_EQ(item.frames.size() / 640 + item.patches.pixels.size() / 6912,
+                static_cast<size_t>(item.count));
+    }
+  }
+}
+
 TEST(Mask, PlainTextIsContinued) {
   const char* completion = R"({"prompt": "Once ", "completion": "upon a time"})";
   EXPECT_EQ(Masks(*Gemma4Model(), completion, true), Shown{"<bos>Once ⟦upon a time<eos>⟧"});

@@ -83,18 +83,18 @@ std::string DataSet::Where(const Entry& entry) const {
   return Where(entry.file, entry.row);
 }
 
-Result<std::vector<Example>> DataSet::Read(uint32_t file, uint32_t row) const {
+Result<std::vector<Example>> DataSet::Read(uint32_t file, uint32_t row, MediaUse use) const {
   const std::string where = Where(file, row);
   auto read = ReadRow(lines_[file].Text(row), files_[file].path.parent_path(), options_.row);
   if (!read) return read.error().In(where);
-  auto examples = renderer_.Examples(*read);
+  auto examples = renderer_.Examples(*read, use);
   if (!examples) return examples.error().In(where);
   for (Example& example : *examples) example.where = where;
   return examples;
 }
 
 Result<std::vector<DataSet::Entry>> DataSet::Measure(uint32_t file, uint32_t row) const {
-  FACET_ASSIGN(const std::vector<Example> examples, Read(file, row));
+  FACET_ASSIGN(const std::vector<Example> examples, Read(file, row, MediaUse::kMeasure));
   std::vector<Entry> entries;
   for (size_t i = 0; i < examples.size(); ++i) {
     const Example& example = examples[i];
@@ -249,7 +249,7 @@ Result<void> DataSet::SetAnswers(std::vector<GeneratedAnswer> answers) {
 }
 
 Result<Example> DataSet::BuildRead(const Entry& entry) const {
-  FACET_ASSIGN(std::vector<Example> examples, Read(entry.file, entry.row));
+  FACET_ASSIGN(std::vector<Example> examples, Read(entry.file, entry.row, MediaUse::kDecode));
   const bool same = entry.part < examples.size() &&
                     static_cast<int32_t>(examples[entry.part].tokens.size()) == entry.tokens;
   if (!same) return Error{Cat(Where(entry), ": changed while it was being read"), ErrorKind::kIo};

@@ -53,7 +53,8 @@ class DataSet {
     int32_t answer = -1;  // of SetAnswers; -1: as the data have it
   };
 
-  // Renders every row once, so that whatever is wrong with one shows before training starts.
+  // Renders every row once, so that what is wrong with one shows before training starts. Pictures
+  // are counted by their headers: one that is damaged behind it is an error of Build.
   // `renderer` outlives this. Errors name file, line and field: as ReadRow and
   // Renderer::Examples, an example longer than max_tokens, a file without rows.
   static Result<std::unique_ptr<DataSet>> Open(std::vector<DataFile> files,
@@ -87,7 +88,7 @@ class DataSet {
   };
   DataSet(const Renderer& renderer, DataOptions options);
   Result<void> AddLines(const std::filesystem::path& path);
-  Result<std::vector<Example>> Read(uint32_t file, uint32_t row) const;
+  Result<std::vector<Example>> Read(uint32_t file, uint32_t row, MediaUse use) const;
   Result<std::vector<Entry>> Measure(uint32_t file, uint32_t row) const;
   Result<void> MeasureAll();
   std::string Where(uint32_t file, uint32_t row) const;

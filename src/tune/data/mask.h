@@ -26,7 +26,8 @@ class Renderer {
   // history lacks, gives an example for each answer. Safe from several threads. Errors name the
   // message: one that says nothing, a template that never ends the turn, media that the model does
   // not take or that cannot be decoded.
-  Result<std::vector<Example>> Examples(const Row& row) const;
+  // With MediaUse::kMeasure their items have no content.
+  Result<std::vector<Example>> Examples(const Row& row, MediaUse use = MediaUse::kDecode) const;
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
   int context() const { return config_.text.context; }
@@ -34,20 +35,7 @@ class Renderer {
   const std::vector<TokenId>& ends() const { return ends_; }
 
  private:
-  // An answer and the prompt in front of it, each medium one token.
-  struct Turn {
-    size_t message = 0;
-    std::vector<TokenId> asked, answer;
-  };
-  Result<Turn> ReadTurn(const Row& row, size_t message) const;
-  Result<Example> Chain(const Row& row, std::span<const Turn> turns) const;
-  Result<size_t> Place(const Row& row, const Turn& turn, const Turn& last,
-                       const Example& example) const;
-  bool IsMedium(TokenId id) const;
-  Result<Prompt> PromptBefore(const Row& row, size_t message) const;
-  Result<RenderedPrompt> Render(const Row& row, size_t messages, bool generation_prompt) const;
   Result<std::vector<Example>> PlainExample(const Row& row) const;
-  bool IsEnd(TokenId id) const;
 
   const ModelConfig& config_;
   const Tokenizer& tokenizer_;
