@@ -2,6 +2,8 @@
 
 #include <thread>
 
+#include "serve/openai/router.h"
+
 namespace facet::serve {
 
 Result<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
@@ -25,18 +27,18 @@ Result<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
 
 Server::Server(ServerOptions options)
     : models_(std::move(options.models), std::move(options.model), options.memory),
-      api_(models_, options.limits) {
-  options.http.on_drain = [this] { api_.SetDraining(); };
+      service_(models_, options.limits) {
+  options.http.on_drain = [this] { service_.draining = true; };
   http_ =
       std::make_unique<HttpServer>(std::move(options.http), [this](auto request, auto exchange) {
-        api_.Handle(std::move(request), std::move(exchange));
+        return Dispatch(service_, std::move(request), std::move(exchange));
       });
 }
 
 // Engines go first: their listeners hold exchanges of the HTTP server.
 Server::~Server() {
   models_.Clear();
-  api_.Finish();
+  service_.media.Finish();
 }
 
 Result<void> Server::Run() {

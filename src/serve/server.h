@@ -1,4 +1,4 @@
-// The whole server: models, API, HTTP.
+// The whole server: models, what the routes share, HTTP.
 #pragma once
 
 #include <memory>
@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "serve/http/server.h"
-#include "serve/openai/api.h"
+#include "serve/service.h"
 
 namespace facet::serve {
 
@@ -35,7 +35,7 @@ class Server {
  private:
   explicit Server(ServerOptions options);
   ModelPool models_;
-  Api api_;
+  Service service_;
   std::unique_ptr<HttpServer> http_;
 };
 

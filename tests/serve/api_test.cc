@@ -499,102 +499,120 @@ TEST_F(ApiTest, MalformedFieldsAreNamed) {
   EXPECT_EQ(Chat().status, 200);
 }
 
-// Every field of every route with what nobody should send: never a crash, a hang, a leaked sequence
-// or an answer without a code; what is refused is named.
-TEST_F(ApiTest, NothingThatFieldsHoldCanHarm) {
-  StartServer({{{"emit", "ok"}}});
-  const std::string deep(99, '['), deeper(20000, '[');
-  const std::vector<std::string> values = {"-1",
-                                           "-9223372036854775808",
-                                           "9223372036854775808",
-                                           "18446744073709551616",
-                                           "1e999",
-                                           "-0.0",
-                                           "1e-320",
-                                           "null",
-                                           "true",
-                                           "\"\"",
-                                           "\"\\u0000\"",
-                                           "\"\\ud800\"",
-                                           "\"\xff\xfe\"",
-                                           "[]",
-                                           "{}",
-                                           "[[[]]]",
-                                           "[null]",
-                                           "[{}]",
-                                           "{\"type\":null}",
-                                           "{\"\":{\"\":[]}}",
-                                           "NaN",
-                                           "Infinity",
-                                           "\"<|turn>\"",
-                                           deep + std::string(99, ']'),
-                                           deeper + std::string(20000, ']')};
-  const std::map<std::string, std::pair<std::string, std::vector<std::string>>> routes = {
+// A route, a request that it takes, and the fields to try beside it.
+struct HostileRoute {
+  const char *path, *request;
+  std::vector<const char*> fields;
+};
+
+std::vector<HostileRoute> HostileRoutes() {
+  return {
       {"/v1/chat/completions",
-       {R"("messages":[{"role":"user","content":"x"}],"max_tokens":2)",
-        {"messages",
-         "model",
-         "temperature",
-         "top_p",
-         "top_k",
-         "min_p",
-         "n",
-         "seed",
-         "stop",
-         "stream",
-         "stream_options",
-         "max_tokens",
-         "max_completion_tokens",
-         "presence_penalty",
-         "frequency_penalty",
-         "repetition_penalty",
-         "logit_bias",
-         "logprobs",
-         "top_logprobs",
-         "tools",
-         "tool_choice",
-         "parallel_tool_calls",
-         "response_format",
-         "reasoning_effort",
-         "reasoning",
-         "thinking_budget",
-         "enable_thinking",
-         "chat_template_kwargs",
-         "modalities",
-         "cache_salt",
-         "cache_prompt",
-         "return_progress",
-         "metadata",
-         "user",
-         "prediction",
-         "nonsense"}}},
+       R"("messages":[{"role":"user","content":"x"}],"max_tokens":2)",
+       {"messages",
+        "model",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "n",
+        "seed",
+        "stop",
+        "stream",
+        "stream_options",
+        "max_tokens",
+        "max_completion_tokens",
+        "presence_penalty",
+        "frequency_penalty",
+        "repetition_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "reasoning_effort",
+        "reasoning",
+        "thinking_budget",
+        "enable_thinking",
+        "chat_template_kwargs",
+        "modalities",
+        "cache_salt",
+        "cache_prompt",
+        "return_progress",
+        "metadata",
+        "user",
+        "prediction",
+        "nonsense"}},
       {"/v1/completions",
-       {R"("prompt":"x","max_tokens":2)",
-        {"prompt", "model", "echo", "suffix", "best_of", "logprobs", "n", "stop", "stream",
-         "max_tokens", "logit_bias"}}},
+       R"("prompt":"x","max_tokens":2)",
+       {"prompt", "model", "echo", "suffix", "best_of", "logprobs", "n", "stop", "stream",
+        "max_tokens", "logit_bias"}},
       {"/v1/responses",
-       {R"("input":"x","max_output_tokens":2)",
-        {"input", "model", "instructions", "previous_response_id", "tools", "tool_choice", "text",
-         "reasoning", "max_output_tokens", "store", "stream", "truncation", "include", "metadata",
-         "temperature"}}},
+       R"("input":"x","max_output_tokens":2)",
+       {"input", "model", "instructions", "previous_response_id", "tools", "tool_choice", "text",
+        "reasoning", "max_output_tokens", "store", "stream", "truncation", "include", "metadata",
+        "temperature"}},
       {"/v1/embeddings",
-       {R"("input":"x")", {"input", "model", "encoding_format", "dimensions", "user"}}},
-      {"/tokenize", {R"("content":"x")", {"content", "prompt", "parse_special", "with_pieces"}}},
-      {"/detokenize", {R"("tokens":[1])", {"tokens", "model"}}},
-      {"/apply-template", {R"("messages":[{"role":"user","content":"x"}])", {"messages", "tools"}}},
+       R"("input":"x")",
+       {"input", "model", "encoding_format", "dimensions", "user"}},
+      {"/tokenize", R"("content":"x")", {"content", "prompt", "parse_special", "with_pieces"}},
+      {"/detokenize", R"("tokens":[1])", {"tokens", "model"}},
+      {"/apply-template", R"("messages":[{"role":"user","content":"x"}])", {"messages", "tools"}},
   };
-  const std::vector<std::string> shapes = {
-      R"({"role":%})",
-      R"({"role":"user","content":%})",
-      R"({"role":"tool","tool_call_id":%,"content":"x"})",
-      R"({"role":"assistant","tool_calls":%})",
-      R"({"role":"assistant","tool_calls":[{"id":"a","type":"function","function":%}]})",
-      R"({"role":"user","content":[{"type":"text","text":%}]})",
-      R"({"role":"user","content":[{"type":"image_url","image_url":%}]})",
-      R"({"role":"user","content":[{"type":"image_url","image_url":{"url":%}}]})",
-      R"({"role":"user","content":[{"type":"input_audio","input_audio":{"data":%,"format":"wav"}}]})",
-      R"({"role":"user","content":[{"type":"video_url","video_url":{"url":"data:a;base64,AA"},"fps":%}]})"};
-  const auto check = [&](const std::string& path, const std::string& body) {
+}
+
+// Messages with a hole.
+const char* const kHostileMessages[] = {
+    R"({"role":%})",
+    R"({"role":"user","content":%})",
+    R"({"role":"tool","tool_call_id":%,"content":"x"})",
+    R"({"role":"assistant","tool_calls":%})",
+    R"({"role":"assistant","tool_calls":[{"id":"a","type":"function","function":%}]})",
+    R"({"role":"user","content":[{"type":"text","text":%}]})",
+    R"({"role":"user","content":[{"type":"image_url","image_url":%}]})",
+    R"({"role":"user","content":[{"type":"image_url","image_url":{"url":%}}]})",
+    R"({"role":"user","content":[{"type":"input_audio","input_audio":{"data":%,"format":"wav"}}]})",
+    R"({"role":"user","content":[{"type":"video_url","video_url":{"url":"data:a;base64,AA"},"fps":%}]})"};
+
+struct HostileValue {
+  const char* name;
+  std::string json;
+};
+
+std::vector<HostileValue> HostileValues() {
+  return {{"negative", "-1"},
+          {"least_integer", "-9223372036854775808"},
+          {"beyond_int64", "9223372036854775808"},
+          {"beyond_uint64", "18446744073709551616"},
+          {"beyond_double", "1e999"},
+          {"negative_zero", "-0.0"},
+          {"subnormal", "1e-320"},
+          {"null", "null"},
+          {"true", "true"},
+          {"empty_string", "\"\""},
+          {"nul_character", "\"\\u0000\""},
+          {"lone_surrogate", "\"\\ud800\""},
+          {"broken_utf8", "\"\xff\xfe\""},
+          {"empty_list", "[]"},
+          {"empty_object", "{}"},
+          {"nested_lists", "[[[]]]"},
+          {"list_of_null", "[null]"},
+          {"list_of_object", "[{}]"},
+          {"null_type", "{\"type\":null}"},
+          {"empty_names", "{\"\":{\"\":[]}}"},
+          {"nan", "NaN"},
+          {"infinity", "Infinity"},
+          {"special_token", "\"<|turn>\""},
+          {"deep", std::string(99, '[') + std::string(99, ']')},
+          {"deeper", std::string(20000, '[') + std::string(20000, ']')}};
+}
+
+class HostileValueTest : public ApiTest, public testing::WithParamInterface<HostileValue> {
+ protected:
+  // Never a crash, a hang, a leaked sequence or an answer without a code; what is refused is named.
+  void Check(const std::string& path, const std::string& body) {
     const HttpAnswer answer = Request("POST", path, body);
     ASSERT_TRUE(answer.status == 200 || (answer.status >= 400 && answer.status < 500))
         << answer.status << path << body.substr(0, 200);
@@ -607,22 +625,58 @@ TEST_F(ApiTest, NothingThatFieldsHoldCanHarm) {
       EXPECT_TRUE(error["error"]["code"].get<std::string>().find("json") != std::string::npos)
           << path << body.substr(0, 200) << answer.body;
     }
-  };
-  for (const auto& [path, route] : routes) {
-    for (const std::string& field : route.second) {
-      for (const std::string& value : values)
-        check(path, "{" + route.first + ",\"" + field + "\":" + value + "}");
-    }
   }
-  for (const std::string& shape : shapes) {
-    for (const std::string& value : values) {
-      std::string message = shape;
-      message.replace(message.find('%'), 1, value);
-      check("/v1/chat/completions", "{\"max_tokens\":2,\"messages\":[" + message + "]}");
-    }
+};
+
+TEST_P(HostileValueTest, NothingThatFieldsHoldCanHarm) {
+  StartServer({{{"emit", "ok"}}});
+  const std::string& value = GetParam().json;
+  for (const HostileRoute& route : HostileRoutes()) {
+    for (const char* field : route.fields)
+      Check(route.path, Cat("{", route.request, ",\"", field, "\":", value, "}"));
+  }
+  for (const char* shape : kHostileMessages) {
+    std::string message = shape;
+    message.replace(message.find('%'), 1, value);
+    Check("/v1/chat/completions", "{\"max_tokens\":2,\"messages\":[" + message + "]}");
   }
   EXPECT_TRUE(Idle());
   EXPECT_EQ(Chat().Json()["choices"][0]["message"]["content"], "ok");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, HostileValueTest, testing::ValuesIn(HostileValues()),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+// What is neither an object nor a text was taken for "no arguments".
+TEST_F(ApiTest, ArgumentsOfACallAreAnObjectOrText) {
+  StartServer({{{"emit", "ok"}}});
+  const auto status = [&](const json& arguments) {
+    const json call = {{"id", "a"}, {"type", "function"}, {"function", {{"name", "f"}}}};
+    json message = {{"role", "assistant"}, {"content", ""}, {"tool_calls", {call}}};
+    message["tool_calls"][0]["function"]["arguments"] = arguments;
+    return Post("/v1/chat/completions",
+                {{"messages", {{{"role", "user"}, {"content", "x"}}, message}}})
+        .status;
+  };
+  EXPECT_EQ(status(json::object()), 200);
+  EXPECT_EQ(status("{}"), 200);
+  EXPECT_EQ(status(5), 400);
+  EXPECT_EQ(status(json::array({1})), 400);
+}
+
+TEST_F(ApiTest, KnownFieldsThatAreRefusedSayWhy) {
+  StartServer({{{"emit", "ok"}}});
+  const json error = Chat({{"functions", json::array()}}).Json()["error"];
+  EXPECT_EQ(error["code"], "unknown_parameter");
+  EXPECT_EQ(error["param"], "functions");
+  EXPECT_NE(error["message"].get<std::string>().find("tools"), std::string::npos);
+}
+
+TEST_F(ApiTest, AWrongMethodHearsAllThatAreThere) {
+  StartServer({{{"emit", "ok"}}});
+  const HttpAnswer answer = Post("/v1/responses/resp_x", json::object());
+  EXPECT_EQ(answer.status, 405);
+  EXPECT_NE(answer.head.find("Allow: GET, DELETE\r\n"), std::string::npos) << answer.head;
 }
 
 }  // namespace

@@ -7,26 +7,20 @@
 #include <sstream>
 
 #include "base/mapped_file.h"
+#include "base/text.h"
 
 namespace facet::serve {
 namespace {
 
 std::optional<Sha256Digest> ParseHex(std::string_view hex) {
   Sha256Digest digest{};
-  if (hex.size() != 64) return std::nullopt;
-  for (size_t i = 0; i < 64; ++i) {
-    const int c = std::tolower(static_cast<unsigned char>(hex[i]));
-    if (!std::isxdigit(c)) return std::nullopt;
-    const int digit = c <= '9' ? c - '0' : c - 'a' + 10;
-    digest[i / 2] = static_cast<uint8_t>(digest[i / 2] << 4 | digit);
+  if (hex.size() != 2 * digest.size()) return std::nullopt;
+  for (size_t i = 0; i < digest.size(); ++i) {
+    const int byte = HexByte(hex[2 * i], hex[2 * i + 1]);
+    if (byte < 0) return std::nullopt;
+    digest[i] = static_cast<uint8_t>(byte);
   }
   return digest;
-}
-
-std::string Lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
 }
 
 // The host of a Host header, in lower case and without brackets; nothing where the header is
@@ -50,59 +44,57 @@ std::optional<std::string> HostName(std::string_view header) {
     }
   }
   if (host.empty()) return std::nullopt;
-  return Lower(host);
+  return ToLower(host);
 }
 
-std::optional<ApiError> CheckHost(const AccessRules& rules, const HttpRequest& request) {
-  if (request.CountHeaders("host") != 1) {
-    return ApiError{400, "expected exactly one Host header", "bad_host", std::nullopt};
-  }
+Result<void> CheckHost(const AccessRules& rules, const HttpRequest& request) {
+  if (request.CountHeaders("host") != 1)
+    return Error{"expected exactly one Host header", ErrorKind::kInvalid, "bad_host"};
   const auto host = HostName(*request.Header("host"));
-  if (!host) return ApiError{400, "malformed Host header", "bad_host", std::nullopt};
+  if (!host) return Error{"malformed Host header", ErrorKind::kInvalid, "bad_host"};
   if (rules.hosts.empty() ||
-      std::find(rules.hosts.begin(), rules.hosts.end(), *host) != rules.hosts.end()) {
-    return std::nullopt;
-  }
-  return ApiError{
-      403,
+      std::find(rules.hosts.begin(), rules.hosts.end(), *host) != rules.hosts.end())
+    return Ok();
+  return Error{
       Cat("host '", *host, "' is not allowed; start the server with --allowed-host to allow it"),
-      "host_not_allowed", std::nullopt};
+      ErrorKind::kPermission, "host_not_allowed"};
 }
 
-std::optional<ApiError> CheckOrigin(const AccessRules& rules, const HttpRequest& request,
-                                    Headers& answer) {
+Result<void> CheckOrigin(const AccessRules& rules, const HttpRequest& request, Headers& answer) {
   const size_t count = request.CountHeaders("origin");
-  if (count == 0) return std::nullopt;
+  if (count == 0) return Ok();
   if (count > 1)
-    return ApiError{400, "expected at most one Origin header", "bad_origin", std::nullopt};
+    return Error{"expected at most one Origin header", ErrorKind::kInvalid, "bad_origin"};
   const std::string_view origin = *request.Header("origin");
   for (const std::string& allowed : rules.origins) {
     if (origin != allowed) continue;
     answer.emplace_back("Access-Control-Allow-Origin", allowed);
     answer.emplace_back("Vary", "Origin");
-    return std::nullopt;
+    return Ok();
   }
   // The server's own pages. On its own this would let a rebound name through: the Host was checked
   // before.
   const std::string own = Cat("http://", *request.Header("host"));
-  if (!rules.hosts.empty() && origin == own) return std::nullopt;
-  return ApiError{403,
-                  "this origin is not allowed; start the server with --cors-origin to allow it",
-                  "origin_not_allowed", std::nullopt};
+  if (!rules.hosts.empty() && origin == own) return Ok();
+  return Error{"this origin is not allowed; start the server with --cors-origin to allow it",
+               ErrorKind::kPermission, "origin_not_allowed"};
 }
 
-std::optional<ApiError> CheckKey(const AccessRules& rules, HttpRequest& request) {
-  if (rules.keys.empty()) return std::nullopt;
+Error KeyError(const char* message, const char* code) {
+  return {message, ErrorKind::kUnauthenticated, code};
+}
+
+Result<void> CheckKey(const AccessRules& rules, HttpRequest& request) {
+  if (rules.keys.empty()) return Ok();
+  constexpr std::string_view kBearer = "bearer ";
   std::vector<std::string> tenants;
   size_t shown = 0;
   for (const auto& [name, value] : request.headers) {
     std::string_view key = value;
     if (name == "authorization") {
-      if (key.size() < 7 || Lower(key.substr(0, 7)) != "bearer ") {
-        return ApiError{401, "expected 'Authorization: Bearer KEY'", "invalid_api_key",
-                        std::nullopt};
-      }
-      key.remove_prefix(7);
+      if (ToLower(key.substr(0, kBearer.size())) != kBearer)
+        return KeyError("expected 'Authorization: Bearer KEY'", "invalid_api_key");
+      key.remove_prefix(kBearer.size());
     } else if (name != "x-api-key") {
       continue;
     }
@@ -110,29 +102,26 @@ std::optional<ApiError> CheckKey(const AccessRules& rules, HttpRequest& request)
     if (auto tenant = rules.keys.Tenant(key)) tenants.push_back(std::move(*tenant));
   }
   if (shown == 0) {
-    return ApiError{401, "this server needs an API key: send 'Authorization: Bearer KEY'",
-                    "missing_api_key", std::nullopt};
+    return KeyError("this server needs an API key: send 'Authorization: Bearer KEY'",
+                    "missing_api_key");
   }
   // Two headers with different keys: which one counts would be a guess.
   if (tenants.size() != shown ||
-      std::count(tenants.begin(), tenants.end(), tenants[0]) != std::ptrdiff_t(shown)) {
-    return ApiError{401, "incorrect API key", "invalid_api_key", std::nullopt};
-  }
+      std::count(tenants.begin(), tenants.end(), tenants[0]) != std::ptrdiff_t(shown))
+    return KeyError("incorrect API key", "invalid_api_key");
   request.tenant = tenants[0];
-  return std::nullopt;
+  return Ok();
 }
 
 // A browser sends other types across sites without asking first.
-std::optional<ApiError> CheckContentType(const HttpRequest& request) {
-  if (request.method != "POST") return std::nullopt;
-  const auto header = request.Header("content-type");
-  const std::string type = Lower(header ? header->substr(0, header->find(';')) : "");
-  const std::string_view trimmed =
-      std::string_view(type).substr(0, type.find_last_not_of(" \t") + 1);
-  const bool form = request.path.starts_with("/v1/audio/") && trimmed == "multipart/form-data";
-  if (form || trimmed == "application/json") return std::nullopt;
-  return ApiError{415, Cat("expected Content-Type application/json but got '", trimmed, "'"),
-                  "unsupported_content_type", std::nullopt};
+Result<void> CheckContentType(const HttpRequest& request) {
+  if (request.method != "POST") return Ok();
+  const std::string_view header = request.Header("content-type").value_or("");
+  const std::string type = ToLower(Trim(header.substr(0, header.find(';'))));
+  const bool form = request.path.starts_with("/v1/audio/") && type == "multipart/form-data";
+  if (form || type == "application/json") return Ok();
+  return Error{Cat("expected Content-Type application/json but got '", type, "'"),
+               ErrorKind::kInvalid, "unsupported_content_type"};
 }
 
 }  // namespace
@@ -171,14 +160,13 @@ std::optional<std::string> KeyRing::Tenant(std::string_view key) const {
   return Hex(shown);
 }
 
-std::optional<ApiError> CheckAccess(const AccessRules& rules, HttpRequest& request,
-                                    Headers& answer_headers) {
-  if (auto error = CheckHost(rules, request)) return error;
-  if (auto error = CheckOrigin(rules, request, answer_headers)) return error;
-  if (IsPreflight(request)) return std::nullopt;
+Result<void> CheckAccess(const AccessRules& rules, HttpRequest& request, Headers& answer_headers) {
+  FACET_TRY(CheckHost(rules, request));
+  FACET_TRY(CheckOrigin(rules, request, answer_headers));
+  if (IsPreflight(request)) return Ok();
   // Probes and scrapers carry no key, and learn nothing that belongs to one.
-  if (request.path == "/health" || request.path == "/metrics") return std::nullopt;
-  if (auto error = CheckKey(rules, request)) return error;
+  if (request.path == "/health" || request.path == "/metrics") return Ok();
+  FACET_TRY(CheckKey(rules, request));
   return CheckContentType(request);
 }
 

@@ -30,16 +30,15 @@ class KeyRing {
 };
 
 struct AccessRules {
-  std::vector<std::string>
-      hosts;  // exact host names, without port; empty: any (a public address, which needs a key)
+  // Exact host names, without port; empty: any (a public address, which needs a key).
+  std::vector<std::string> hosts;
   std::vector<std::string> origins;  // exact origins of other sites that may call
   KeyRing keys;
 };
 
 // Fills request.tenant, or returns why the request is refused. `answer_headers` are to be sent with
 // any answer.
-std::optional<ApiError> CheckAccess(const AccessRules& rules, HttpRequest& request,
-                                    Headers& answer_headers);
+Result<void> CheckAccess(const AccessRules& rules, HttpRequest& request, Headers& answer_headers);
 
 // True for an OPTIONS request of CORS, which is answered from its headers.
 bool IsPreflight(const HttpRequest& request);

@@ -1,7 +1,10 @@
 #include "serve/http/http.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "formats/json_fields.h"
 
 namespace facet::serve {
 
@@ -15,39 +18,6 @@ std::optional<std::string_view> HttpRequest::Header(std::string_view name) const
 size_t HttpRequest::CountHeaders(std::string_view name) const {
   return std::count_if(headers.begin(), headers.end(),
                        [&](const auto& header) { return header.first == name; });
-}
-
-std::string_view ErrorType(int status) {
-  switch (status) {
-    case 401:
-      return "authentication_error";
-    case 403:
-      return "permission_error";
-    case 429:
-      return "rate_limit_error";
-    case 503:
-      return "unavailable_error";
-    default:
-      return status < 500 ? "invalid_request_error" : "server_error";
-  }
-}
-
-std::string ErrorBody(const ApiError& error) {
-  nlohmann::ordered_json body;
-  body["error"]["message"] = error.message;
-  body["error"]["type"] = ErrorType(error.status);
-  body["error"]["param"] = nullptr;
-  if (error.param) body["error"]["param"] = *error.param;
-  body["error"]["code"] = error.code;
-  // Messages may quote what a client sent: broken UTF-8 must not break the answer.
-  return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-HttpResponse ErrorResponse(const ApiError& error) {
-  HttpResponse response{.status = error.status, .body = ErrorBody(error), .headers = {}};
-  if (error.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
-  if (error.status == 429 || error.status == 503) response.headers.emplace_back("Retry-After", "1");
-  return response;
 }
 
 namespace {
@@ -76,7 +46,7 @@ KindAnswer AnswerOf(ErrorKind kind) {
     case ErrorKind::kTooLarge:
       return {413, "too_large"};
     case ErrorKind::kQueueFull:
-      return {429, "overloaded"};
+      return {429, "queue_full"};
     case ErrorKind::kIo:
       return {500, "io_error"};
     case ErrorKind::kInternal:
@@ -92,13 +62,69 @@ KindAnswer AnswerOf(ErrorKind kind) {
   return {500, "internal_error"};
 }
 
+// Statuses that speak of HTTP itself: no kind of error stands for them.
+constexpr std::pair<std::string_view, int> kProtocolCodes[] = {
+    {"method_not_allowed", 405},
+    {"unsupported_content_type", 415},
+    {"headers_too_large", 431},
+};
+
+std::string_view TypeOf(int status) {
+  switch (status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+      return "unavailable_error";
+    default:
+      return status < 500 ? "invalid_request_error" : "server_error";
+  }
+}
+
 }  // namespace
 
-ApiError ToApiError(const Error& error, std::optional<std::string> param) {
-  const KindAnswer answer = AnswerOf(error.kind);
-  if (!error.param.empty()) param = error.param;
-  return {answer.status, error.message, error.code.empty() ? answer.code : error.code,
-          std::move(param)};
+int StatusOf(const Error& error) {
+  for (const auto& [code, status] : kProtocolCodes) {
+    if (error.code == code) return status;
+  }
+  return AnswerOf(error.kind).status;
+}
+
+std::string CodeOf(const Error& error) {
+  return error.code.empty() ? AnswerOf(error.kind).code : error.code;
+}
+
+std::string ErrorBody(const Error& error) {
+  OrderedJson body;
+  body["error"]["message"] = error.message;
+  body["error"]["type"] = TypeOf(StatusOf(error));
+  body["error"]["param"] = nullptr;
+  if (!error.param.empty()) body["error"]["param"] = error.param;
+  body["error"]["code"] = CodeOf(error);
+  // Messages may quote what a client sent: broken UTF-8 must not break the answer.
+  return DumpJson(body);
+}
+
+HttpResponse ErrorResponse(const Error& error) {
+  HttpResponse response{.status = StatusOf(error), .body = ErrorBody(error), .headers = {}};
+  if (response.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  if (response.status == 429 || response.status == 503)
+    response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
+void AnswerErrors(Exchange& exchange, std::string_view what,
+                  const std::function<Result<void>()>& work) {
+  try {
+    if (const Result<void> done = work(); !done) exchange.Send(ErrorResponse(done.error()));
+  } catch (const std::exception& e) {
+    spdlog::error("{}: {}", what, e.what());
+    exchange.Send(ErrorResponse({"internal error", ErrorKind::kInternal}));
+    exchange.End();
+  }
 }
 
 std::string ServerSentEvent(std::string_view data, std::string_view event) {
@@ -109,62 +135,19 @@ std::string ServerSentEvent(std::string_view data, std::string_view event) {
 }
 
 std::optional<std::string> PercentDecode(std::string_view text) {
-  const auto digit = [](char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-  };
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '%') {
       out.push_back(text[i]);
       continue;
     }
-    if (i + 2 >= text.size() || digit(text[i + 1]) < 0 || digit(text[i + 2]) < 0)
-      return std::nullopt;
-    out.push_back(static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2])));
+    const int byte = i + 2 < text.size() ? HexByte(text[i + 1], text[i + 2]) : -1;
+    if (byte <= 0) return std::nullopt;
+    out.push_back(static_cast<char>(byte));
     i += 2;
   }
   if (out.find('\0') != std::string::npos) return std::nullopt;
   return out;
-}
-
-std::string_view ReasonPhrase(int status) {
-  switch (status) {
-    case 200:
-      return "OK";
-    case 204:
-      return "No Content";
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 408:
-      return "Request Timeout";
-    case 413:
-      return "Payload Too Large";
-    case 415:
-      return "Unsupported Media Type";
-    case 429:
-      return "Too Many Requests";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 500:
-      return "Internal Server Error";
-    case 503:
-      return "Service Unavailable";
-    case 507:
-      return "Insufficient Storage";
-    default:
-      return "Status";
-  }
 }
 
 }  // namespace facet::serve

@@ -36,19 +36,12 @@ struct HttpResponse {
   Headers headers;
 };
 
-// The error body of the OpenAI API: {"error": {"message", "type", "param", "code"}}.
-struct ApiError {
-  int status = 400;
-  std::string message;
-  std::string code;                  // e.g. "invalid_value"
-  std::optional<std::string> param;  // e.g. "messages[2].content"
-};
-
-std::string_view ErrorType(int status);
-std::string ErrorBody(const ApiError& error);
-HttpResponse ErrorResponse(const ApiError& error);
-// An error of the layers below: its kind chooses the status.
-ApiError ToApiError(const Error& error, std::optional<std::string> param = std::nullopt);
+// Where an error becomes an answer: its kind chooses the status and, where it has none of its own,
+// the code. {"error": {"message", "type", "param", "code"}}, as the OpenAI API has it.
+int StatusOf(const Error& error);
+std::string CodeOf(const Error& error);
+std::string ErrorBody(const Error& error);
+HttpResponse ErrorResponse(const Error& error);
 
 // One request's way back to its client. Safe from any thread; what comes after the client has gone
 // is dropped.
@@ -56,7 +49,7 @@ class Exchange {
  public:
   virtual ~Exchange() = default;
 
-  // A complete answer. Exactly one of Send and BeginStream is called, once.
+  // A complete answer. Of Send and BeginStream the first call counts.
   virtual void Send(HttpResponse response) = 0;
 
   // 200 with server-sent events: the headers go out now.
@@ -74,15 +67,18 @@ class Exchange {
   virtual void OnClose(std::function<void()> gone) = 0;
 };
 
-using Handler = std::function<void(std::shared_ptr<const HttpRequest>, std::shared_ptr<Exchange>)>;
+// Runs what answers an exchange. Where it fails or throws, the client gets the error; `what` names
+// the work in the log.
+void AnswerErrors(Exchange& exchange, std::string_view what,
+                  const std::function<Result<void>()>& work);
+
+// Answers, now or later; where it returns an error, that is the answer.
+using HttpHandler = std::function<Result<void>(HttpRequest, std::shared_ptr<Exchange>)>;
 
 // "data: {...}\n\n", with an event name where there is one.
 std::string ServerSentEvent(std::string_view data, std::string_view event = {});
 
 // Decodes %XX; nothing where a sequence is broken or the result holds a NUL.
 std::optional<std::string> PercentDecode(std::string_view text);
-
-// The standard phrase of a status code.
-std::string_view ReasonPhrase(int status);
 
 }  // namespace facet::serve

@@ -15,24 +15,36 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
+#include <boost/beast/core/buffers_suffix.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/chunk_encode.hpp>
+#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
+#include <boost/beast/http/serializer.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <cctype>
+#include <boost/beast/http/write.hpp>
+#include <ctime>
 #include <set>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/os/os.h"
-#include "serve/http/exchange.h"
-#include "serve/http/wire.h"
+#include "base/text.h"
+#include "serve/http/connection_exchange.h"
 
 // GCC 12 takes the coroutine frames of Asio for a mismatch of new and delete.
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 
 namespace facet::serve {
+
+// How an answer travels.
+struct Framing {
+  bool keep_alive = true;  // the connection, for the next request
+  bool stream = false, chunked = false;
+};
+
 namespace {
 
 namespace asio = boost::asio;
@@ -45,27 +57,60 @@ using boost::system::error_code;
 
 using Parser = http::request_parser<http::string_body>;
 
-std::optional<ApiError> Late() {
-  return ApiError{408, "the request did not arrive in time", "request_timeout", {}};
+Error TooLate() {
+  return {"the request did not arrive in time", ErrorKind::kTimeout};
 }
 
-std::optional<ApiError> ParseError(const error_code& ec, const HttpOptions& options) {
-  if (ec == http::error::end_of_stream || ec == asio::error::operation_aborted ||
-      ec == asio::error::eof || ec == asio::error::connection_reset) {
+Error BodyTooLarge(const HttpOptions& options) {
+  return {Cat("the body is longer than ", options.max_body, " bytes"), ErrorKind::kTooLarge,
+          "body_too_large"};
+}
+
+// What to tell a client whose request could not be read; nothing where it has gone.
+std::optional<Error> ReadError(const error_code& ec, const HttpOptions& options) {
+  if (ec == http::error::end_of_stream || ec == http::error::partial_message ||
+      ec == asio::error::operation_aborted || ec == asio::error::eof ||
+      ec == asio::error::connection_reset)
     return std::nullopt;
-  }
   if (ec == http::error::header_limit) {
-    return ApiError{431,
-                    Cat("headers are longer than ", options.max_header, " bytes"),
-                    "headers_too_large",
-                    {}};
+    return Error{Cat("headers are longer than ", options.max_header, " bytes"),
+                 ErrorKind::kTooLarge, "headers_too_large"};
   }
-  if (ec == http::error::body_limit) {
-    return ApiError{
-        413, Cat("the body is longer than ", options.max_body, " bytes"), "body_too_large", {}};
+  if (ec == http::error::body_limit) return BodyTooLarge(options);
+  return Error{Cat("malformed HTTP request: ", ec.message()), ErrorKind::kInvalid, "bad_request"};
+}
+
+std::string HttpDate() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char text[64];
+  std::strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &utc);
+  return text;
+}
+
+// Status line and headers. `extra` follows the answer's own.
+http::response_header<> ResponseHead(const HttpResponse& response, const Headers& extra,
+                                     Framing framing) {
+  http::response_header<> head;
+  head.version(11);
+  head.result(static_cast<unsigned>(response.status));
+  head.set(http::field::date, HttpDate());
+  head.set("X-Content-Type-Options", "nosniff");
+  if (response.status != 204) head.set(http::field::content_type, response.content_type);
+  if (framing.stream) {
+    head.set(http::field::cache_control, "no-cache");
+    head.set("X-Accel-Buffering", "no");
+    if (framing.chunked) head.set(http::field::transfer_encoding, "chunked");
+  } else if (response.status != 204) {
+    head.set(http::field::cache_control, "no-store");
+    head.set(http::field::content_length, std::to_string(response.body.size()));
   }
-  if (ec == http::error::partial_message) return std::nullopt;
-  return ApiError{400, Cat("malformed HTTP request: ", ec.message()), "bad_request", {}};
+  head.set(http::field::connection, framing.keep_alive ? "keep-alive" : "close");
+  for (const Headers* headers : {&response.headers, &extra}) {
+    for (const auto& [name, value] : *headers) head.insert(name, value);
+  }
+  return head;
 }
 
 }  // namespace
@@ -74,6 +119,8 @@ std::optional<ApiError> ParseError(const error_code& ec, const HttpOptions& opti
 struct Session {
   explicit Session(tcp::socket socket)
       : stream(std::move(socket)), deadline(stream.get_executor()) {}
+  int fd() { return stream.socket().native_handle(); }
+
   beast::tcp_stream stream;
   beast::flat_buffer buffer;
   bool busy = false;  // inside an exchange
@@ -81,60 +128,87 @@ struct Session {
   asio::steady_timer deadline;
 };
 
+using SessionPtr = std::shared_ptr<Session>;
+using ExchangePtr = std::shared_ptr<ConnectionExchange>;
+
+// One request of a connection and what its answer depends on.
+struct Incoming {
+  HttpRequest request;
+  Headers extra;  // of whatever answer it gets
+  bool http11 = true, head_only = false, keep_alive = true;
+};
+
 struct HttpServer::State : std::enable_shared_from_this<State> {
   HttpOptions options;
-  Handler handler;
+  HttpHandler handler;
   asio::io_context io{1};
   tcp::acceptor acceptor{io};
   asio::thread_pool workers;
   asio::steady_timer drain_timer{io};
-  std::set<std::shared_ptr<Session>> sessions;  // io thread only
-  std::set<std::shared_ptr<Core>> cores;        // io thread only
+  std::set<SessionPtr> sessions;    // io thread only
+  std::set<ExchangePtr> exchanges;  // io thread only
   std::atomic<bool> draining{false};
   std::atomic<int> connections{0};
 
-  State(HttpOptions o, Handler h)
+  State(HttpOptions o, HttpHandler h)
       : options(std::move(o)), handler(std::move(h)), workers(options.workers) {}
 
   awaitable<void> Accept();
-  awaitable<void> Serve(std::shared_ptr<Session> session);
-  awaitable<bool> Exchange(Session& session, std::shared_ptr<Session> keep);
-  awaitable<bool> Answer(Session& session, const HttpResponse& response, const Headers& extra,
-                         HeadOptions options, bool head_only);
-  awaitable<bool> Refuse(Session& session, const ApiError& error, const Headers& extra);
-  awaitable<bool> Reply(Session& session, std::shared_ptr<Core> core, const Parser& parser,
-                        const Headers& extra);
-  awaitable<bool> Stream(Session& session, std::shared_ptr<Core> core, const Headers& extra,
-                         HeadOptions head);
-  awaitable<void> Watch(std::shared_ptr<Session> session, std::shared_ptr<Core> core);
-  awaitable<bool> WriteAll(Session& session, std::string_view bytes);
+  // One request after the other, until either side closes.
+  awaitable<void> Serve(SessionPtr session);
+
+  // True once the first byte of a request is there.
+  awaitable<bool> AwaitRequest(SessionPtr session);
+  // Nothing: the request was refused, or the client has gone.
+  awaitable<std::optional<Incoming>> ReadRequest(SessionPtr session);
+  awaitable<bool> ReadHeader(SessionPtr session, Parser& parser, Incoming& in);
+  awaitable<bool> ReadBody(SessionPtr session, Parser& parser, Incoming& in);
+  // Answers in place of a request that is not read to its end.
+  awaitable<void> Refuse(SessionPtr session, Error error, Headers extra);
+
+  // True: the connection takes another request.
+  awaitable<bool> Respond(SessionPtr session, Incoming in);
+  void Handle(HttpRequest request, const ExchangePtr& exchange);
+  awaitable<bool> Reply(SessionPtr session, ExchangePtr exchange, const Incoming& in);
+  awaitable<bool> SendWhole(SessionPtr session, HttpResponse response, const Incoming& in,
+                            bool keep_alive);
+  awaitable<bool> SendStream(SessionPtr session, ExchangePtr exchange, const Headers& extra,
+                             Framing framing);
+  awaitable<bool> SendEvents(SessionPtr session, std::string bytes, bool chunked);
+  awaitable<void> WatchForClose(SessionPtr session, ExchangePtr exchange);
+
+  // False: the client has gone, or took nothing within the write timeout, which is for progress and
+  // not for the whole.
+  template <class Serializer>
+  awaitable<bool> WriteMessage(SessionPtr session, Serializer& serializer);
+  template <class Buffers>
+  awaitable<bool> WriteAll(SessionPtr session, Buffers buffers);
+
   // Cancels the session's reading then, unless it is called again before. Zero: no limit.
-  void Within(const std::shared_ptr<Session>& session, std::chrono::milliseconds time);
+  void SetDeadline(const SessionPtr& session, std::chrono::milliseconds time);
   void BeginDrain();
   void EndIfDrained();
 };
 
 namespace {
 
-HttpRequest ReadHead(const Parser& parser, std::optional<ApiError>& error) {
+Result<HttpRequest> ReadHead(const Parser& parser) {
   HttpRequest request;
   const auto& message = parser.get();
   request.method = std::string(message.method_string());
   for (const auto& field : message) {
-    std::string name(field.name_string());
-    for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    request.headers.emplace_back(std::move(name), std::string(field.value()));
+    const auto name = field.name_string(), value = field.value();
+    request.headers.emplace_back(ToLower({name.data(), name.size()}), std::string(value));
   }
   const std::string_view target(message.target().data(), message.target().size());
   const size_t question = target.find('?');
   if (question != std::string_view::npos) request.query = target.substr(question + 1);
-  const auto path = PercentDecode(target.substr(0, question));
+  auto path = PercentDecode(target.substr(0, question));
   if (!target.starts_with('/') || !path) {
-    error =
-        ApiError{400, "expected a request target that begins with '/'", "bad_target", std::nullopt};
-  } else {
-    request.path = *path;
+    return Error{"expected a request target that begins with '/'", ErrorKind::kInvalid,
+                 "bad_target"};
   }
+  request.path = *std::move(path);
   return request;
 }
 
@@ -149,185 +223,230 @@ HttpResponse Preflight() {
 
 }  // namespace
 
-awaitable<bool> HttpServer::State::WriteAll(Session& session, std::string_view bytes) {
-  // Piece by piece, so that the time limit is for progress and not for the whole.
-  while (!bytes.empty()) {
+// --- writing
+
+template <class Serializer>
+awaitable<bool> HttpServer::State::WriteMessage(SessionPtr session, Serializer& serializer) {
+  // Of a split message the header alone.
+  while (serializer.split() ? !serializer.is_header_done() : !serializer.is_done()) {
     error_code ec;
-    session.stream.expires_after(options.write_timeout);
-    const size_t n = co_await session.stream.async_write_some(
-        asio::const_buffer(bytes.data(), std::min<size_t>(bytes.size(), 64 << 10)),
-        asio::redirect_error(use_awaitable, ec));
+    session->stream.expires_after(options.write_timeout);
+    co_await http::async_write_some(session->stream, serializer,
+                                    asio::redirect_error(use_awaitable, ec));
     if (ec) co_return false;
-    bytes.remove_prefix(n);
   }
-  session.stream.expires_never();
+  session->stream.expires_never();
   co_return true;
 }
 
-awaitable<bool> HttpServer::State::Answer(Session& session, const HttpResponse& response,
-                                          const Headers& extra, HeadOptions head, bool head_only) {
-  std::string bytes = ResponseHead(response, extra, head);
-  if (!head_only) bytes += response.body;
-  const bool sent = co_await WriteAll(session, bytes);
-  co_return sent&& head.keep;
+template <class Buffers>
+awaitable<bool> HttpServer::State::WriteAll(SessionPtr session, Buffers buffers) {
+  beast::buffers_suffix<Buffers> left(buffers);
+  while (beast::buffer_bytes(left) > 0) {
+    error_code ec;
+    session->stream.expires_after(options.write_timeout);
+    const size_t n =
+        co_await session->stream.async_write_some(left, asio::redirect_error(use_awaitable, ec));
+    if (ec) co_return false;
+    left.consume(n);
+  }
+  session->stream.expires_never();
+  co_return true;
 }
 
-// Answers before the body was read, and reads on for a moment so that the client sees the answer
-// and not a reset.
-awaitable<bool> HttpServer::State::Refuse(Session& session, const ApiError& error,
-                                          const Headers& extra) {
-  const HttpResponse response = ErrorResponse(error);
-  co_await Answer(session, response, extra, HeadOptions{.keep = false}, false);
+awaitable<bool> HttpServer::State::SendWhole(SessionPtr session, HttpResponse response,
+                                             const Incoming& in, bool keep_alive) {
+  auto head = ResponseHead(response, in.extra, Framing{.keep_alive = keep_alive});
+  http::response<http::string_body> message(std::move(head), std::move(response.body));
+  http::response_serializer<http::string_body> serializer(message);
+  serializer.split(in.head_only);
+  const bool sent = co_await WriteMessage(session, serializer);
+  co_return sent&& keep_alive;
+}
+
+// Reads on for a moment so that the client sees the answer and not a reset.
+awaitable<void> HttpServer::State::Refuse(SessionPtr session, Error error, Headers extra) {
+  const Incoming in{.request = {}, .extra = std::move(extra)};
+  co_await SendWhole(session, ErrorResponse(error), in, false);
   error_code ec;
-  session.stream.socket().shutdown(tcp::socket::shutdown_send, ec);
-  session.stream.expires_after(std::chrono::seconds(1));
+  session->stream.socket().shutdown(tcp::socket::shutdown_send, ec);
+  session->stream.expires_after(std::chrono::seconds(1));
   std::vector<char> sink(64 << 10);
   for (size_t total = 0; total < size_t{64} << 20 && !ec;) {
-    total += co_await session.stream.async_read_some(asio::buffer(sink),
-                                                     asio::redirect_error(use_awaitable, ec));
+    total += co_await session->stream.async_read_some(asio::buffer(sink),
+                                                      asio::redirect_error(use_awaitable, ec));
   }
-  co_return false;
 }
 
-awaitable<void> HttpServer::State::Watch(std::shared_ptr<Session> session,
-                                         std::shared_ptr<Core> core) {
+awaitable<bool> HttpServer::State::SendEvents(SessionPtr session, std::string bytes, bool chunked) {
+  const asio::const_buffer buffer(bytes.data(), bytes.size());
+  if (chunked) co_return co_await WriteAll(session, http::make_chunk(buffer));
+  co_return co_await WriteAll(session, buffer);
+}
+
+awaitable<bool> HttpServer::State::SendStream(SessionPtr session, ExchangePtr exchange,
+                                              const Headers& extra, Framing framing) {
+  const HttpResponse response{.content_type = "text/event-stream", .body = {}, .headers = {}};
+  http::response<http::empty_body> head(ResponseHead(response, extra, framing));
+  http::response_serializer<http::empty_body> serializer(head);
+  serializer.split(true);
+  bool open = co_await WriteMessage(session, serializer);
+  while (open) {
+    ConnectionExchange::Outgoing out = exchange->TakeOutgoing();
+    if (out.closed) co_return false;
+    if (!out.bytes.empty()) {
+      open = co_await SendEvents(session, std::move(out.bytes), framing.chunked);
+      exchange->SentOutgoing();
+      continue;
+    }
+    if (out.ended) break;
+    const Clock::time_point begin = Clock::now();
+    co_await exchange->Wait(options.keepalive);
+    if (Clock::now() - begin < options.keepalive) continue;
+    if (PeerHasClosed(session->fd())) co_return false;
+    open = co_await SendEvents(session, Cat(": ", exchange->Comment(), "\n\n"), framing.chunked);
+  }
+  if (open && framing.chunked) open = co_await WriteAll(session, http::make_chunk_last());
+  co_return open&& framing.keep_alive;
+}
+
+// --- one request
+
+awaitable<bool> HttpServer::State::AwaitRequest(SessionPtr session) {
+  if (session->buffer.size() > 0) co_return true;
+  SetDeadline(session, options.idle_timeout);
+  error_code ec;
+  const size_t n = co_await session->stream.async_read_some(
+      session->buffer.prepare(4096), asio::redirect_error(use_awaitable, ec));
+  if (ec) co_return false;
+  session->buffer.commit(n);
+  co_return true;
+}
+
+// False: it was refused, or the client has gone.
+awaitable<bool> HttpServer::State::ReadHeader(SessionPtr session, Parser& parser, Incoming& in) {
+  parser.header_limit(options.max_header);
+  parser.body_limit(options.max_body);
+  SetDeadline(session, options.header_timeout);
+  error_code ec;
+  co_await http::async_read_header(session->stream, session->buffer, parser,
+                                   asio::redirect_error(use_awaitable, ec));
+  if (ec) {
+    const auto error = session->late ? TooLate() : ReadError(ec, options);
+    if (error) co_await Refuse(session, *error, Headers());
+    co_return false;
+  }
+  Result<HttpRequest> head = ReadHead(parser);
+  Result<void> allowed = head ? CheckAccess(options.access, *head, in.extra) : head.error();
+  if (allowed && parser.content_length() && *parser.content_length() > options.max_body)
+    allowed = BodyTooLarge(options);
+  if (!allowed) {
+    co_await Refuse(session, allowed.error(), in.extra);
+    co_return false;
+  }
+  in.request = *std::move(head);
+  in.http11 = parser.get().version() >= 11;
+  in.head_only = parser.get().method() == http::verb::head;
+  in.keep_alive = parser.get().keep_alive();
+  co_return true;
+}
+
+awaitable<bool> HttpServer::State::ReadBody(SessionPtr session, Parser& parser, Incoming& in) {
+  if (in.request.Header("expect") == "100-continue") {
+    constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+    const asio::const_buffer buffer(kContinue.data(), kContinue.size());
+    if (!co_await WriteAll(session, buffer)) co_return false;
+  }
+  SetDeadline(session, options.body_timeout);
+  error_code ec;
+  co_await http::async_read(session->stream, session->buffer, parser,
+                            asio::redirect_error(use_awaitable, ec));
+  const bool late = session->late;
+  SetDeadline(session, {});
+  if (ec) {
+    const auto error = late ? TooLate() : ReadError(ec, options);
+    if (error) co_await Refuse(session, *error, in.extra);
+    co_return false;
+  }
+  in.request.body = std::move(parser.get().body());
+  co_return true;
+}
+
+awaitable<std::optional<Incoming>> HttpServer::State::ReadRequest(SessionPtr session) {
+  Parser parser;
+  Incoming in;
+  if (!co_await ReadHeader(session, parser, in)) co_return std::nullopt;
+  if (!co_await ReadBody(session, parser, in)) co_return std::nullopt;
+  co_return std::optional<Incoming>(std::move(in));
+}
+
+void HttpServer::State::Handle(HttpRequest request, const ExchangePtr& exchange) {
+  auto answer = exchange->ForHandlers();
+  asio::post(workers, [this, request = std::move(request), answer = std::move(answer)]() mutable {
+    const std::string name = Cat(request.method, " ", request.path);
+    AnswerErrors(*answer, name, [&] { return handler(std::move(request), answer); });
+  });
+}
+
+awaitable<bool> HttpServer::State::Respond(SessionPtr session, Incoming in) {
+  if (IsPreflight(in.request))
+    co_return co_await SendWhole(session, Preflight(), in, in.keep_alive);
+  const auto exchange = std::make_shared<ConnectionExchange>(io);
+  exchanges.insert(exchange);
+  asio::co_spawn(io, WatchForClose(session, exchange), asio::detached);
+  // The request goes along: its body would else stay in memory until the answer ends.
+  Handle(std::move(in.request), exchange);
+  const bool again = co_await Reply(session, exchange, in);
+  if (!again) exchange->ClientGone();
+  exchange->Finish();
+  exchanges.erase(exchange);
+  co_return again;
+}
+
+awaitable<bool> HttpServer::State::Reply(SessionPtr session, ExchangePtr exchange,
+                                         const Incoming& in) {
+  using Mode = ConnectionExchange::Mode;
+  for (;;) {
+    if (exchange->Closed()) co_return false;
+    const Mode mode = exchange->mode();
+    const bool keep_alive = in.keep_alive && !draining;
+    if (mode == Mode::kWhole)
+      co_return co_await SendWhole(session, exchange->TakeResponse(), in, keep_alive);
+    if (mode == Mode::kStream) {
+      const Framing framing{
+          .keep_alive = keep_alive && in.http11, .stream = true, .chunked = in.http11};
+      co_return co_await SendStream(session, exchange, in.extra, framing);
+    }
+    co_await exchange->Wait(std::chrono::seconds(1));
+    if (PeerHasClosed(session->fd())) co_return false;
+  }
+}
+
+awaitable<void> HttpServer::State::WatchForClose(SessionPtr session, ExchangePtr exchange) {
   error_code ec;
   auto& socket = session->stream.socket();
   co_await socket.async_wait(tcp::socket::wait_read, asio::redirect_error(use_awaitable, ec));
   if (ec || !socket.is_open()) {
-    core->ClientGone();
+    exchange->ClientGone();
     co_return;
   }
   char byte;
-  const ssize_t n = recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) core->ClientGone();
+  const ssize_t n = recv(session->fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) exchange->ClientGone();
 }
 
-awaitable<bool> HttpServer::State::Stream(Session& session, std::shared_ptr<Core> core,
-                                          const Headers& extra, HeadOptions head) {
-  HttpResponse response{.content_type = "text/event-stream", .body = {}, .headers = {}};
-  const std::string headers = ResponseHead(response, extra, head);
-  bool open = co_await WriteAll(session, headers);
-  while (open) {
-    Core::Work work = core->Take();
-    if (work.closed) co_return false;
-    if (!work.bytes.empty()) {
-      const std::string bytes = head.chunked ? Chunk(std::move(work.bytes)) : std::move(work.bytes);
-      open = co_await WriteAll(session, bytes);
-      core->Sent();
-      continue;
-    }
-    if (work.ended) break;
-    const auto begin = std::chrono::steady_clock::now();
-    co_await core->Wait(options.keepalive);
-    if (std::chrono::steady_clock::now() - begin < options.keepalive) continue;
-    if (PeerHasClosed(session.stream.socket().native_handle())) co_return false;
-    std::string comment = Cat(": ", core->Comment(), "\n\n");
-    const std::string bytes = head.chunked ? Chunk(std::move(comment)) : std::move(comment);
-    open = co_await WriteAll(session, bytes);
-  }
-  if (open && head.chunked) open = co_await WriteAll(session, "0\r\n\r\n");
-  co_return open&& head.keep;
-}
+// --- connections
 
-awaitable<bool> HttpServer::State::Reply(Session& session, std::shared_ptr<Core> core,
-                                         const Parser& parser, const Headers& extra) {
-  const bool http11 = parser.get().version() >= 11;
-  const bool head_only = parser.get().method() == http::verb::head;
-  for (;;) {
-    if (core->Closed()) co_return false;
-    const Core::Mode mode = core->mode();
-    const bool keep = parser.get().keep_alive() && !draining;
-    if (mode == Core::Mode::kWhole) {
-      const HttpResponse response = core->TakeResponse();
-      co_return co_await Answer(session, response, extra, HeadOptions{.keep = keep}, head_only);
-    }
-    if (mode == Core::Mode::kStream) {
-      const HeadOptions head{.keep = keep && http11, .stream = true, .chunked = http11};
-      co_return co_await Stream(session, core, extra, head);
-    }
-    co_await core->Wait(std::chrono::seconds(1));
-    if (PeerHasClosed(session.stream.socket().native_handle())) co_return false;
-  }
-}
-
-awaitable<bool> HttpServer::State::Exchange(Session& session, std::shared_ptr<Session> keep) {
-  error_code ec;
-  if (session.buffer.size() == 0) {
-    Within(keep, options.idle_timeout);
-    const size_t n = co_await session.stream.async_read_some(
-        session.buffer.prepare(4096), asio::redirect_error(use_awaitable, ec));
-    if (ec) co_return false;
-    session.buffer.commit(n);
-  }
-  session.busy = true;
-  Parser parser;
-  parser.header_limit(options.max_header);
-  parser.body_limit(options.max_body);
-  Within(keep, options.header_timeout);
-  co_await http::async_read_header(session.stream, session.buffer, parser,
-                                   asio::redirect_error(use_awaitable, ec));
-  Headers extra;
-  if (ec) {
-    const auto error = session.late ? Late() : ParseError(ec, options);
-    if (error) co_await Refuse(session, *error, extra);
-    co_return false;
-  }
-  std::optional<ApiError> error;
-  auto request = std::make_shared<HttpRequest>(ReadHead(parser, error));
-  if (!error) error = CheckAccess(options.access, *request, extra);
-  if (!error && parser.content_length() && *parser.content_length() > options.max_body) {
-    error = ParseError(http::make_error_code(http::error::body_limit), options);
-  }
-  if (error) co_return co_await Refuse(session, *error, extra);
-  if (request->Header("expect") == "100-continue") {
-    if (!co_await WriteAll(session, "HTTP/1.1 100 Continue\r\n\r\n")) co_return false;
-  }
-  Within(keep, options.body_timeout);
-  co_await http::async_read(session.stream, session.buffer, parser,
-                            asio::redirect_error(use_awaitable, ec));
-  const bool late = session.late;
-  Within(keep, {});
-  if (ec) {
-    error = late ? Late() : ParseError(ec, options);
-    if (error) co_await Refuse(session, *error, extra);
-    co_return false;
-  }
-  request->body = std::move(parser.get().body());
-  if (IsPreflight(*request)) {
-    const HttpResponse response = Preflight();
-    co_return co_await Answer(session, response, extra,
-                              HeadOptions{.keep = parser.get().keep_alive()}, false);
-  }
-  auto core = std::make_shared<Core>(io);
-  cores.insert(core);
-  asio::co_spawn(io, Watch(keep, core), asio::detached);
-  // The request goes along: its body would else stay in memory until the answer ends.
-  asio::post(
-      workers, [this, name = Cat(request->method, " ", request->path), request = std::move(request),
-                exchange = std::make_shared<Handle>(core)]() mutable {
-        try {
-          handler(std::move(request), exchange);
-        } catch (const std::exception& e) {
-          spdlog::error("{}: {}", name, e.what());
-          exchange->Send(ErrorResponse({500, "internal error", "internal_error", std::nullopt}));
-          exchange->End();
-        }
-      });
-  const bool again = co_await Reply(session, core, parser, extra);
-  if (!again) core->ClientGone();
-  core->Finish();
-  cores.erase(core);
-  co_return again;
-}
-
-awaitable<void> HttpServer::State::Serve(std::shared_ptr<Session> session) {
+awaitable<void> HttpServer::State::Serve(SessionPtr session) {
   sessions.insert(session);
   ++connections;
   error_code ec;
   session->stream.socket().set_option(tcp::no_delay(true), ec);
   while (!draining) {
-    const bool again = co_await Exchange(*session, session);
+    if (!co_await AwaitRequest(session)) break;
+    session->busy = true;
+    auto in = co_await ReadRequest(session);
+    const bool again = in && co_await Respond(session, *std::move(in));
     session->busy = false;
     if (!again) break;
   }
@@ -357,16 +476,14 @@ awaitable<void> HttpServer::State::Accept() {
   }
 }
 
-void HttpServer::State::Within(const std::shared_ptr<Session>& session,
-                               std::chrono::milliseconds time) {
+void HttpServer::State::SetDeadline(const SessionPtr& session, std::chrono::milliseconds time) {
   session->deadline.cancel();
   session->late = false;
   if (time == std::chrono::milliseconds()) return;
   session->deadline.expires_after(time);
   session->deadline.async_wait([weak = std::weak_ptr(session)](const error_code& ec) {
     const auto session = weak.lock();
-    if (ec || session == nullptr || session->deadline.expiry() > std::chrono::steady_clock::now())
-      return;
+    if (ec || session == nullptr || session->deadline.expiry() > Clock::now()) return;
     session->late = true;
     session->stream.cancel();
   });
@@ -383,8 +500,8 @@ void HttpServer::State::BeginDrain() {
   drain_timer.expires_after(options.drain);
   drain_timer.async_wait([self = shared_from_this()](const error_code& wait) {
     if (wait) return;
-    spdlog::warn("{} requests were cut off at the end of the drain time", self->cores.size());
-    for (const auto& core : std::set(self->cores)) core->ClientGone();
+    spdlog::warn("{} requests were cut off at the end of the drain time", self->exchanges.size());
+    for (const auto& exchange : std::set(self->exchanges)) exchange->ClientGone();
     for (const auto& session : self->sessions) session->stream.close();
     self->io.stop();
   });
@@ -395,7 +512,7 @@ void HttpServer::State::EndIfDrained() {
   if (draining && sessions.empty()) io.stop();
 }
 
-HttpServer::HttpServer(HttpOptions options, Handler handler)
+HttpServer::HttpServer(HttpOptions options, HttpHandler handler)
     : state_(std::make_shared<State>(std::move(options), std::move(handler))) {}
 
 HttpServer::~HttpServer() {

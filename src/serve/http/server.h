@@ -21,8 +21,8 @@ struct HttpOptions {
   uint32_t max_header = 32 << 10;
   int max_connections = 2048;
   int workers = 4;
-  std::chrono::milliseconds header_timeout{
-      30'000};                                     // from the first byte to the end of the headers
+  // From the first byte to the end of the headers.
+  std::chrono::milliseconds header_timeout{30'000};
   std::chrono::milliseconds idle_timeout{75'000};  // between requests of a connection
   std::chrono::milliseconds body_timeout{120'000};
   std::chrono::milliseconds write_timeout{60'000};  // without a byte taken
@@ -34,7 +34,7 @@ struct HttpOptions {
 
 class HttpServer {
  public:
-  HttpServer(HttpOptions options, Handler handler);
+  HttpServer(HttpOptions options, HttpHandler handler);
   ~HttpServer();
 
   // Binds and listens. Errors: address in use, not an address, no permission.

@@ -5,12 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstring>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/os/os.h"
+#include "base/text.h"
 #include "net/http_client.h"
 #include "serve/http/http.h"
 
@@ -19,25 +20,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string Lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
-struct Range {
+struct AddressRange {
   uint32_t base;
   int bits;
 };
 
 // IANA's registry of special IPv4 addresses.
-constexpr Range kSpecial[] = {
+constexpr AddressRange kSpecial[] = {
     {0x00000000, 8},  {0x0A000000, 8},  {0x64400000, 10}, {0x7F000000, 8},  {0xA9FE0000, 16},
     {0xAC100000, 12}, {0xC0000000, 24}, {0xC0000200, 24}, {0xC0586300, 24}, {0xC0A80000, 16},
     {0xC6120000, 15}, {0xC6336400, 24}, {0xCB007100, 24}, {0xE0000000, 4},  {0xF0000000, 4}};
 
 bool IsPublic4(uint32_t address) {
-  return std::none_of(std::begin(kSpecial), std::end(kSpecial), [&](const Range& range) {
+  return std::none_of(std::begin(kSpecial), std::end(kSpecial), [&](const AddressRange& range) {
     return (address ^ range.base) >> (32 - range.bits) == 0;
   });
 }
@@ -52,54 +47,78 @@ bool IsPublic6(const in6_addr& address) {
   return !documentation && !special && !six_to_four && !documentation2;
 }
 
-// The place of a URL as the allow-list writes it, or nothing where it is not on the list.
+// Codes of the API: not allowed; could not be had; not a kind of address that is opened at all.
+Error NotAllowed(std::string message) {
+  return {std::move(message), ErrorKind::kPermission, "url_not_allowed"};
+}
+Error Unavailable(std::string message) {
+  return {std::move(message), ErrorKind::kIo, "media_unavailable"};
+}
+Error NotOpened(std::string message) {
+  return {std::move(message), ErrorKind::kUnsupported, "unsupported_url"};
+}
+
+Error TooLargeMedium(const MediaAccess& access) {
+  return Unavailable(Cat("it is larger than ", access.max_bytes, " bytes"));
+}
+
+// Whether the host of a URL is on the allow-list.
 Result<void> CheckHost(const MediaAccess& access, const std::string& url) {
   const auto place = OriginOf(url);
   if (!place || (place->scheme != "http" && place->scheme != "https"))
-    return Error{"expected an http or https address", ErrorKind::kUnsupported};
-  if (place->has_user) return Error{"an address with a user name is not opened"};
+    return NotOpened("expected an http or https address");
+  if (place->has_user) return NotOpened("an address with a user name is not opened");
   const bool usual = place->port == (place->scheme == "http" ? "80" : "443");
   const std::string with_port = Cat(place->host, ":", place->port);
   for (const std::string& host : access.hosts) {
     if (host == with_port || (usual && host == place->host)) return Ok();
   }
-  return Error{Cat("this server does not open addresses of ", with_port), ErrorKind::kPermission};
+  return NotAllowed(Cat("this server does not open addresses of ", with_port));
+}
+
+// One exchange: the body, or where a redirect leads.
+struct Fetched {
+  std::string body, redirect;
+};
+
+Result<Fetched> FetchOnce(const MediaAccess& access, const std::string& url,
+                          std::chrono::milliseconds time) {
+  FACET_TRY(CheckHost(access, url));
+  bool refused = false, large = false;
+  Fetched out;
+  HttpClientRequest request{.url = url, .headers = {}, .begin = {}, .end = {}};
+  request.time = time;
+  request.may_connect = [&](const sockaddr& address) {
+    refused = !access.private_addresses && !IsPublic(address);
+    return !refused;
+  };
+  HttpClient client;
+  const auto response = client.Run(
+      request, [](const HttpClientResponse& head) { return head.status == 200; },
+      [&](std::span<const std::byte> bytes) {
+        large = out.body.size() + bytes.size() > access.max_bytes;
+        if (!large) out.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+        return !large;
+      });
+  if (refused) return NotAllowed("this host is not on the open internet");
+  if (!response) return Unavailable("it could not be fetched: " + response.error().message);
+  if (large) return TooLargeMedium(access);
+  if (response->status != 200 && response->location.empty())
+    return Unavailable(Cat("it could not be fetched: status ", response->status));
+  if (response->status != 200) out.redirect = response->location;
+  return out;
 }
 
 Result<std::string> Fetch(const MediaAccess& access, std::string url) {
-  using Clock = std::chrono::steady_clock;
-  const auto until = Clock::now() + access.time;
+  const Clock::time_point until = Clock::now() + access.time;
   for (int hops = 0; hops <= access.redirects; ++hops) {
-    FACET_TRY(CheckHost(access, url));
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now());
     if (left.count() <= 0) break;
-    bool refused = false, large = false;
-    std::string body;
-    HttpClient client;
-    HttpClientRequest request{.url = url, .headers = {}, .begin = {}, .end = {}};
-    request.time = left;
-    request.may_connect = [&](const sockaddr& address) {
-      if (access.private_addresses || IsPublic(address)) return true;
-      refused = true;
-      return false;
-    };
-    const auto response = client.Run(
-        request, [](const HttpClientResponse& head) { return head.status == 200; },
-        [&](std::span<const std::byte> bytes) {
-          large = body.size() + bytes.size() > access.max_bytes;
-          if (!large) body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-          return !large;
-        });
-    if (refused) return Error{"this host is not on the open internet", ErrorKind::kPermission};
-    if (!response)
-      return Error{"it could not be fetched: " + response.error().message, ErrorKind::kIo};
-    if (large) return Error{Cat("it is larger than ", access.max_bytes, " bytes"), ErrorKind::kIo};
-    if (response->status == 200) return body;
-    if (response->location.empty())
-      return Error{Cat("it could not be fetched: status ", response->status), ErrorKind::kIo};
-    url = response->location;
+    FACET_ASSIGN(Fetched fetched, FetchOnce(access, url, left));
+    if (fetched.redirect.empty()) return std::move(fetched.body);
+    url = std::move(fetched.redirect);
   }
-  return Error{"it could not be fetched: too many redirects, or too slow", ErrorKind::kIo};
+  return Unavailable("it could not be fetched: too many redirects, or too slow");
 }
 
 bool Below(const fs::path& path, const fs::path& folder) {
@@ -111,8 +130,7 @@ bool Below(const fs::path& path, const fs::path& folder) {
 // exchange a part of it in between. One message for all that fails: what lies outside stays
 // unknown.
 Result<std::string> ReadBelow(const MediaAccess& access, const fs::path& path) {
-  const Error error{"expected a file below the folders that this server allows",
-                    ErrorKind::kPermission};
+  const Error error = NotAllowed("expected a file below the folders that this server allows");
   if (!path.is_absolute()) return error;
   const Descriptor place(OpenUnread(path));
   if (!place.valid()) return error;
@@ -128,8 +146,7 @@ Result<std::string> ReadBelow(const MediaAccess& access, const fs::path& path) {
   char piece[65536];
   for (ssize_t n; (n = read(file.get(), piece, sizeof(piece))) > 0;) {
     bytes.append(piece, static_cast<size_t>(n));
-    if (bytes.size() > access.max_bytes)
-      return Error{Cat("it is larger than ", access.max_bytes, " bytes"), ErrorKind::kIo};
+    if (bytes.size() > access.max_bytes) return TooLargeMedium(access);
   }
   return bytes;
 }
@@ -141,7 +158,7 @@ Result<std::string> ReadFileUrl(const MediaAccess& access, std::string_view url)
     if (url.starts_with("localhost/")) url.remove_prefix(9);
   }
   const auto path = PercentDecode(url);
-  if (!path) return Error{"malformed file address"};
+  if (!path) return NotOpened("malformed file address");
   return ReadBelow(access, *path);
 }
 
@@ -163,7 +180,7 @@ bool IsPublic(const sockaddr& address) {
 
 Result<void> Prepare(MediaAccess& access) {
   for (std::string& host : access.hosts) {
-    host = Lower(host);
+    host = ToLower(host);
     if (host.empty() || host.find_first_of("/@?#* ") != std::string::npos)
       return Expected("a host name or name:port", host, "--allow-media-hosts");
   }
@@ -179,11 +196,11 @@ Result<void> Prepare(MediaAccess& access) {
 }
 
 Result<std::string> ReadMedia(const MediaAccess& access, const std::string& url) {
-  const std::string scheme = Lower(url.substr(0, url.find(':')));
+  const std::string scheme = ToLower(url.substr(0, url.find(':')));
   if (scheme == "file" && !access.folders.empty()) return ReadFileUrl(access, url);
   if ((scheme == "http" || scheme == "https") && !access.hosts.empty()) return Fetch(access, url);
-  return Error{"expected a data: URL; this server does not open such addresses for its clients",
-               ErrorKind::kUnsupported};
+  return NotOpened(
+      "expected a data: URL; this server does not open such addresses for its clients");
 }
 
 }  // namespace facet::serve

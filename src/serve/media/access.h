@@ -21,6 +21,9 @@ struct MediaAccess {
   std::vector<std::filesystem::path> folders;
   size_t max_bytes = size_t{64} << 20;  // of one medium
   std::chrono::milliseconds time{20'000};
+  // Of all media of a request together.
+  size_t max_request_bytes = size_t{256} << 20;
+  std::chrono::milliseconds request_time{60'000};
   int redirects = 3;
   bool private_addresses = false;  // for tests: what hosts resolve to may be this machine
 };
@@ -29,8 +32,9 @@ struct MediaAccess {
 // host.
 Result<void> Prepare(MediaAccess& access);
 
-// The bytes behind an http:, https: or file: URL. kPermission: not allowed; kUnsupported: another
-// scheme, or nothing is allowed; kIo: it could not be had.
+// What an http:, https: or file: URL leads to. Codes of errors: "url_not_allowed";
+// "unsupported_url" (another scheme, or nothing is allowed); "media_unavailable" (could not be
+// fetched or read, or is larger than max_bytes).
 Result<std::string> ReadMedia(const MediaAccess& access, const std::string& url);
 
 // An address of the open internet, not of this machine, a local network or a special range.

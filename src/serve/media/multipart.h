@@ -15,7 +15,7 @@ struct FormPart {
   std::string_view content;  // of the body that was parsed
 };
 
-// Errors: no boundary, a part without a name or an end, more than 64 parts.
+// Errors ("invalid_form"): no boundary, a part without a name or an end, more than 64 parts.
 Result<std::vector<FormPart>> ParseMultipart(std::string_view content_type, std::string_view body);
 
 }  // namespace facet::serve

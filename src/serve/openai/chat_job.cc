@@ -1,12 +1,14 @@
 // chat.completion and chat.completion.chunk objects.
-#include "serve/openai/api.h"
+#include <set>
+
+#include "serve/openai/jobs.h"
 
 namespace facet::serve {
 namespace {
 
-class ChatJob : public Job {
+class ChatJob : public ChunkJob {
  public:
-  using Job::Job;
+  using ChunkJob::ChunkJob;
 
  protected:
   void OnToken(ChoiceState& choice, const AnswerToken& token) override {
@@ -47,77 +49,16 @@ class ChatJob : public Job {
     SendDelta(choice, OrderedJson::object(), FinishReason(choice.end.reason));
   }
 
-  void OnEnd() override {
-    if (!streaming()) return SendWhole();
-    if (common_.include_usage) {
-      OrderedJson chunk = Head("chat.completion.chunk");
-      chunk["choices"] = OrderedJson::array();
-      chunk["usage"] = Usage();
-      chunk["timings"] = Timings(choices_[0]);
-      Write(ServerSentEvent(Dump(chunk)));
-    }
-    Write("data: [DONE]\n\n");
-    exchange_->End();
+  OrderedJson UsageChunk() override {
+    OrderedJson chunk = Chunk();
+    chunk["choices"] = OrderedJson::array();
+    chunk["usage"] = Usage();
+    chunk["timings"] = Timings(choices_[0]);
+    return chunk;
   }
 
-  void OnError(const ApiError& error) override {
-    if (!streaming()) return exchange_->Send(ErrorResponse(error));
-    Write(ServerSentEvent(ErrorBody(error)));
-    Write("data: [DONE]\n\n");
-    exchange_->End();
-  }
-
- private:
-  OrderedJson Head(std::string_view object) const {
-    return {{"id", id_},
-            {"object", object},
-            {"created", created_},
-            {"model", model_->id},
-            {"system_fingerprint", nullptr}};
-  }
-
-  OrderedJson Logprobs(ChoiceState& choice) const {
-    if (common_.top_logprobs < 0) return nullptr;
-    OrderedJson out = {{"content", std::move(choice.logprobs)}, {"refusal", nullptr}};
-    choice.logprobs = OrderedJson::array();
-    return out;
-  }
-
-  void SendDelta(ChoiceState& choice, OrderedJson delta, OrderedJson finish) {
-    OrderedJson out = OrderedJson::object();
-    if (!began_[choice.index]) {
-      began_[choice.index] = true;
-      out["role"] = "assistant";
-      if (!delta.contains("content"))
-        out["content"] = delta.contains("tool_calls") ? OrderedJson(nullptr) : OrderedJson("");
-    }
-    out.update(delta);
-    OrderedJson chunk = Head("chat.completion.chunk");
-    const bool last = !finish.is_null();
-    chunk["choices"].push_back({{"index", choice.index},
-                                {"delta", std::move(out)},
-                                {"logprobs", Logprobs(choice)},
-                                {"finish_reason", std::move(finish)}});
-    if (common_.include_usage) chunk["usage"] = nullptr;
-    if (last) chunk["timings"] = Timings(choice);
-    Write(ServerSentEvent(Dump(chunk)));
-  }
-
-  // Calls that are complete. The arguments of one that was cut off are no JSON: where the limit cut
-  // it, finish_reason says so and clients expect to see how far it came.
-  static OrderedJson Calls(const ChoiceState& choice) {
-    OrderedJson out = OrderedJson::array();
-    for (const ChoiceState::Call& call : choice.calls) {
-      if (!call.complete && choice.end.reason != AnswerEnd::Reason::kLength) continue;
-      out.push_back({{"id", call.id},
-                     {"type", "function"},
-                     {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
-    }
-    return out;
-  }
-
-  void SendWhole() {
-    OrderedJson body = Head("chat.completion");
+  void SendWhole() override {
+    OrderedJson body = Head(id_, "chat.completion");
     body["choices"] = OrderedJson::array();
     for (ChoiceState& choice : choices_) {
       OrderedJson message = {{"role", "assistant"}};
@@ -137,15 +78,54 @@ class ChatJob : public Job {
     SendJson(*exchange_, body);
   }
 
-  std::string id_ = RandomId("chatcmpl-");
-  int64_t created_ = Now();
-  std::map<int, bool> began_;
+ private:
+  OrderedJson Chunk() const { return Head(id_, "chat.completion.chunk"); }
+
+  OrderedJson Logprobs(ChoiceState& choice) const {
+    if (common_.top_logprobs < 0) return nullptr;
+    return {{"content", choice.TakeLogprobs()}, {"refusal", nullptr}};
+  }
+
+  void SendDelta(ChoiceState& choice, OrderedJson delta, OrderedJson finish) {
+    OrderedJson out = OrderedJson::object();
+    if (began_.insert(choice.index).second) {
+      out["role"] = "assistant";
+      if (!delta.contains("content"))
+        out["content"] = delta.contains("tool_calls") ? OrderedJson(nullptr) : OrderedJson("");
+    }
+    out.update(delta);
+    OrderedJson chunk = Chunk();
+    const bool last = !finish.is_null();
+    chunk["choices"].push_back({{"index", choice.index},
+                                {"delta", std::move(out)},
+                                {"logprobs", Logprobs(choice)},
+                                {"finish_reason", std::move(finish)}});
+    if (common_.include_usage) chunk["usage"] = nullptr;
+    if (last) chunk["timings"] = Timings(choice);
+    WriteChunk(chunk);
+  }
+
+  // Calls that are complete. The arguments of one that was cut off are no JSON: where the limit cut
+  // it, finish_reason says so and clients expect to see how far it came.
+  static OrderedJson Calls(const ChoiceState& choice) {
+    OrderedJson out = OrderedJson::array();
+    for (const ChoiceState::Call& call : choice.calls) {
+      if (!call.complete && choice.end.reason != AnswerEnd::Reason::kLength) continue;
+      out.push_back({{"id", call.id},
+                     {"type", "function"},
+                     {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+    }
+    return out;
+  }
+
+  const std::string id_ = RandomId("chatcmpl-");
+  std::set<int> began_;  // choices whose stream has begun
 };
 
 }  // namespace
 
-std::shared_ptr<Job> MakeChatJob(std::shared_ptr<Exchange> exchange,
-                                 std::shared_ptr<LoadedModel> model, Common common) {
+std::shared_ptr<AnswerJob> MakeChatJob(std::shared_ptr<Exchange> exchange,
+                                       std::shared_ptr<LoadedModel> model, Common common) {
   return std::make_shared<ChatJob>(std::move(exchange), std::move(model), std::move(common));
 }
 

@@ -1,12 +1,14 @@
 // text_completion objects.
-#include "serve/openai/api.h"
+#include <map>
+
+#include "serve/openai/jobs.h"
 
 namespace facet::serve {
 namespace {
 
-class CompletionJob : public Job {
+class CompletionJob : public ChunkJob {
  public:
-  using Job::Job;
+  using ChunkJob::ChunkJob;
 
  protected:
   void OnToken(ChoiceState& choice, const AnswerToken& token) override {
@@ -19,39 +21,24 @@ class CompletionJob : public Job {
   void OnChoiceEnd(ChoiceState& choice) override {
     if (streaming()) Send(choice, "", FinishReason(choice.end.reason));
   }
-  void OnEnd() override {
-    if (!streaming()) {
-      OrderedJson body = Head();
-      for (ChoiceState& choice : choices_)
-        body["choices"].push_back(Choice(choice, choice.content, FinishReason(choice.end.reason)));
-      body["usage"] = Usage();
-      body["timings"] = Timings(choices_[0]);
-      return SendJson(*exchange_, body);
-    }
-    if (common_.include_usage) {
-      OrderedJson chunk = Head();
-      chunk["choices"] = OrderedJson::array();
-      chunk["usage"] = Usage();
-      Write(ServerSentEvent(Dump(chunk)));
-    }
-    Write("data: [DONE]\n\n");
-    exchange_->End();
+  OrderedJson UsageChunk() override {
+    OrderedJson chunk = Head(id_, kObject);
+    chunk["choices"] = OrderedJson::array();
+    chunk["usage"] = Usage();
+    return chunk;
   }
-  void OnError(const ApiError& error) override {
-    if (!streaming()) return exchange_->Send(ErrorResponse(error));
-    Write(ServerSentEvent(ErrorBody(error)));
-    Write("data: [DONE]\n\n");
-    exchange_->End();
+  void SendWhole() override {
+    OrderedJson body = Head(id_, kObject);
+    for (ChoiceState& choice : choices_)
+      body["choices"].push_back(Choice(choice, choice.content, FinishReason(choice.end.reason)));
+    body["usage"] = Usage();
+    body["timings"] = Timings(choices_[0]);
+    SendJson(*exchange_, body);
   }
 
  private:
-  OrderedJson Head() const {
-    return {{"id", id_},
-            {"object", "text_completion"},
-            {"created", created_},
-            {"model", model_->id},
-            {"system_fingerprint", nullptr}};
-  }
+  static constexpr const char* kObject = "text_completion";
+
   // {"tokens", "token_logprobs", "top_logprobs", "text_offset"}: the older form of
   // log-probabilities.
   OrderedJson Logprobs(ChoiceState& choice) {
@@ -60,7 +47,7 @@ class CompletionJob : public Job {
                        {"token_logprobs", OrderedJson::array()},
                        {"top_logprobs", OrderedJson::array()},
                        {"text_offset", OrderedJson::array()}};
-    for (const OrderedJson& token : choice.logprobs) {
+    for (const OrderedJson& token : choice.TakeLogprobs()) {
       OrderedJson top = OrderedJson::object();
       for (const OrderedJson& other : token["top_logprobs"])
         top[other["token"].get<std::string>()] = other["logprob"];
@@ -70,7 +57,6 @@ class CompletionJob : public Job {
       out["text_offset"].push_back(offsets_[choice.index]);
       offsets_[choice.index] += token["bytes"].size();
     }
-    choice.logprobs = OrderedJson::array();
     return out;
   }
   OrderedJson Choice(ChoiceState& choice, const std::string& text, OrderedJson finish) {
@@ -80,20 +66,19 @@ class CompletionJob : public Job {
             {"finish_reason", std::move(finish)}};
   }
   void Send(ChoiceState& choice, const std::string& text, OrderedJson finish) {
-    OrderedJson chunk = Head();
+    OrderedJson chunk = Head(id_, kObject);
     chunk["choices"].push_back(Choice(choice, text, std::move(finish)));
-    Write(ServerSentEvent(Dump(chunk)));
+    WriteChunk(chunk);
   }
 
-  std::string id_ = RandomId("cmpl-");
-  int64_t created_ = Now();
+  const std::string id_ = RandomId("cmpl-");
   std::map<int, size_t> offsets_;
 };
 
 }  // namespace
 
-std::shared_ptr<Job> MakeCompletionJob(std::shared_ptr<Exchange> exchange,
-                                       std::shared_ptr<LoadedModel> model, Common common) {
+std::shared_ptr<AnswerJob> MakeCompletionJob(std::shared_ptr<Exchange> exchange,
+                                             std::shared_ptr<LoadedModel> model, Common common) {
   return std::make_shared<CompletionJob>(std::move(exchange), std::move(model), std::move(common));
 }
 

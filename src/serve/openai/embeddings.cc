@@ -1,11 +1,12 @@
-// /v1/embeddings: the mean of the states of a text's tokens after the final norm, scaled to length
-// one. The model was trained to write, not to embed: answers say so.
+#include "serve/openai/embeddings.h"
+
 #include <cmath>
 #include <cstring>
 
 #include "base/base64.h"
-#include "serve/openai/api.h"
+#include "serve/handlers.h"
 #include "serve/openai/parts_job.h"
+#include "serve/openai/runs.h"
 
 namespace facet::serve {
 namespace {
@@ -14,27 +15,30 @@ constexpr size_t kMaxTexts = 2048;
 // Texts of one request that stand in the engine at the same time.
 constexpr size_t kAtOnce = 16;
 
-struct EmbeddingRequest {
-  std::optional<std::string> model;
-  std::vector<TextOrIds> texts;
-  bool base64 = false;
-  std::optional<int> dimensions;
-};
-
-std::optional<ApiError> ReadEmbedding(const Json& body, EmbeddingRequest& out) {
-  Fields fields(body, "");
-  out.model = fields.String("model", 1024);
-  ReadTexts(fields, "input", kMaxTexts, out.texts);
-  out.base64 = fields.Choice("encoding_format", {"float", "base64"}) == "base64";
-  if (const auto n = fields.Int("dimensions", 1, INT32_MAX)) out.dimensions = static_cast<int>(*n);
-  fields.Ignore({"user"});
-  fields.Done();
+void ReadInput(JsonFields& fields, std::string_view name, EmbeddingRequest& out) {
+  ReadTexts(fields, name, kMaxTexts, out.texts);
   for (const TextOrIds& text : out.texts) {
     const auto* string = std::get_if<std::string>(&text);
     if (string != nullptr && string->empty())
-      fields.Fail("input", "expected texts that are not empty");
+      fields.Fail(name, "expected texts that are not empty");
   }
-  return fields.error();
+}
+
+FieldTable<EmbeddingRequest> MakeEmbeddingFields() {
+  FieldTable<EmbeddingRequest> t;
+  t.Custom("input", "string, token ids, or a list of them", Cat("at most ", kMaxTexts),
+           "The texts. None may be empty.", ReadInput)
+      .Required();
+  t.Text("model", &EmbeddingRequest::model, kMaxModelName,
+         "One of the names of `/v1/models`; without it, the first.");
+  t.Choice(
+      "encoding_format",
+      [](EmbeddingRequest& out, const std::string& format) { out.base64 = format == "base64"; },
+      {"float", "base64"}, "`base64`: little-endian float32.");
+  t.Integer("dimensions", &EmbeddingRequest::dimensions, 1, INT32_MAX,
+            "Only the model's own width: its states were not trained to be cut.");
+  t.Ignored({"user"}, "who the end user is; nothing is kept by user");
+  return t;
 }
 
 // Length one; a mean of nothing but zeros stays as it is.
@@ -80,7 +84,7 @@ class EmbeddingJob : public PartsJob {
     size_t index_;
   };
 
-  std::optional<ApiError> Submit(size_t index) override {
+  Result<void> SubmitPart(size_t index) override {
     GenerationRequest request;
     request.prompt = prompts_[index];
     request.adapter = model_->adapter.weights;
@@ -91,13 +95,13 @@ class EmbeddingJob : public PartsJob {
 
   void Done(const Outcome& outcome) {
     const std::lock_guard lock(mutex_);
-    if (const auto error = FailureOf(outcome)) return Fail(*error);
-    if (stopped_) return;
+    if (const auto status = StatusOf(outcome); !status) return Fail(status.error());
+    if (stopped()) return;
     tokens_ += outcome.stats.prompt;
     Ended();
   }
 
-  void Answer() override {
+  void OnAllEnded() override {
     OrderedJson body = {{"object", "list"}, {"data", OrderedJson::array()}, {"model", model_->id}};
     for (size_t i = 0; i < vectors_.size(); ++i) {
       OrderedJson vector;
@@ -127,28 +131,46 @@ OrderedJson EmbeddingNote() {
           {"trained_for_embeddings", false}};
 }
 
-void Api::Embeddings(Call& call) {
-  EmbeddingRequest request;
-  if (const auto error = ReadEmbedding(call.body, request))
-    return SendError(*call.exchange, *error);
-  const auto model = ModelFor(call, request.model);
-  if (model == nullptr) return;
-  const int width = model->engine->width();
+const FieldTable<EmbeddingRequest>& EmbeddingFields() {
+  static const FieldTable<EmbeddingRequest> table = MakeEmbeddingFields();
+  return table;
+}
+
+namespace {
+
+Result<std::vector<std::shared_ptr<Prompt>>> EmbeddingPrompts(const LoadedModel& model,
+                                                              const EmbeddingRequest& request) {
+  const int width = model.engine->width();
   if (request.dimensions && *request.dimensions != width) {
-    return SendError(*call.exchange, {400,
-                                      Cat("dimensions: expected ", width,
-                                          ": this model's embeddings were not trained to be cut"),
-                                      "unsupported", "dimensions"});
+    return Error{
+        Cat("dimensions: expected ", width, ": this model's embeddings were not trained to be cut"),
+        ErrorKind::kUnsupported,
+        {},
+        "dimensions"};
   }
   std::vector<std::shared_ptr<Prompt>> prompts;
   for (const TextOrIds& text : request.texts) {
-    prompts.emplace_back();
-    if (const auto error = TextPrompt(*model, text, "input", prompts.back()))
-      return SendError(*call.exchange, *error);
+    FACET_ASSIGN(auto prompt, TextPrompt(model, text, "input"));
+    prompts.push_back(std::move(prompt));
   }
-  std::make_shared<EmbeddingJob>(call.exchange, model, std::move(prompts), call.request->tenant,
-                                 request.base64)
-      ->Start();
+  return prompts;
+}
+
+}  // namespace
+
+Result<void> Embeddings(Service& service, Call& call) {
+  EmbeddingRequest request;
+  FACET_TRY(EmbeddingFields().ReadAll(call.body, request));
+  const auto name = request.model;
+  return service.WithModel(
+      call, name,
+      [request = std::move(request), exchange = call.exchange,
+       tenant = call.request.tenant](std::shared_ptr<LoadedModel> model) -> Result<void> {
+        FACET_ASSIGN(auto prompts, EmbeddingPrompts(*model, request));
+        std::make_shared<EmbeddingJob>(exchange, model, std::move(prompts), tenant, request.base64)
+            ->Start();
+        return Ok();
+      });
 }
 
 }  // namespace facet::serve

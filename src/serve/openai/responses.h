@@ -1,67 +1,36 @@
 // The responses API: input items, output items, and answers that are kept for an hour so that a
-// later request can go on from them.
+// later request can continue from them.
 #pragma once
 
-#include <list>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
-#include "serve/openai/job.h"
+#include "serve/openai/answer_job.h"
 #include "serve/openai/requests.h"
+#include "serve/state/response_store.h"
 
 namespace facet::serve {
 
-// A response with the conversation that led to it.
-struct StoredResponse {
-  Conversation conversation;  // with the answer, without instructions
-  OrderedJson object;
-  int64_t expires = 0;
-  size_t bytes = 0;
-};
-
-// Responses of each tenant by id: in memory, for an hour, within a budget; the oldest go first. No
-// tenant sees another's.
-class ResponseStore {
- public:
-  explicit ResponseStore(size_t max_bytes = size_t{256} << 20) : max_bytes_(max_bytes) {}
-  void Put(const std::string& tenant, const std::string& id, StoredResponse response);
-  std::optional<StoredResponse> Get(const std::string& tenant, const std::string& id);
-  // Whether Get would give one whose conversation has pictures or sound.
-  bool HoldsMedia(const std::string& tenant, const std::string& id);
-  bool Erase(const std::string& tenant, const std::string& id);
-
- private:
-  using Key = std::pair<std::string, std::string>;
-  void Drop(const Key& key);
-  void Expire();
-
-  std::mutex mutex_;
-  std::map<Key, StoredResponse> stored_;
-  std::list<Key> order_;  // oldest first
-  size_t bytes_ = 0, max_bytes_;
-};
-
 struct ResponsesRequest {
   ChatRequest chat;
+  OrderedJson given_input;  // as the client wrote it, until it has been read
   std::string instructions;
   std::optional<std::string> previous;
   bool store = true;
-  Json echo;  // fields that the response object repeats
+  OrderedJson echo;  // fields that the response object repeats
 };
+const FieldTable<ResponsesRequest>& ResponsesFields();
+Result<ResponsesRequest> ReadResponses(OrderedJson body, const MediaAccess& access);
 
-std::optional<ApiError> ReadResponses(const Json& body, const ApiLimits& limits,
-                                      ResponsesRequest& out);
-
-// `conversation` is what the answer is appended to before it is stored.
+// `request.chat.conversation` is what the answer is appended to before it is stored.
 struct ResponsesJobInput {
   ResponsesRequest request;
   std::string tenant;
   ResponseStore* store = nullptr;
 };
-std::shared_ptr<Job> MakeResponsesJob(std::shared_ptr<Exchange> exchange,
-                                      std::shared_ptr<LoadedModel> model, ResponsesJobInput input);
+std::shared_ptr<AnswerJob> MakeResponsesJob(std::shared_ptr<Exchange> exchange,
+                                            std::shared_ptr<LoadedModel> model,
+                                            ResponsesJobInput input);
 
 }  // namespace facet::serve

@@ -1,11 +1,78 @@
-// Prometheus text: counters and gauges of each engine, labelled by model alone: no prompts, no
-// keys.
-#include <sstream>
+#include "serve/state/metrics.h"
 
-#include "serve/openai/api.h"
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+#include "serve/handlers.h"
 
 namespace facet::serve {
 namespace {
+
+using Stats = EngineStats;
+
+double CacheUse(const Stats& s) {
+  return s.cache_budget > 0
+             ? static_cast<double>(s.cache_bytes) / static_cast<double>(s.cache_budget)
+             : 0.0;
+}
+
+// A number of each model: a count, or a share.
+struct Metric {
+  const char *name, *type, *help;
+  uint64_t (*count)(const Stats&);
+  double (*share)(const Stats&) = nullptr;
+};
+
+#define FACET_STAT(field) [](const Stats& s) { return static_cast<uint64_t>(s.field); }
+constexpr Metric kMetrics[] = {
+    {"facet_num_requests_running", "gauge", "Requests in the batch", FACET_STAT(running)},
+    {"facet_num_requests_waiting", "gauge", "Requests in the queue", FACET_STAT(waiting)},
+    {"facet_kv_cache_usage_perc", "gauge", "Share of the cache's budget in use (0 to 1)", nullptr,
+     CacheUse},
+    {"facet_kv_cache_bytes", "gauge", "Bytes of keys and values", FACET_STAT(cache_bytes)},
+    {"facet_prefix_cache_snapshots", "gauge", "Snapshots kept", FACET_STAT(snapshots)},
+    {"facet_prefix_cache_queries_total", "counter", "Prompt tokens looked up",
+     FACET_STAT(prompt_tokens)},
+    {"facet_prefix_cache_hits_total", "counter", "Prompt tokens found", FACET_STAT(cached_tokens)},
+    {"facet_prompt_tokens_total", "counter", "Prompt tokens", FACET_STAT(prompt_tokens)},
+    {"facet_generation_tokens_total", "counter", "Generated tokens", FACET_STAT(generated_tokens)},
+    {"facet_engine_steps_total", "counter", "Batched steps", FACET_STAT(steps)},
+    {"facet_num_preemptions_total", "counter", "Sequences that were preempted",
+     FACET_STAT(preemptions)},
+    {"facet_cache_evictions_total", "counter", "Snapshots evicted", FACET_STAT(evictions)},
+    {"facet_spec_decode_num_draft_tokens_total", "counter", "Drafted tokens", FACET_STAT(drafted)},
+    {"facet_spec_decode_num_accepted_tokens_total", "counter", "Accepted drafts",
+     FACET_STAT(accepted)},
+    // The gateway's model-server protocol.
+    {"TotalQueuedRequests", "gauge", "Requests in the queue", FACET_STAT(waiting)},
+    {"TotalRunningRequests", "gauge", "Requests in the batch", FACET_STAT(running)},
+    {"KVCacheUtilization", "gauge", "Share of the cache's budget in use (0 to 1)", nullptr,
+     CacheUse},
+};
+
+struct EndMetric {
+  const char* reason;
+  uint64_t (*count)(const Stats&);
+};
+constexpr EndMetric kEnds[] = {{"stop", FACET_STAT(finished_stop)},
+                               {"length", FACET_STAT(finished_length)},
+                               {"cancelled", FACET_STAT(finished_cancelled)},
+                               {"error", FACET_STAT(finished_error)}};
+#undef FACET_STAT
+
+struct Distribution {
+  const char *name, *help;
+  Histogram Stats::*histogram;
+};
+constexpr Distribution kDistributions[] = {
+    {"facet_time_to_first_token_seconds", "From arrival to the first token", &Stats::first_token},
+    {"facet_inter_token_latency_seconds", "Between tokens of a sequence", &Stats::inter_token},
+    {"facet_e2e_request_latency_seconds", "From arrival to the end", &Stats::whole},
+    {"facet_request_queue_time_seconds", "In the queue", &Stats::queue},
+    {"facet_request_prefill_time_seconds", "Reading the prompt", &Stats::prefill},
+    {"facet_request_decode_time_seconds", "Writing the answer", &Stats::decode},
+};
 
 std::string Label(const std::string& text) {
   std::string out;
@@ -18,127 +85,101 @@ std::string Label(const std::string& text) {
 
 class Page {
  public:
-  explicit Page(std::vector<std::pair<std::string, EngineStats>> stats)
-      : stats_(std::move(stats)) {}
-
-  template <typename F>
-  void Value(const char* type, const char* name, const char* help, F get) {
+  void Head(std::string_view name, std::string_view type, std::string_view help) {
     out_ << "# HELP " << name << ' ' << help << "\n# TYPE " << name << ' ' << type << '\n';
-    for (const auto& [id, s] : stats_)
-      out_ << name << "{model=\"" << Label(id) << "\"} " << get(s) << '\n';
   }
-  void Number(const char* name, const char* help, size_t value) {
-    out_ << "# HELP " << name << ' ' << help << "\n# TYPE " << name << " gauge\n"
-         << name << ' ' << value << '\n';
-  }
-  void Distribution(const char* name, const char* help, Histogram EngineStats::*member) {
-    out_ << "# HELP " << name << ' ' << help << "\n# TYPE " << name << " histogram\n";
-    for (const auto& [id, s] : stats_) {
-      const Histogram& h = s.*member;
-      uint64_t total = 0;
-      for (size_t i = 0; i < h.counts().size(); ++i) {
-        total += h.counts()[i];
-        out_ << name << "_bucket{model=\"" << Label(id) << "\",le=\"";
-        if (i < Histogram::kBounds.size())
-          out_ << Histogram::kBounds[i];
-        else
-          out_ << "+Inf";
-        out_ << "\"} " << total << '\n';
-      }
-      out_ << name << "_sum{model=\"" << Label(id) << "\"} " << h.sum() << '\n';
-      out_ << name << "_count{model=\"" << Label(id) << "\"} " << h.count() << '\n';
-    }
-  }
-  void Finished() {
-    out_ << "# HELP facet_request_success_total Requests by how they ended\n# TYPE "
-            "facet_request_success_total counter\n";
-    for (const auto& [id, s] : stats_) {
-      const std::pair<const char*, uint64_t> reasons[] = {{"stop", s.finished_stop},
-                                                          {"length", s.finished_length},
-                                                          {"cancelled", s.finished_cancelled},
-                                                          {"error", s.finished_error}};
-      for (const auto& [reason, count] : reasons) {
-        out_ << "facet_request_success_total{model=\"" << Label(id) << "\",finished_reason=\""
-             << reason << "\"} " << count << '\n';
-      }
-    }
+  // `labels`: {model="..."} and others, or nothing.
+  template <class Number>
+  void Value(std::string_view name, std::string_view labels, Number value) {
+    out_ << name << labels << ' ' << value << '\n';
   }
   std::string Text() const { return out_.str(); }
 
  private:
-  std::vector<std::pair<std::string, EngineStats>> stats_;
   std::ostringstream out_;
 };
 
-double CacheUse(const EngineStats& s) {
-  return s.cache_budget > 0
-             ? static_cast<double>(s.cache_bytes) / static_cast<double>(s.cache_budget)
-             : 0.0;
+std::string ModelLabel(const std::string& id, const std::string& more = "") {
+  return Cat("{model=\"", Label(id), '"', more, '}');
+}
+
+void WriteHistogram(Page& page, const std::string& name, const std::string& id,
+                    const Histogram& histogram) {
+  uint64_t total = 0;
+  for (size_t i = 0; i < histogram.counts().size(); ++i) {
+    total += histogram.counts()[i];
+    const std::string bound =
+        i < Histogram::kBounds.size() ? Cat(Histogram::kBounds[i]) : std::string("+Inf");
+    page.Value(name + "_bucket", ModelLabel(id, Cat(",le=\"", bound, '"')), total);
+  }
+  page.Value(name + "_sum", ModelLabel(id), histogram.sum());
+  page.Value(name + "_count", ModelLabel(id), histogram.count());
+}
+
+using AllStats = std::vector<std::pair<std::string, Stats>>;
+
+// An adapter's numbers are in those of its model, whose engine it shares.
+AllStats StatsOf(const ModelPool& models) {
+  AllStats all;
+  for (const std::string& id : models.ids()) {
+    const auto status = models.StatusOf(id);
+    if (!status || !status->base.empty()) continue;
+    if (const auto model = models.Loaded(id)) all.emplace_back(id, model->engine->Stats());
+  }
+  return all;
+}
+
+void WriteMetric(Page& page, const AllStats& all, const Metric& metric) {
+  page.Head(metric.name, metric.type, metric.help);
+  for (const auto& [id, stats] : all) {
+    if (metric.share != nullptr) {
+      page.Value(metric.name, ModelLabel(id), metric.share(stats));
+    } else {
+      page.Value(metric.name, ModelLabel(id), metric.count(stats));
+    }
+  }
+}
+
+void WriteMemory(Page& page, const char* name, const char* help, size_t bytes) {
+  page.Head(name, "gauge", help);
+  page.Value(name, "", bytes);
+}
+
+void WriteEnds(Page& page, const AllStats& all) {
+  constexpr const char* kName = "facet_request_success_total";
+  page.Head(kName, "counter", "Requests by how they ended");
+  for (const auto& [id, stats] : all) {
+    for (const EndMetric& end : kEnds) {
+      const std::string labels = ModelLabel(id, Cat(",finished_reason=\"", end.reason, '"'));
+      page.Value(kName, labels, end.count(stats));
+    }
+  }
 }
 
 }  // namespace
 
 std::string MetricsText(const ModelPool& models) {
-  std::vector<std::pair<std::string, EngineStats>> stats;
-  for (const std::string& id : models.ids()) {
-    // An adapter's numbers are in those of its model, whose engine it shares.
-    const auto status = models.StatusOf(id);
-    if (!status || !status->base.empty()) continue;
-    if (const auto model = models.Loaded(id)) stats.emplace_back(id, model->engine->Stats());
-  }
-  Page page(std::move(stats));
-  using S = const EngineStats&;
-  page.Value("gauge", "facet_num_requests_running", "Requests in the batch",
-             [](S s) { return s.running; });
-  page.Value("gauge", "facet_num_requests_waiting", "Requests in the queue",
-             [](S s) { return s.waiting; });
-  page.Value("gauge", "facet_kv_cache_usage_perc", "Share of the cache's budget in use (0 to 1)",
-             CacheUse);
-  page.Value("gauge", "facet_kv_cache_bytes", "Bytes of keys and values",
-             [](S s) { return s.cache_bytes; });
-  page.Value("gauge", "facet_prefix_cache_snapshots", "Snapshots kept",
-             [](S s) { return s.snapshots; });
-  page.Value("counter", "facet_prefix_cache_queries_total", "Prompt tokens looked up",
-             [](S s) { return s.prompt_tokens; });
-  page.Value("counter", "facet_prefix_cache_hits_total", "Prompt tokens found",
-             [](S s) { return s.cached_tokens; });
-  page.Value("counter", "facet_prompt_tokens_total", "Prompt tokens",
-             [](S s) { return s.prompt_tokens; });
-  page.Value("counter", "facet_generation_tokens_total", "Generated tokens",
-             [](S s) { return s.generated_tokens; });
-  page.Value("counter", "facet_engine_steps_total", "Batched steps", [](S s) { return s.steps; });
-  page.Value("counter", "facet_num_preemptions_total", "Sequences that gave way",
-             [](S s) { return s.preemptions; });
-  page.Value("counter", "facet_cache_evictions_total", "Snapshots evicted",
-             [](S s) { return s.evictions; });
-  page.Value("counter", "facet_spec_decode_num_draft_tokens_total", "Drafted tokens",
-             [](S s) { return s.drafted; });
-  page.Value("counter", "facet_spec_decode_num_accepted_tokens_total", "Accepted drafts",
-             [](S s) { return s.accepted; });
-  page.Number("facet_memory_budget_bytes", "Memory for all models (0: no limit)",
+  const AllStats all = StatsOf(models);
+  Page page;
+  for (const Metric& metric : kMetrics) WriteMetric(page, all, metric);
+  WriteMemory(page, "facet_memory_budget_bytes", "Memory for all models (0: no limit)",
               models.memory_budget());
-  page.Number("facet_memory_models_bytes", "Memory of the models that are loaded",
+  WriteMemory(page, "facet_memory_models_bytes", "Memory of the models that are loaded",
               models.memory_used());
-  page.Finished();
-  page.Distribution("facet_time_to_first_token_seconds", "From arrival to the first token",
-                    &EngineStats::first_token);
-  page.Distribution("facet_inter_token_latency_seconds", "Between tokens of a sequence",
-                    &EngineStats::inter_token);
-  page.Distribution("facet_e2e_request_latency_seconds", "From arrival to the end",
-                    &EngineStats::whole);
-  page.Distribution("facet_request_queue_time_seconds", "In the queue", &EngineStats::queue);
-  page.Distribution("facet_request_prefill_time_seconds", "Reading the prompt",
-                    &EngineStats::prefill);
-  page.Distribution("facet_request_decode_time_seconds", "Writing the answer",
-                    &EngineStats::decode);
-  // The gateway's model-server protocol.
-  page.Value("gauge", "TotalQueuedRequests", "Requests in the queue",
-             [](S s) { return s.waiting; });
-  page.Value("gauge", "TotalRunningRequests", "Requests in the batch",
-             [](S s) { return s.running; });
-  page.Value("gauge", "KVCacheUtilization", "Share of the cache's budget in use (0 to 1)",
-             CacheUse);
+  WriteEnds(page, all);
+  for (const Distribution& distribution : kDistributions) {
+    page.Head(distribution.name, "histogram", distribution.help);
+    for (const auto& [id, stats] : all)
+      WriteHistogram(page, distribution.name, id, stats.*distribution.histogram);
+  }
   return page.Text();
+}
+
+Result<void> Metrics(Service& service, Call& call) {
+  call.exchange->Send({.content_type = "text/plain; version=0.0.4",
+                       .body = MetricsText(service.models),
+                       .headers = {}});
+  return Ok();
 }
 
 }  // namespace facet::serve

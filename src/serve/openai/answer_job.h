@@ -4,11 +4,12 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "engine/answer.h"
+#include "serve/openai/engine_job.h"
 #include "serve/openai/requests.h"
 
 namespace facet::serve {
@@ -24,39 +25,39 @@ struct ChoiceState {
   std::vector<Call> calls;
   OrderedJson logprobs = OrderedJson::array();  // of content tokens, not sent yet
   AnswerEnd end;
+
+  void Add(const OutputEvent& event);
+  // Takes what has not been sent.
+  OrderedJson TakeLogprobs();
 };
 
-class Job : public std::enable_shared_from_this<Job> {
+class AnswerJob : public EngineJob {
  public:
-  Job(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model, Common common);
-  virtual ~Job() = default;
+  AnswerJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model, Common common)
+      : EngineJob(std::move(exchange), std::move(model)), common_(std::move(common)) {}
 
   struct Run {
     GenerationRequest request;
     AnswerOptions answer;
   };
-  // Hands all runs to the engine, one choice each. Answers with an error where it does not take
-  // them.
-  void Start(std::vector<Run> runs);
+  // Hands all runs to the engine, one choice each. An error says that it does not take them.
+  Result<void> Start(std::vector<Run> runs);
 
  protected:
   // Called in turn, never at the same time.
   virtual void OnBegin() {}  // of a stream
   virtual void OnEvent(ChoiceState& choice, const OutputEvent& event) = 0;
   virtual void OnToken(ChoiceState& /*choice*/, const AnswerToken& /*token*/) {}
-  virtual void OnFlush(ChoiceState& /*choice*/) {}  // after the events of one token
   virtual void OnChoiceEnd(ChoiceState& /*choice*/) {}
   virtual void OnEnd() = 0;  // all choices are done
-  virtual void OnError(const ApiError& error) = 0;
+  virtual void OnError(const Error& error) = 0;
 
   bool streaming() const { return common_.stream; }
   OrderedJson Usage() const;
   OrderedJson Timings(const ChoiceState& choice) const;
   void Write(std::string bytes) { exchange_->Write(std::move(bytes)); }
 
-  std::shared_ptr<Exchange> exchange_;
-  std::shared_ptr<LoadedModel> model_;
-  Common common_;
+  const Common common_;
   std::vector<ChoiceState> choices_;
 
  private:
@@ -64,23 +65,30 @@ class Job : public std::enable_shared_from_this<Job> {
   void Progress(const GenerationStats& so_far, int processed);
   void Events(int index, std::vector<OutputEvent> events, const AnswerToken* token);
   void End(int index, const AnswerEnd& end);
-  void CancelAll();
 
-  std::mutex mutex_;  // Start against the engine's thread
-  std::vector<Engine::RequestId> ids_;
   size_t open_ = 0;  // choices that run
-  bool failed_ = false;
 };
 
-// Text, tokens, sampling and limits of one run of a prompt.
-GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const Prompt> prompt,
-                                 const Common& common, const std::string& tenant, int choice);
+// One choice or event after the other as objects with a common head; a stream ends with [DONE], as
+// in the chat and completions APIs.
+class ChunkJob : public AnswerJob {
+ public:
+  using AnswerJob::AnswerJob;
 
-// A prompt that leaves no room is answered as the API does.
-// What Engine::Submit says, as an answer: a full queue is 429.
-ApiError SubmitError(const Error& error);
-std::optional<ApiError> CheckLength(const LoadedModel& model, const Prompt& prompt,
-                                    const std::string& param);
+ protected:
+  virtual void SendWhole() = 0;
+  // The last event of a stream whose client asked for the usage.
+  virtual OrderedJson UsageChunk() = 0;
+  void OnEnd() override;
+  void OnError(const Error& error) override;
+
+  OrderedJson Head(const std::string& id, std::string_view object) const;
+  void WriteChunk(const OrderedJson& chunk) { Write(ServerSentEvent(DumpJson(chunk))); }
+
+ private:
+  void EndStream();
+  const int64_t created_ = UnixSeconds();
+};
 
 // "stop", "length", "tool_calls".
 std::string_view FinishReason(AnswerEnd::Reason reason);
@@ -90,7 +98,5 @@ OrderedJson TokenLogprob(const Tokenizer& tokenizer, const AnswerToken& token);
 
 // prefix + random letters and digits.
 std::string RandomId(std::string_view prefix, int length = 24);
-
-int64_t Now();  // seconds since 1970
 
 }  // namespace facet::serve

@@ -1,5 +1,5 @@
 // One exchange between a handler and its connection: any thread writes, the connection's coroutine
-// takes and sends. For http_server.cc alone.
+// takes and sends. For server.cc alone.
 #pragma once
 
 #include <algorithm>
@@ -21,13 +21,19 @@
 
 namespace facet::serve {
 
-// The state that a handler writes to and the connection's coroutine sends from.
-class Core : public std::enable_shared_from_this<Core> {
+class ConnectionExchange : public Exchange,
+                           public std::enable_shared_from_this<ConnectionExchange> {
  public:
-  explicit Core(boost::asio::io_context& io) : io_(io), wake_(io) {}
+  explicit ConnectionExchange(boost::asio::io_context& io) : io_(io), wake_(io) {}
+
+  // What handlers hold: when the last of them lets go of it, the client gets an error unless there
+  // was an answer.
+  std::shared_ptr<Exchange> ForHandlers() {
+    return {this, [self = shared_from_this()](Exchange*) { self->AnswerIfNobodyDid(); }};
+  }
 
   // --- handler side, any thread ---
-  void Send(HttpResponse response) {
+  void Send(HttpResponse response) override {
     const std::lock_guard lock(mutex_);
     if (mode_ != Mode::kWaiting) return;
     mode_ = Mode::kWhole;
@@ -35,38 +41,38 @@ class Core : public std::enable_shared_from_this<Core> {
     ended_ = true;
     Wake();
   }
-  void BeginStream() {
+  void BeginStream() override {
     const std::lock_guard lock(mutex_);
     if (mode_ != Mode::kWaiting) return;
     mode_ = Mode::kStream;
     Wake();
   }
-  void Write(std::string bytes) {
+  void Write(std::string bytes) override {
     const std::lock_guard lock(mutex_);
     if (mode_ != Mode::kStream || ended_ || closed_) return;
     outgoing_ += bytes;
     Wake();
   }
-  void End() {
+  void End() override {
     const std::lock_guard lock(mutex_);
     ended_ = true;
     Wake();
   }
-  void SetComment(std::string text) {
+  void SetComment(std::string text) override {
     std::replace_if(
         text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
     const std::lock_guard lock(mutex_);
     comment_ = std::move(text);
   }
-  size_t Pending() const {
+  size_t Pending() const override {
     const std::lock_guard lock(mutex_);
     return outgoing_.size() + in_flight_;
   }
-  bool Closed() const {
+  bool Closed() const override {
     const std::lock_guard lock(mutex_);
     return closed_;
   }
-  void OnClose(std::function<void()> gone) {
+  void OnClose(std::function<void()> gone) override {
     {
       const std::lock_guard lock(mutex_);
       if (!closed_) {
@@ -75,12 +81,6 @@ class Core : public std::enable_shared_from_this<Core> {
       }
     }
     gone();
-  }
-  // The handler has let go of the exchange.
-  void Abandon() {
-    Send(ErrorResponse(
-        {500, "the request ended without an answer", "internal_error", std::nullopt}));
-    End();
   }
 
   // --- connection side, io thread ---
@@ -105,7 +105,7 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   enum class Mode { kWaiting, kWhole, kStream };
-  struct Work {
+  struct Outgoing {
     bool ended = false, closed = false;
     std::string bytes;
   };
@@ -113,15 +113,15 @@ class Core : public std::enable_shared_from_this<Core> {
     const std::lock_guard lock(mutex_);
     return mode_;
   }
-  // What there is to do now; takes the bytes.
-  Work Take() {
+  // What there is to send now.
+  Outgoing TakeOutgoing() {
     const std::lock_guard lock(mutex_);
-    Work work{ended_, closed_, {}};
-    work.bytes.swap(outgoing_);
-    in_flight_ = work.bytes.size();
-    return work;
+    Outgoing out{ended_, closed_, {}};
+    out.bytes.swap(outgoing_);
+    in_flight_ = out.bytes.size();
+    return out;
   }
-  void Sent() {
+  void SentOutgoing() {
     const std::lock_guard lock(mutex_);
     in_flight_ = 0;
   }
@@ -150,6 +150,10 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
  private:
+  void AnswerIfNobodyDid() {
+    Send(ErrorResponse({"the request ended without an answer", ErrorKind::kInternal}));
+    End();
+  }
   // With the mutex held. The post runs after the coroutine has begun to wait: both are on the io
   // thread.
   void Wake() {
@@ -167,24 +171,6 @@ class Core : public std::enable_shared_from_this<Core> {
   std::string outgoing_, comment_;
   size_t in_flight_ = 0;
   std::function<void()> gone_;
-};
-
-// What handlers hold: answers for them when they forget to.
-class Handle : public Exchange {
- public:
-  explicit Handle(std::shared_ptr<Core> core) : core_(std::move(core)) {}
-  ~Handle() override { core_->Abandon(); }
-  void Send(HttpResponse response) override { core_->Send(std::move(response)); }
-  void BeginStream() override { core_->BeginStream(); }
-  void Write(std::string bytes) override { core_->Write(std::move(bytes)); }
-  void End() override { core_->End(); }
-  void SetComment(std::string text) override { core_->SetComment(std::move(text)); }
-  size_t Pending() const override { return core_->Pending(); }
-  bool Closed() const override { return core_->Closed(); }
-  void OnClose(std::function<void()> gone) override { core_->OnClose(std::move(gone)); }
-
- private:
-  std::shared_ptr<Core> core_;
 };
 
 }  // namespace facet::serve

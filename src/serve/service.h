@@ -1,0 +1,74 @@
+// What the routes share: the models, the limits that the operator sets, stored responses, and the
+// threads and the memory of media.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "formats/json_fields.h"
+#include "runtime/model_pool.h"
+#include "serve/http/http.h"
+#include "serve/media/access.h"
+#include "serve/media/workers.h"
+#include "serve/state/response_store.h"
+
+namespace facet::serve {
+
+// What the operator allows and limits.
+struct ApiLimits {
+  MediaAccess media;                      // named by address
+  size_t media_memory = size_t{4} << 30;  // bytes of decoded media, of all requests together
+  int media_workers = 4;                  // threads that fetch and decode media
+};
+
+// One request on its way through a route.
+struct Call {
+  HttpRequest request;
+  std::shared_ptr<Exchange> exchange;
+  OrderedJson body;  // of a POST with JSON; a route may take it apart
+  std::string name;  // what the * of the route's path stands for
+  // Something has to be fetched or decoded: the call runs on a thread for media.
+  bool has_media = false;
+};
+
+class Service {
+ public:
+  Service(ModelPool& pool, ApiLimits operator_limits)
+      : models(pool),
+        limits(std::move(operator_limits)),
+        media(limits.media_workers, limits.media_memory) {}
+
+  // Calls `then(model)`, which returns Result<void>: at once where the model is in memory, else
+  // when it has been loaded, so that no thread waits for weights. Its errors and those of loading
+  // go to the client.
+  template <class Then>
+  Result<void> WithModel(const Call& call, const std::optional<std::string>& id, Then then);
+
+  ModelPool& models;
+  const ApiLimits limits;
+  ResponseStore responses;
+  MediaWorkers media;
+  std::atomic<bool> draining{false};  // /health says so
+
+ private:
+  using Continuation = std::function<Result<void>(std::shared_ptr<LoadedModel>)>;
+  void ContinueWhenLoaded(const Call& call, const std::string& name, Continuation then);
+};
+
+template <class Then>
+Result<void> Service::WithModel(const Call& call, const std::optional<std::string>& id, Then then) {
+  const std::string name = id.value_or(models.default_id());
+  if (auto model = models.Use(name)) return then(std::move(model));
+  // A function has to be copyable; what `then` holds is not to be copied.
+  auto kept = std::make_shared<Then>(std::move(then));
+  ContinueWhenLoaded(
+      call, name, [kept](std::shared_ptr<LoadedModel> model) { return (*kept)(std::move(model)); });
+  return Ok();
+}
+
+void SendJson(Exchange& exchange, const OrderedJson& body);
+
+}  // namespace facet::serve
