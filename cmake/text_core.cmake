@@ -2,9 +2,9 @@ if(NOT EXISTS ${CMAKE_SOURCE_DIR}/text-core/Cargo.toml)
   add_library(text_core INTERFACE)
   return()
 endif()
-# text-core: one Rust static library (templates; constraints later) behind the C ABI of text-core/include/text_core.h.
+# text-core: one Rust static library (templates and constraints) behind the C ABI of text-core/include/text_core.h.
 find_program(CARGO cargo HINTS $ENV{HOME}/.cargo/bin REQUIRED)
-set(text_core_target ${CMAKE_SOURCE_DIR}/text-core/target)
+set(text_core_target ${CMAKE_BINARY_DIR}/text-core)
 set(text_core_lib ${text_core_target}/release/libtext_core.a)
 file(GLOB_RECURSE text_core_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/text-core/src/*.rs)
 add_custom_command(

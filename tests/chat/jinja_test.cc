@@ -137,14 +137,62 @@ TEST(Jinja, IsBounded) {
       "{{ range(1000000000) | list | length }}",
       "{{ ('x' | indent(1000000000)) | length }}",
       "{{ 'a' | center(1000000000) }}",
+      "{% set n = 1000000000000 %}{{ ([1] * n) | list | length }}",
+      "{{ ([1] * 1000000000000) | list | length }}",
+      "{{ (('a' * 100000000) ~ ('a' * 100000000)) | length }}",
+      "{{ ((('a' * 1000) * 1000) * 1000) | length }}",
+      "{{ [1] | slice(1000000000000) | list }}",
+      "{{ [1] | batch(1000000000000) | list }}",
+      "{{ '%1000000000d' | format(1) }}",
+      "{{ '{:1000000000}'.format(1) }}",
+      "{{ ('x' | indent(width=1000000000)) | length }}",
   };
   for (const char* source : sources) {
     const Outcome outcome = Execute(source);
     EXPECT_TRUE(outcome.error.has_value()) << source << " gave " << outcome.text.size();
     EXPECT_EQ(Text("{{ 1 }}"), "1");
   }
+  // No loop, so that nothing but the memory itself limits this.
+  std::string doubling = "{% set x = 'abcdefgh' %}";
+  for (int i = 0; i < 60; ++i) doubling += "{% set x = x ~ x %}";
+  EXPECT_EQ(Execute(doubling).error, ErrorKind::kResource);
   EXPECT_TRUE(Execute("{{ " + std::string(100000, '(') + " }}").error.has_value());
   EXPECT_TRUE(Execute("{{ " + std::string(100000, '[') + " }}").error.has_value());
+}
+
+// One step that would write a shared text of a megabyte a hundred thousand times.
+TEST(Jinja, IsBoundedWithinAStep) {
+  for (const char* expression :
+       {"x | replace('a', x)", "x.replace('a', x)", "many | join('')", "''.join(many)", "many ~ ''",
+        "many | map('upper') | list", "many in 'a'", "many is in 'a'", "many | tojson",
+        "many | string", "many | upper", "many | sum", "many | pprint", "'%s' | format(many)",
+        "[x * 60] * 5 | map('trim') | list", "many"}) {
+    const Outcome outcome = Execute(
+        Cat("{% set x = 'a' * 1000000 %}{% set many = [x] * 100000 %}{{ ", expression, " }}"));
+    EXPECT_TRUE(outcome.error.has_value()) << expression << " gave " << outcome.text.size();
+    EXPECT_EQ(Text("{{ 1 }}"), "1");
+  }
+}
+
+// The checks change no result.
+TEST(Jinja, ComputesAsBeforeWithinTheLimits) {
+  EXPECT_EQ(Text("{{ 'a' ~ 1 ~ 'b' }}{{ 'b' in 'abc' }}{{ 2 in [1] }}{{ 1 not in [2] }}"),
+            "a1bTrueFalseTrue");
+  EXPECT_EQ(Text("{% for i in [1, 2] if i > 1 %}{{ i }}{% else %}none{% endfor %}"), "2");
+  EXPECT_EQ(Text("{% for i in [[1, [2]], [3]] recursive %}{% if i is sequence %}({{ loop(i) }})"
+                 "{% else %}{{ i }}{% endif %}{% endfor %}"),
+            "(1(2))(3)");
+  EXPECT_EQ(Text("{{ 'x' if false and missing.y else 'y' }}{{ (none or 'z') and 'w' }}"), "yw");
+  EXPECT_EQ(Text("{% macro m(a) %}{% for i in a %}[{{ i }}{{ caller() }}]{% endfor %}{% endmacro %}"
+                 "{% call m([1, 2]) %}c{% endcall %}"),
+            "[1c][2c]");
+  EXPECT_EQ(Text("{% set x %}a{% filter upper %}b{% endfilter %}{% endset %}{{ x }}"), "aB");
+  EXPECT_EQ(Text("{% block b %}in{% endblock %}{{ 1 < 2 < 3 }}{{ [1, 2, 3][1:] }}"),
+            "inTrue[2, 3]");
+  EXPECT_EQ(
+      Text("{{ 'a\nb' | indent(2) }}{{ 'aXa' | replace('a', 'bb') }}{{ [3, 1] | sort }}"
+           "{{ ['a', 'b'] | map('upper') | join('-') }}{{ [1, 2] | sum }}{{ '%03d' | format(7) }}"),
+      "a\n  bbbXbb[1, 3]A-B3007");
 }
 
 // A value nested a million deep is dropped without overflowing a stack.

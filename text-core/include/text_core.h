@@ -24,7 +24,7 @@ typedef struct tc_text {
 
 typedef struct tc_limits {
   uint64_t fuel;  // steps of the template engine
-  size_t memory;  // bytes held at one time
+  size_t memory;  // bytes held at one time, which a single step may exceed by a small factor
 } tc_limits;
 
 typedef struct tc_template tc_template;
@@ -52,8 +52,8 @@ int32_t tc_vocabulary_new(const uint8_t* bytes, const size_t* ends, const uint8_
                           tc_vocabulary** vocabulary_out, tc_text* error);
 void tc_vocabulary_free(tc_vocabulary* vocabulary);
 
-// Compiles a grammar in llguidance's Lark syntax. The vocabulary must outlive nothing: what is
-// needed of it is kept.
+// Compiles a grammar in llguidance's Lark syntax. The vocabulary may be freed before the
+// constraint.
 int32_t tc_constraint_new(const tc_vocabulary* vocabulary, const char* grammar, size_t size,
                           tc_constraint** constraint_out, tc_text* error);
 // One bit for each token that may come next; `words` words of 32 bits, missing ones are 0. Where
@@ -61,8 +61,8 @@ int32_t tc_constraint_new(const tc_vocabulary* vocabulary, const char* grammar, 
 int32_t tc_constraint_mask(tc_constraint* constraint, uint32_t* mask, size_t words, tc_text* error);
 // The token has come. An error where it was not allowed.
 int32_t tc_constraint_accept(tc_constraint* constraint, uint32_t token, tc_text* error);
-// An independent copy in the same state: what it accepts, or fails at, leaves the original alone.
-// Null where it cannot be made.
+// An independent copy in the same state: what it accepts, or fails at, does not change the
+// original. Null where it cannot be made.
 tc_constraint* tc_constraint_copy(const tc_constraint* constraint);
 void tc_constraint_free(tc_constraint* constraint);
 

@@ -1,13 +1,13 @@
 //! What may be generated next, by llguidance: a grammar over the tokens of one vocabulary.
 
-use crate::{contained, report, text_of, Outcome, Text, ERROR};
+use crate::{contained, report, silence_panics, text_of, Outcome, Text, ERROR};
 use llguidance::api::TopLevelGrammar;
 use llguidance::{Matcher, ParserFactory};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie};
 
-/// Bytes that compiling one grammar may hold.
+/// Bytes that one compiled grammar may hold; llguidance's own limits bound the compiling.
 const MEMORY: usize = 1 << 30;
 
 pub struct Vocabulary {
@@ -59,6 +59,7 @@ pub unsafe extern "C" fn tc_vocabulary_new(
     out: *mut *mut Vocabulary,
     error: *mut Text,
 ) -> i32 {
+    silence_panics();
     let ends = std::slice::from_raw_parts(ends, count);
     let special = std::slice::from_raw_parts(special, count);
     let stops = std::slice::from_raw_parts(stops, stop_count);
@@ -134,7 +135,7 @@ pub unsafe extern "C" fn tc_constraint_accept(constraint: *mut Constraint, token
         if matcher.is_stopped() && matcher.get_error().is_none() {
             let stops = matcher.compute_mask_or_eos().map_err(failed)?;
             let ends = stops.is_allowed(token);
-            return if ends { Ok(()) } else { Err((ERROR, format!("token {token} behind a complete answer"))) };
+            return if ends { Ok(()) } else { Err((ERROR, format!("token {token} after a complete answer"))) };
         }
         matcher.consume_token(token).map_err(failed)
     });

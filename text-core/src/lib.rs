@@ -1,16 +1,17 @@
 //! Chat templates and constraints for facet behind the C interface of include/text_core.h. Nothing here opens a file, reads the
 //! environment or the network, and no panic crosses the boundary.
 
-#![feature(alloc_error_hook)]
-
 mod constraint;
+mod guard;
 mod memory;
 mod python;
 mod template;
+mod worker;
 
-use minijinja::{Environment, ErrorKind};
+use minijinja::ErrorKind;
 use std::error::Error as _;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Once;
 
 /// Values of `tc_status`.
 const OK: i32 = 0;
@@ -41,7 +42,7 @@ pub struct Limits {
 }
 
 pub struct Template {
-    environment: Environment<'static>,
+    compiled: template::Compiled,
 }
 
 type Outcome<T> = Result<T, (i32, String)>;
@@ -51,6 +52,9 @@ fn describe(error: &minijinja::Error) -> (i32, String) {
     while let Some(cause) = source {
         if let Some(raised) = cause.downcast_ref::<template::Raised>() {
             return (RAISED, raised.0.clone());
+        }
+        if let Some(refused) = cause.downcast_ref::<guard::TooMuchMemory>() {
+            return (LIMIT, refused.to_string());
         }
         source = cause.source();
     }
@@ -67,28 +71,28 @@ fn describe(error: &minijinja::Error) -> (i32, String) {
     (ERROR, text)
 }
 
-/// Runs `work` on a thread of its own, whose stack holds whatever the memory limit lets it nest.
+/// Panics are reported as statuses, not on stderr.
+fn silence_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| std::panic::set_hook(Box::new(|_| {})));
+}
+
+/// Threads that held no more than this have a small stack still, and are kept.
+const SMALL: usize = 32 << 20;
+
+/// Runs `work` under a memory limit, on a thread whose stack holds whatever that lets it nest.
 fn contained<T: Send>(memory: usize, work: impl FnOnce() -> Outcome<T> + Send) -> Outcome<T> {
-    let stack = memory.saturating_mul(4).clamp(16 << 20, 8 << 30);
-    let guarded = move || {
-        memory::limit(memory);
-        let outcome = catch_unwind(AssertUnwindSafe(work));
-        let refused = memory::unlimit();
-        match outcome {
+    let limited = || {
+        memory::limited(memory, || match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(_)) if memory::exceeded() => Err((LIMIT, guard::TooMuchMemory.to_string())),
             Ok(outcome) => outcome,
-            Err(_) if refused => Err((LIMIT, "the template needs too much memory".to_string())),
             Err(_) => Err((ERROR, "the template engine failed".to_string())),
-        }
+        })
     };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, guarded);
-        match thread {
-            Ok(thread) => thread
-                .join()
-                .unwrap_or_else(|_| Err((ERROR, "the template engine failed".to_string()))),
-            Err(error) => Err((LIMIT, format!("no thread to render the template: {error}"))),
-        }
-    })
+    match worker::run(memory, limited, |(_, peak)| *peak <= SMALL) {
+        Ok((outcome, _)) => outcome,
+        Err(error) => Err((LIMIT, format!("no thread to render the template: {error}"))),
+    }
 }
 
 unsafe fn text_of<'a>(data: *const u8, size: usize) -> Outcome<&'a str> {
@@ -120,14 +124,14 @@ pub unsafe extern "C" fn tc_template_new(
     template: *mut *mut Template,
     error: *mut Text,
 ) -> i32 {
-    std::panic::set_hook(Box::new(|_| {})); // panics are reported as statuses
+    silence_panics();
     let outcome = text_of(source, size).and_then(|source| {
         contained((64 << 20) + source.len().saturating_mul(64), || {
             template::compile(source).map_err(|error| describe(&error))
         })
     });
-    report(outcome, error, |environment| {
-        *template = Box::into_raw(Box::new(Template { environment }));
+    report(outcome, error, |compiled| {
+        *template = Box::into_raw(Box::new(Template { compiled }));
     })
 }
 
@@ -141,10 +145,10 @@ pub unsafe extern "C" fn tc_template_render(
     limits: Limits,
     text: *mut Text,
 ) -> i32 {
-    let environment = &(*template).environment;
+    let compiled = &(*template).compiled;
     let outcome = text_of(context, size).and_then(|context| {
         contained(limits.memory, || {
-            template::render(environment, context, limits.fuel).map_err(|error| describe(&error))
+            template::render(compiled, context, limits.fuel).map_err(|error| describe(&error))
         })
     });
     report(outcome, text, |rendered| *text = rendered.into())

@@ -1,87 +1,66 @@
-//! A budget for the memory that one thread may hold, so that a template cannot take the machine's.
+//! How much memory one thread holds, so that a template can be stopped before it takes the machine's.
 //!
-//! An allocation beyond the budget is refused; the hook turns the refusal into a panic, which unwinds and is caught where
-//! the budget was set.
+//! Nothing is refused here: an allocation that fails ends the program in stable Rust. Work under a limit asks `exceeded`
+//! after each step that may have grown something, and `fits` before a step that may multiply it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-const UNLIMITED: usize = usize::MAX;
-
 thread_local! {
-    static LEFT: Cell<usize> = const { Cell::new(UNLIMITED) };
-    static REFUSED: Cell<bool> = const { Cell::new(false) };
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+    static LIMIT: Cell<isize> = const { Cell::new(isize::MAX) };
 }
 
-struct Budgeted;
+struct Counted;
 
 #[global_allocator]
-static ALLOCATOR: Budgeted = Budgeted;
+static ALLOCATOR: Counted = Counted;
 
-fn take(bytes: usize) -> bool {
-    LEFT.try_with(|left| match left.get() {
-        UNLIMITED => true,
-        n if n < bytes => false,
-        n => {
-            left.set(n - bytes);
-            true
-        }
-    })
-    .unwrap_or(true)
-}
-
-fn give(bytes: usize) {
-    let _ = LEFT.try_with(|left| {
-        if left.get() != UNLIMITED {
-            left.set(left.get().saturating_add(bytes).min(UNLIMITED - 1));
-        }
+fn count(bytes: isize) {
+    // Fails while the thread ends, when nobody asks any more.
+    let _ = HELD.try_with(|held| {
+        let now = held.get().wrapping_add(bytes);
+        held.set(now);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(now)));
     });
 }
 
-unsafe impl GlobalAlloc for Budgeted {
+unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if !take(layout.size()) {
-            return std::ptr::null_mut();
-        }
+        count(layout.size() as isize);
         System.alloc(layout)
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if !take(layout.size()) {
-            return std::ptr::null_mut();
-        }
+        count(layout.size() as isize);
         System.alloc_zeroed(layout)
     }
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         System.dealloc(memory, layout);
-        give(layout.size());
+        count(-(layout.size() as isize));
     }
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if size > layout.size() && !take(size - layout.size()) {
-            return std::ptr::null_mut();
-        }
-        let moved = System.realloc(memory, layout, size);
-        if size < layout.size() {
-            give(layout.size() - size);
-        }
-        moved
+        count(size as isize - layout.size() as isize);
+        System.realloc(memory, layout, size)
     }
 }
 
-/// Limits what this thread may hold from now on, on top of what it holds.
-pub fn limit(bytes: usize) {
-    std::alloc::set_alloc_error_hook(refuse);
-    REFUSED.with(|refused| refused.set(false));
-    LEFT.with(|left| left.set(bytes.min(UNLIMITED - 1)));
+/// Runs `work` with a limit on what this thread holds on top of what it holds now. Returns what it held at most, too.
+pub fn limited<T>(bytes: usize, work: impl FnOnce() -> T) -> (T, usize) {
+    HELD.set(0);
+    PEAK.set(0);
+    LIMIT.set(isize::try_from(bytes).unwrap_or(isize::MAX));
+    let result = work();
+    LIMIT.set(isize::MAX);
+    (result, PEAK.get() as usize)
 }
 
-/// Lifts the limit; true where an allocation was refused under it.
-pub fn unlimit() -> bool {
-    LEFT.with(|left| left.set(UNLIMITED));
-    REFUSED.with(|refused| refused.replace(false))
+/// True where this thread holds more than its limit.
+pub fn exceeded() -> bool {
+    HELD.get() > LIMIT.get()
 }
 
-fn refuse(layout: Layout) {
-    LEFT.with(|left| left.set(UNLIMITED)); // the panic itself needs memory
-    REFUSED.with(|refused| refused.set(true));
-    std::panic::panic_any(layout.size());
+/// True where this many bytes more would not exceed the limit.
+pub fn fits(bytes: usize) -> bool {
+    isize::try_from(bytes).is_ok_and(|bytes| HELD.get().saturating_add(bytes) <= LIMIT.get())
 }

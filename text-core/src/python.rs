@@ -1,5 +1,6 @@
 //! Values as Python writes them: what `{{ value }}` prints in Jinja2, and `json.dumps`.
 
+use crate::guard;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 use std::fmt::Write;
@@ -63,6 +64,7 @@ fn write_quoted(out: &mut String, text: &str) {
 }
 
 fn write_repr(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
+    guard::check()?;
     if depth > MAX_DEPTH {
         return Err(too_deep());
     }
@@ -175,6 +177,7 @@ impl Json {
     }
 
     fn value(&self, out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
+        guard::check()?;
         if depth > MAX_DEPTH {
             return Err(too_deep());
         }

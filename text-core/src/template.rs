@@ -1,12 +1,22 @@
 //! A chat template as the hub's Python renders it: Jinja2 with trimmed blocks, loop controls and a few functions.
 
-use crate::python;
+use crate::{guard, python};
+use minijinja::machinery::{make_string_output, parse, CodeGenerator, Instructions, Vm, WhitespaceConfig};
 use minijinja::value::{Rest, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-pub const NAME: &str = "chat template";
+const NAME: &str = "chat template";
+
+/// A template ready to render. The program borrows its texts from the source, which it is kept with.
+pub struct Compiled {
+    program: Instructions<'static>,
+    blocks: BTreeMap<&'static str, Instructions<'static>>,
+    environment: Environment<'static>,
+    _source: Arc<str>, // last: what borrows from it goes first
+}
 
 /// Marks the error of `raise_exception`, whose text is the template's own.
 #[derive(Debug)]
@@ -46,11 +56,15 @@ fn strftime_now(format: &str) -> Result<Value, Error> {
 }
 
 fn method(state: &State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
-    if let (Some(text), [affix]) = (value.as_str(), args) {
-        let affix = affix.as_str().unwrap_or_default();
+    if let (Some(text), Some(first)) = (value.as_str(), args.first()) {
+        let argument = |i: usize| args.get(i).and_then(Value::as_str).unwrap_or_default();
+        let affix = argument(0);
         match name {
             "removeprefix" => return Ok(Value::from(text.strip_prefix(affix).unwrap_or(text))),
             "removesuffix" => return Ok(Value::from(text.strip_suffix(affix).unwrap_or(text))),
+            "join" => return join(first, Some(text)),
+            "replace" => guard::check_replace(text, affix, argument(1))?,
+            "format" => guard::check_format(text)?,
             _ => {}
         }
     }
@@ -63,10 +77,14 @@ fn join(values: &Value, separator: Option<&str>) -> Result<Value, Error> {
         return Ok(Value::from(out));
     }
     for (i, value) in values.try_iter()?.enumerate() {
+        guard::check()?;
         if i > 0 {
             out.push_str(separator.unwrap_or_default());
         }
-        out.push_str(&python::to_str(&value)?);
+        match value.as_str() {
+            Some(text) => out.push_str(text),
+            None => out.push_str(&python::to_str(&value)?),
+        }
     }
     Ok(Value::from(out))
 }
@@ -120,20 +138,21 @@ fn without_generation_tags(source: &str) -> String {
     out
 }
 
-/// Compiles the template; it sees nothing but its context.
-pub fn compile(source: &str) -> Result<Environment<'static>, Error> {
+/// What a template sees beside its context: functions, filters and tests without an effect outside.
+fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_unknown_method_callback(method);
     environment.set_formatter(|out, _, value| {
         match value.as_str() {
-            Some(text) => out.write_str(text)?,
+            Some(text) => {
+                guard::reserve(1, text.len())?;
+                out.write_str(text)?
+            }
             None => out.write_str(&python::to_str(value)?)?,
         }
         Ok(())
     });
+    guard::install(&mut environment);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", python::tojson);
@@ -145,22 +164,45 @@ pub fn compile(source: &str) -> Result<Environment<'static>, Error> {
     environment.add_test("iterable", is_iterable);
     environment.add_test("number", is_number);
     environment.remove_global("debug");
-    environment.add_template_owned(NAME, without_generation_tags(source))?;
-    Ok(environment)
+    environment
+}
+
+/// Compiles the template.
+pub fn compile(source: &str) -> Result<Compiled, Error> {
+    let source: Arc<str> = without_generation_tags(source).into();
+    // SAFETY: the text stays where it is until `_source` is dropped, after everything that borrows from it.
+    let text: &'static str = unsafe { &*Arc::as_ptr(&source) };
+    let whitespace = WhitespaceConfig { keep_trailing_newline: false, lstrip_blocks: true, trim_blocks: true };
+    let tree = parse(text, NAME, Default::default(), whitespace)?;
+    guard::constants(&tree)?;
+    let mut generator = CodeGenerator::new(NAME, text);
+    generator.compile_stmt(&tree);
+    let (program, blocks) = generator.finish();
+    Ok(Compiled {
+        program: guard::instructions(&program),
+        blocks: blocks.iter().map(|(name, block)| (*name, guard::instructions(block))).collect(),
+        environment: environment(),
+        _source: source,
+    })
 }
 
 /// Renders with a context given as a JSON object.
-pub fn render(
-    environment: &Environment<'static>,
-    context: &str,
-    fuel: u64,
-) -> Result<String, Error> {
+pub fn render(template: &Compiled, context: &str, fuel: u64) -> Result<String, Error> {
     let context: BTreeMap<String, Value> = serde_json::from_str(context).map_err(|error| {
         Error::new(ErrorKind::BadSerialization, format!("context: {error}"))
     })?;
-    let mut environment = environment.clone();
+    let mut environment = template.environment.clone();
     environment.set_fuel(Some(fuel));
-    environment.get_template(NAME)?.render(context)
+    let mut text = String::new();
+    let context = Value::from_serialize(&context);
+    Vm::new(&environment).eval(
+        &template.program,
+        context,
+        &template.blocks,
+        &mut make_string_output(&mut text),
+        AutoEscape::None,
+    )?;
+    Ok(text)
 }
 
 #[cfg(test)]
