@@ -33,7 +33,7 @@ struct Weights {
   }
   size_t bytes;
   int copies;
-  Memory memory;
+  PatternedMemory memory;
   std::vector<PackedMatrix> matrices;
 };
 

@@ -9,13 +9,6 @@
 namespace facet {
 namespace {
 
-void Scale(Mat x, float factor, ThreadPool& pool) {
-  if (factor == 1.0f) return;
-  pool.ParallelFor(x.rows(), [&](int64_t r) {
-    for (float& value : x.row_span(r)) value *= factor;
-  });
-}
-
 // Row rows[i] of `to` += row i of `from`.
 void ScatterAdd(ConstMat from, std::span<const int32_t> rows, Mat to) {
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -50,7 +43,7 @@ Mat DecoderTraining::Backward(Mat doutput, bool embeddings) {
 // d_ holds the gradient of the layer's output, then that of its input.
 void DecoderTraining::LayerBackward(const Layer& layer, Tape& tape, bool input_wanted) {
   Mat d = d_;
-  Scale(d, layer.w.layer_scalar, pool_);
+  Scale(layer.w.layer_scalar, d, pool_);
   FeedForwardBackward(layer, tape, d);
   AttentionBackward(layer, tape, d);
   HeadsBackward(layer, tape);
@@ -82,8 +75,8 @@ void DecoderTraining::AttentionBackward(const Layer& layer, Tape& tape, Mat d) {
   Mat dattended = dattended_.Resize(tape.attended.rows(), tape.attended.cols());
   projector_.Backward(w.o, tape.attended, dy, Into::kStore, dattended);
   Mat dq = dq_.Resize(q_.rows(), q_.cols()), dk, dv;
-  if (layer.foreign == nullptr) dk = dk_.Resize(k_.rows(), k_.cols());
-  if (layer.foreign == nullptr) dv = dv_.Resize(v_.rows(), v_.cols());
+  if (layer.external_keys == nullptr) dk = dk_.Resize(k_.rows(), k_.cols());
+  if (layer.external_keys == nullptr) dv = dv_.Resize(v_.rows(), v_.cols());
   DenseAttentionBackward(
       AttentionOf(layer),
       {std::as_const(tape.attended).view(), std::as_const(tape.log_sums).view(), dattended}, dq, dk,
@@ -95,12 +88,12 @@ void DecoderTraining::AttentionBackward(const Layer& layer, Tape& tape, Mat d) {
 void DecoderTraining::HeadsBackward(const Layer& layer, const Tape& tape) {
   const LayerConfig& c = layer.c;
   Mat dq = dq_, dk = dk_, dv = dv_;
-  Scale(dq, config_.attention_scale, pool_);
-  RopeBackward(layer.asks_at, c.head_dim, dq, pool_);
+  Scale(config_.attention_scale, dq, pool_);
+  RopeBackward(layer.query_angles, c.head_dim, dq, pool_);
   RmsNormBackward(Norm(layer.w.q_norm), tape.q, dq, Into::kStore, dq, layer.w.q_norm.gradient,
                   pool_);
-  if (layer.foreign != nullptr) return;
-  RopeBackward(layer.keys_at, c.head_dim, dk, pool_);
+  if (layer.external_keys != nullptr) return;
+  RopeBackward(layer.key_angles, c.head_dim, dk, pool_);
   RmsNormBackward(Norm(layer.w.k_norm), tape.k, dk, Into::kStore, dk, layer.w.k_norm.gradient,
                   pool_);
   if (config_.value_norm) {
@@ -115,15 +108,15 @@ void DecoderTraining::InputBackward(const Layer& layer, Mat d, bool input_wanted
   const TrainLayer& w = layer.w;
   const bool wanted = input_wanted || w.attn_norm.gradient != nullptr;
   const bool some = !layer.queries.empty();
-  Mat dh, dasking;
+  Mat dh, dquery_h;
   if (wanted) dh = dh_.Resize(h_.rows(), h_.cols());
-  if (wanted) dasking = some ? dasking_h_.Resize(layer.asking(), h_.cols()) : dh;
-  const bool own = layer.foreign == nullptr;
+  if (wanted) dquery_h = some ? dgathered_h_.Resize(layer.query_rows(), h_.cols()) : dh;
+  const bool own = layer.external_keys == nullptr;
   if (own) projector_.Backward(w.k, h_, dk_, Into::kStore, dh);
   if (own && !layer.c.keys_are_values) projector_.Backward(w.v, h_, dv_, Into::kAdd, dh);
-  projector_.Backward(w.q, asking_, dq_, some || !own ? Into::kStore : Into::kAdd, dasking);
+  projector_.Backward(w.q, query_h_, dq_, some || !own ? Into::kStore : Into::kAdd, dquery_h);
   if (!wanted) return;
-  if (some) ScatterAdd(dasking, layer.queries, dh);
+  if (some) ScatterAdd(dquery_h, layer.queries, dh);
   if (!some) {
     RmsNormBackward(Norm(w.attn_norm), layer.x, dh, Into::kAdd, d, w.attn_norm.gradient, pool_);
     return;

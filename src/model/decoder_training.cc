@@ -14,13 +14,6 @@ void Copy(ConstMat from, Mat to) {
     std::memcpy(to.row(r), from.row(r), from.cols() * sizeof(float));
 }
 
-void Scale(Mat x, float factor) {
-  if (factor == 1.0f) return;
-  for (int64_t r = 0; r < x.rows(); ++r) {
-    for (float& value : x.row_span(r)) value *= factor;
-  }
-}
-
 // Bytes of a layer's tape.
 size_t TapeBytes(const TextConfig& config, const LayerConfig& c, int64_t rows) {
   const int64_t heads = int64_t{c.heads} * c.head_dim, keys = int64_t{c.kv_heads} * c.head_dim;
@@ -76,15 +69,15 @@ DecoderTraining::Layer DecoderTraining::MakeLayer(int index) {
           .x = x.view(),
           .ranges = some ? std::span<const KeyRange>(last_ranges_) : ranges,
           .queries = some ? std::span<const int32_t>(rows_->outputs) : std::span<const int32_t>{},
-          .keys_at = angles,
-          .asks_at = some ? last_ : angles,
-          .foreign = c.sliding ? foreign_sliding_ : foreign_full_};
+          .key_angles = angles,
+          .query_angles = some ? last_ : angles,
+          .external_keys = c.sliding ? external_sliding_ : external_full_};
 }
 
-// The rows of `all` that ask.
-ConstMat DecoderTraining::Asking(const Layer& layer, ConstMat all, Buffer& gathered) {
+// The rows of `all` that are queries, gathered where these are not all.
+ConstMat DecoderTraining::QueryRows(const Layer& layer, ConstMat all, Buffer& gathered) {
   if (layer.queries.empty()) return all;
-  Mat out = gathered.Resize(layer.asking(), all.cols());
+  Mat out = gathered.Resize(layer.query_rows(), all.cols());
   for (int64_t r = 0; r < out.rows(); ++r)
     std::memcpy(out.row(r), all.row(layer.queries[r]), all.cols() * sizeof(float));
   return out;
@@ -97,7 +90,7 @@ ConstMat DecoderTraining::Forward() {
     Tape& tape = tapes_[i].kept ? tapes_[i] : shared_;
     LayerForward(layer, tape);
     Buffer& out = i + 1 == layers ? output_ : inputs_[gradients_ ? i + 1 : (i + 1) % 2];
-    Output(layer, tape, out.Resize(layer.asking(), config_.width));
+    Output(layer, tape, out.Resize(layer.query_rows(), config_.width));
   }
   return output_.view();
 }
@@ -106,7 +99,7 @@ ConstMat DecoderTraining::Forward() {
 // reads.
 void DecoderTraining::LayerForward(const Layer& layer, Tape& tape) {
   const TrainLayer& w = layer.w;
-  const int64_t asking = layer.asking();
+  const int64_t query_rows = layer.query_rows();
   NormInput(layer);
   ProjectHeads(layer, tape);
   NormHeads(layer, tape);
@@ -114,26 +107,26 @@ void DecoderTraining::LayerForward(const Layer& layer, Tape& tape) {
     Copy(k_, kept->second->k.Resize(k_.rows(), k_.cols()));
     Copy(v_, kept->second->v.Resize(v_.rows(), v_.cols()));
   }
-  DenseAttentionForward(AttentionOf(layer), tape.attended.Resize(asking, w.q.rows()),
-                        tape.log_sums.Resize(asking, layer.c.heads), pool_);
-  projector_.Forward(w.o, tape.attended, tape.y.Resize(asking, config_.width));
+  DenseAttentionForward(AttentionOf(layer), tape.attended.Resize(query_rows, w.q.rows()),
+                        tape.log_sums.Resize(query_rows, layer.c.heads), pool_);
+  projector_.Forward(w.o, tape.attended, tape.y.Resize(query_rows, config_.width));
   AddAttention(layer, tape);
-  projector_.Forward(w.gate, g_, tape.gate.Resize(asking, w.gate.rows()));
-  projector_.Forward(w.up, g_, tape.up.Resize(asking, w.up.rows()));
+  projector_.Forward(w.gate, g_, tape.gate.Resize(query_rows, w.gate.rows()));
+  projector_.Forward(w.up, g_, tape.up.Resize(query_rows, w.up.rows()));
   Gate(tape);
-  projector_.Forward(w.down, act_, tape.z.Resize(asking, config_.width));
+  projector_.Forward(w.down, act_, tape.z.Resize(query_rows, config_.width));
 }
 
 // h = rms(x, attn_norm)
 void DecoderTraining::NormInput(const Layer& layer) {
   RmsNorm(Norm(layer.w.attn_norm), layer.x, h_.Resize(layer.x.rows(), config_.width), pool_);
-  asking_ = Asking(layer, h_, asking_h_);
+  query_h_ = QueryRows(layer, h_, gathered_h_);
 }
 
 void DecoderTraining::ProjectHeads(const Layer& layer, Tape& tape) {
   const TrainLayer& w = layer.w;
-  projector_.Forward(w.q, asking_, tape.q.Resize(layer.asking(), w.q.rows()));
-  if (layer.foreign != nullptr) return;
+  projector_.Forward(w.q, query_h_, tape.q.Resize(layer.query_rows(), w.q.rows()));
+  if (layer.external_keys != nullptr) return;
   projector_.Forward(w.k, h_, tape.k.Resize(h_.rows(), w.k.rows()));
   if (!layer.c.keys_are_values) projector_.Forward(w.v, h_, tape.v.Resize(h_.rows(), w.v.rows()));
 }
@@ -143,9 +136,9 @@ void DecoderTraining::NormHeads(const Layer& layer, const Tape& tape) {
   const LayerConfig& c = layer.c;
   Mat q = q_.Resize(tape.q.rows(), tape.q.cols());
   RmsNorm(Norm(layer.w.q_norm), tape.q, q, pool_);
-  Rope(layer.asks_at, c.head_dim, q, pool_);
-  Scale(q, config_.attention_scale);
-  if (layer.foreign != nullptr) return;
+  Rope(layer.query_angles, c.head_dim, q, pool_);
+  Scale(config_.attention_scale, q, pool_);
+  if (layer.external_keys != nullptr) return;
   Mat k = k_.Resize(tape.k.rows(), tape.k.cols()), v = v_.Resize(k.rows(), k.cols());
   const ConstMat values = c.keys_are_values ? tape.k : tape.v;
   if (config_.value_norm) {
@@ -154,13 +147,13 @@ void DecoderTraining::NormHeads(const Layer& layer, const Tape& tape) {
     Copy(values, v);
   }
   RmsNorm(Norm(layer.w.k_norm), tape.k, k, pool_);
-  Rope(layer.keys_at, c.head_dim, k, pool_);
+  Rope(layer.key_angles, c.head_dim, k, pool_);
 }
 
 DenseAttention DecoderTraining::AttentionOf(const Layer& layer) const {
   const LayerConfig& c = layer.c;
-  if (layer.foreign != nullptr) {
-    const ConstMat k = layer.foreign->k, v = layer.foreign->v;
+  if (layer.external_keys != nullptr) {
+    const ConstMat k = layer.external_keys->k, v = layer.external_keys->v;
     return {
         c.heads, static_cast<int>(k.cols() / c.head_dim), c.head_dim, layer.ranges, q_.view(), k,
         v};
@@ -170,9 +163,9 @@ DenseAttention DecoderTraining::AttentionOf(const Layer& layer) const {
 
 // x1 = x + rms(y, post_attn_norm), g = rms(x1, ffn_norm)
 void DecoderTraining::AddAttention(const Layer& layer, const Tape& tape) {
-  Mat x1 = x1_.Resize(layer.asking(), config_.width);
+  Mat x1 = x1_.Resize(layer.query_rows(), config_.width);
   RmsNorm(Norm(layer.w.post_attn_norm), tape.y, x1, pool_);
-  AddScaled(x1, Asking(layer, layer.x, asking_x_), 1.0f, pool_);
+  AddScaled(x1, QueryRows(layer, layer.x, gathered_x_), 1.0f, pool_);
   RmsNorm(Norm(layer.w.ffn_norm), x1, g_.Resize(x1.rows(), x1.cols()), pool_);
 }
 

@@ -1,6 +1,6 @@
-// The decoder as training runs it: forward over a packed batch without a cache, and backward. Of
-// the forward only each layer's input is kept, and as many layers' insides as a budget allows; the
-// backward computes the others again.
+// The decoder as training runs it: forward over a packed batch without a cache, and backward
+// (decoder_backward.cc). Of the forward each layer's input is kept, and the activations of as many
+// layers as a budget allows; the backward recomputes the others (activation checkpointing).
 #pragma once
 
 #include <cstdint>
@@ -18,14 +18,14 @@
 
 namespace facet {
 
-// Rows of several sequences side by side, without sight of each other.
+// Rows of several sequences, packed side by side; no sequence attends to another.
 struct TrainRows {
   std::vector<int32_t> positions;       // by row, in its own sequence
   std::vector<KeyRange> sliding, full;  // by row: the rows whose keys it sees in either layer type
   std::vector<int32_t> outputs;         // rows whose last states are wanted, ascending
 };
 
-// Keys and values of a layer as its attention reads them, normed and turned: (rows, kv_heads *
+// Keys and values of a layer as its attention reads them, normed and rotated: (rows, kv_heads *
 // head_dim).
 struct LayerKeys {
   Buffer k, v;
@@ -37,15 +37,16 @@ class DecoderTraining {
                   ThreadPool& pool)
       : config_(config), weights_(weights), projector_(projector), pool_(pool) {}
 
-  // Bytes that insides of layers may take.
+  // Bytes that kept activations may take.
   void set_keep_bytes(size_t bytes) { keep_bytes_ = bytes; }
 
-  // Forward copies this layer's keys and values to `to`; a layer at a time has one such place.
+  // Forward copies this layer's keys and values to `to`, one place for each layer.
   void KeepKeys(int layer, LayerKeys* to) { kept_keys_[layer] = to; }
-  // A drafter's layers have queries alone: they read these, by layer type, and the ranges of
-  // TrainRows are rows of them. No gradient goes there. Both must live until Backward.
+  // A drafter's layers have queries alone: they read these external keys and values, by layer type,
+  // and the ranges of TrainRows are rows of them. They get no gradient. Both must live until
+  // Backward.
   void ReadKeys(const LayerKeys* sliding, const LayerKeys* full) {
-    foreign_sliding_ = sliding, foreign_full_ = full;
+    external_sliding_ = sliding, external_full_ = full;
   }
 
   // The matrix (rows, width) that the caller fills with embeddings. `rows` must live until
@@ -58,32 +59,38 @@ class DecoderTraining {
   Mat Backward(Mat doutput, bool embeddings);
 
  private:
-  // What a layer's products gave: the part of it that is dear to compute again.
+  // The activations of a layer that are expensive to recompute: the results of its products and of
+  // its attention.
   struct Tape {
-    Buffer q, k, v;             // Wq h, Wk h, Wv h
-    Buffer attended, log_sums;  // attention's output before Wo, and its softmaxes' denominators
-    Buffer y;                   // Wo attended
-    Buffer gate, up, z;         // Wgate g, Wup g, Wdown act
+    Buffer q;         // Wq h: (query rows, heads * head_dim)
+    Buffer k, v;      // Wk h, Wv h: (rows, kv_heads * head_dim)
+    Buffer attended;  // attention's output before Wo: (query rows, heads * head_dim)
+    Buffer log_sums;  // logarithms of its softmaxes' denominators: (query rows, heads)
+    Buffer y;         // Wo attended: (query rows, width)
+    Buffer gate, up;  // Wgate g, Wup g: (query rows, ffn)
+    Buffer z;         // Wdown act: (query rows, width)
     bool kept = false;
   };
-  // One layer's job: its weights, its input, and the rows that ask.
+  // One layer's job: its weights, its input, and its query rows. Those are all rows, except in the
+  // last layer, where only rows whose output is wanted have queries.
   struct Layer {
     int index = 0;
     const LayerConfig& c;
     const TrainLayer& w;
-    ConstMat x;                          // (rows, width)
-    std::span<const KeyRange> ranges;    // by asking row
-    std::span<const int32_t> queries;    // rows that ask; empty: all
-    const RopeTable &keys_at, &asks_at;  // angles of all rows, and of those that ask
-    const LayerKeys* foreign;            // read in place of its own keys; null: its own
-    int64_t asking() const { return static_cast<int64_t>(ranges.size()); }
+    ConstMat x;                        // (rows, width)
+    std::span<const KeyRange> ranges;  // by query row: the rows whose keys it sees
+    std::span<const int32_t> queries;  // numbers of the query rows; empty: all
+    const RopeTable& key_angles;       // by row
+    const RopeTable& query_angles;     // by query row
+    const LayerKeys* external_keys;    // read in place of its own keys; null: its own
+    int64_t query_rows() const { return static_cast<int64_t>(ranges.size()); }
   };
 
   Layer MakeLayer(int index);
   RmsNormArgs Norm(const TrainVector& weight) const {
     return {static_cast<int64_t>(weight.value.size()), weight.value.data(), config_.eps};
   }
-  ConstMat Asking(const Layer& layer, ConstMat all, Buffer& gathered);
+  ConstMat QueryRows(const Layer& layer, ConstMat all, Buffer& gathered);
   DenseAttention AttentionOf(const Layer& layer) const;
 
   void LayerForward(const Layer& layer, Tape& tape);
@@ -106,21 +113,39 @@ class DecoderTraining {
   ThreadPool& pool_;
   size_t keep_bytes_ = 0;
   std::map<int, LayerKeys*> kept_keys_;  // by layer
-  const LayerKeys *foreign_sliding_ = nullptr, *foreign_full_ = nullptr;
+  const LayerKeys *external_sliding_ = nullptr, *external_full_ = nullptr;
 
+  // Of the batch.
   const TrainRows* rows_ = nullptr;
   bool gradients_ = false;
-  std::vector<KeyRange> last_ranges_;  // of the rows that are wanted
-  RopeTable sliding_, full_, last_;    // angles: of all rows, and of the wanted ones
+  std::vector<KeyRange> last_ranges_;  // of the last layer's query rows
+  RopeTable sliding_, full_;           // angles by row, of either layer type
+  RopeTable last_;                     // angles by query row of the last layer
   std::vector<Buffer> inputs_;         // by layer: (rows, width); two in turn without gradients
   std::vector<Tape> tapes_;            // by layer
   Tape shared_;                        // of the layer at work, where it is not kept
-  Buffer output_, d_, next_d_;
+  Buffer output_;                      // of the last layer: (query rows, width)
+  Buffer d_;       // gradient of the layer's output, then of its input: (rows or query rows, width)
+  Buffer next_d_;  // (rows, width); takes d_'s place where the rows become more
 
-  // Of the layer at work.
-  ConstMat asking_;  // h of the rows that ask
-  Buffer h_, asking_h_, q_, k_, v_, asking_x_, x1_, g_, act_;
-  Buffer dz_, dact_, dg_, dattended_, dq_, dk_, dv_, dh_, dasking_h_;
+  // Activations of the layer at work. T is rows, Q is query rows.
+  ConstMat query_h_;                // h of the query rows: (Q, width)
+  Buffer h_;                        // rms(x, attn_norm): (T, width)
+  Buffer gathered_h_, gathered_x_;  // rows of h and x, where Q < T: (Q, width)
+  Buffer q_;                        // normed, rotated, scaled: (Q, heads * head_dim)
+  Buffer k_, v_;                    // normed, k rotated: (T, kv_heads * head_dim)
+  Buffer x1_;                       // x + rms(y): (Q, width)
+  Buffer g_;                        // rms(x1, ffn_norm): (Q, width)
+  Buffer act_;                      // gelu_tanh(gate) * up: (Q, ffn)
+
+  // Gradients of the layer at work.
+  Buffer dz_;              // of z, then of y: (Q, width)
+  Buffer dact_;            // (Q, ffn)
+  Buffer dg_;              // (Q, width)
+  Buffer dattended_, dq_;  // (Q, heads * head_dim)
+  Buffer dk_, dv_;         // (T, kv_heads * head_dim)
+  Buffer dh_;              // (T, width)
+  Buffer dgathered_h_;     // (Q, width), where Q < T
 };
 
 }  // namespace facet

@@ -43,7 +43,7 @@ void DrafterTraining::FindRounds(const DrafterBatch& batch) {
       link.rounds.push_back(output);
       link.before.push_back(c);
     }
-    // All drafts of a round ask from one place: behind the last key.
+    // All drafts of a round have their query in one place: behind the last key.
     link.rows = {};
     for (size_t i = 0; i < link.rounds.size(); ++i) {
       const int32_t row = outputs[link.rounds[i]], begin = batch.rows->full[row].begin;

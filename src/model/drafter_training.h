@@ -26,7 +26,7 @@ class DrafterTraining {
   DrafterTraining(const TextConfig& config, const TrainWeights& weights, TrainProjector& projector,
                   int drafts, ThreadPool& pool);
 
-  // Bytes that insides of layers may take, of all drafts together.
+  // Bytes that kept activations of all drafts together may take.
   void set_keep_bytes(size_t bytes);
   int drafts() const { return static_cast<int>(chain_.size()); }
 
@@ -55,7 +55,7 @@ class DrafterTraining {
     ConstMat states;  // the last layer's, before the final norm
     Buffer normed;    // after it
     Buffer hidden;    // (rounds, target width): for the next draft
-    Buffer dnormed;
+    Buffer dnormed;   // gradient of `normed`, filled by the caller
     std::unique_ptr<DecoderTraining> decoder;
   };
   void FindRounds(const DrafterBatch& batch);
@@ -68,7 +68,9 @@ class DrafterTraining {
   TrainProjector& projector_;
   ThreadPool& pool_;
   std::vector<Link> chain_;
-  Buffer dhidden_, dstates_, dinput_;
+  Buffer dhidden_;  // gradient of a link's hidden: (rounds, target width)
+  Buffer dstates_;  // of its states: (rounds, width)
+  Buffer dinput_;   // of its input: (rounds, 2 * target width)
 };
 
 }  // namespace facet

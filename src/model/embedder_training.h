@@ -1,5 +1,5 @@
-// Pictures and sound into the decoder as training runs it: forward, and backward that computes the
-// inside again. The arithmetic is that of embedders.cc.
+// Pictures and sound into the decoder as training runs it: forward, and backward that recomputes
+// the activations. The arithmetic is that of embedders.cc.
 #pragma once
 
 #include "base/matrix.h"
@@ -40,7 +40,8 @@ class EmbedderTraining {
   Buffer values_, normed_;        // (patches, 6912): before and after the first norm
   Buffer patch_, placed_;         // (patches, embed_dim): the dense layer's output; with positions
   Buffer positioned_, embedded_;  // after the position norm, and after the last
-  Buffer d_, d_values_;
+  Buffer d_;                      // gradient of any of these: (patches, embed_dim)
+  Buffer d_values_;               // of normed_: (patches, 6912)
 };
 
 }  // namespace facet

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cassert>
 
+#include "base/random.h"
 #include "ops/elementwise/dropout.h"
+#include "ops/elementwise/elementwise.h"
 #include "ops/quant/quant.h"
 
 namespace facet {
@@ -15,12 +17,6 @@ constexpr int64_t kBlockElements = 16 << 20;
 
 Sum SumOf(Into into) {
   return into == Into::kAdd ? Sum::kAdd : Sum::kStore;
-}
-
-void Scale(Mat x, float factor) {
-  for (int64_t r = 0; r < x.rows(); ++r) {
-    for (float& value : x.row_span(r)) value *= factor;
-  }
 }
 
 DropoutMask MaskOf(const LoraTerm& lora, uint64_t key) {
@@ -133,7 +129,7 @@ ConstMat TrainProjector::Dropped(const LoraTerm& lora, ConstMat x) {
 Mat TrainProjector::Inner(const LoraTerm& lora, ConstMat x) {
   Mat inner = inner_.Resize(x.rows(), lora.a.rows());
   Gemm(Plain(x), facet::Transposed(lora.a), inner, Sum::kStore, pool_);
-  Scale(inner, lora.scale);
+  Scale(lora.scale, inner, pool_);
   return inner;
 }
 
@@ -147,7 +143,7 @@ void TrainProjector::LoraBackward(const LoraTerm& lora, ConstMat x, ConstMat dy,
   Gemm(facet::Transposed(dy), Plain(inner), lora.db, Sum::kAdd, pool_);
   Mat dinner = dinner_.Resize(x.rows(), lora.a.rows());
   Gemm(Plain(dy), Plain(lora.b), dinner, Sum::kStore, pool_);
-  Scale(dinner, lora.scale);
+  Scale(lora.scale, dinner, pool_);
   Gemm(facet::Transposed(dinner), Plain(dropped), lora.da, Sum::kAdd, pool_);
   if (dx.data() == nullptr) return;
   if (!Drops(lora)) return Gemm(Plain(dinner), Plain(lora.a), dx, Sum::kAdd, pool_);

@@ -19,15 +19,17 @@ class TrainProjector {
   // Dropout of the passes that follow; the same key gives the same choices. 0 switches it off.
   void set_dropout_key(uint64_t key) { dropout_key_ = key; }
 
-  // y (tokens, rows) = x (tokens, cols) W^T
+  // y (tokens, rows) = x (tokens, cols) W^T, and the LoRA term.
   void Forward(const TrainLinear& w, ConstMat x, Mat y);
-  // The weight's gradients, added up; dx stored or added to, unless it has no data.
+  // Given x (tokens, cols) and dy (tokens, rows): adds to the gradients of the weight or of the
+  // LoRA term. dx (tokens, cols) is stored or added to; without data: not wanted.
   void Backward(const TrainLinear& w, ConstMat x, ConstMat dy, Into into, Mat dx);
 
-  // Row of a matrix in float32.
+  // One row of the weight in float32: w.cols() values.
   void Row(const TrainLinear& w, int64_t row, std::span<float> out) const;
 
  private:
+  // Receives rows [begin, begin + count) of a weight as (count, cols).
   template <typename T>
   using Block = std::function<void(int64_t begin, int64_t count, const MatrixView<const T>& rows)>;
   void ForFloatRows(const WeightView& w, const Block<float>& block);
@@ -44,8 +46,11 @@ class TrainProjector {
   Compute compute_;
   ThreadPool& pool_;
   uint64_t dropout_key_ = 0;
-  Buffer weight_rows_, dropped_, inner_, dinner_, dlora_x_;
-  std::vector<uint16_t> weight_bits_, x_bits_, dy_bits_;
+  // Kept from call to call.
+  Buffer weight_rows_;        // a block of a weight: (count, cols)
+  Buffer dropped_, dlora_x_;  // drop(x), and the LoRA term's share of dx
+  Buffer inner_, dinner_;     // scale drop(x) A^T: (tokens, rank)
+  std::vector<uint16_t> weight_bits_, x_bits_, dy_bits_;  // bfloat16 of a block, of x and of dy
 };
 
 }  // namespace facet

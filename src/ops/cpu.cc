@@ -8,7 +8,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #elif defined(__aarch64__)
-#include <sys/auxv.h>
+#include "base/os/os.h"
 #endif
 
 namespace facet {
@@ -92,14 +92,10 @@ CpuFeatures FeaturesHere() {
   const bool f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
   add(kF16c, f16c && __builtin_cpu_supports("avx"));
 #elif defined(__aarch64__)
-  constexpr unsigned long kCrc32 = 1ul << 7, kAtomics = 1ul << 8, kAsimdRdm = 1ul << 12,
-                          kAsimdDotProduct = 1ul << 20;    // HWCAP_* of Linux
-  constexpr unsigned long kInt8MatrixProduct = 1ul << 13;  // HWCAP2_I8MM
-  constexpr unsigned long kBase = kCrc32 | kAtomics | kAsimdRdm;
-  const unsigned long here = getauxval(AT_HWCAP);
-  add(kArmV82, (here & kBase) == kBase);
-  add(kDotProduct, (here & kAsimdDotProduct) != 0);
-  add(kI8mm, (getauxval(AT_HWCAP2) & kInt8MatrixProduct) != 0);
+  const ArmFeatures arm = FindArmFeatures();
+  add(kArmV82, arm.crc32 && arm.atomics && arm.rdm);
+  add(kDotProduct, arm.dot_product);
+  add(kI8mm, arm.int8_matrix_product);
 #else
   (void)add;
 #endif

@@ -110,7 +110,7 @@ void ReadPart(const std::byte* p, size_t bytes) {
 
 }  // namespace
 
-Memory::Memory(size_t bytes) {
+PatternedMemory::PatternedMemory(size_t bytes) {
   constexpr size_t kHuge = size_t{2} << 20;
   size_ = AlignUp(bytes, kHuge);
   data_ = static_cast<std::byte*>(std::aligned_alloc(kHuge, size_));
@@ -119,12 +119,12 @@ Memory::Memory(size_t bytes) {
   for (size_t i = 0; i < size_; ++i) data_[i] = static_cast<std::byte>(i * 37 >> 3);
 }
 
-Memory::~Memory() {
+PatternedMemory::~PatternedMemory() {
   std::free(data_);
 }
 
 double ReadBandwidth(ThreadPool& pool) {
-  static const Memory memory(size_t{256} << 20);
+  static const PatternedMemory memory(size_t{256} << 20);
   constexpr int64_t kParts = 64;
   const size_t part = memory.size() / kParts;
   return Best([&] {

@@ -10,12 +10,12 @@
 namespace facet {
 
 // Memory in huge pages where the system gives them, filled with a pattern.
-class Memory {
+class PatternedMemory {
  public:
-  explicit Memory(size_t bytes);
-  ~Memory();
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
+  explicit PatternedMemory(size_t bytes);
+  ~PatternedMemory();
+  PatternedMemory(const PatternedMemory&) = delete;
+  PatternedMemory& operator=(const PatternedMemory&) = delete;
   std::byte* data() const { return data_; }
   size_t size() const { return size_; }
 

@@ -2,6 +2,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -47,6 +50,23 @@ std::string ProcessStartTime(pid_t pid) {
   for (int i = 0; i < 20; ++i) fields >> field;
   return fields ? field : std::string();
 }
+
+#if defined(__aarch64__)
+ArmFeatures FindArmFeatures() {
+  const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+  ArmFeatures out;
+  out.crc32 = (first & 1ul << 7) != 0;  // HWCAP_CRC32, and so on
+  out.atomics = (first & 1ul << 8) != 0;
+  out.rdm = (first & 1ul << 12) != 0;
+  out.dot_product = (first & 1ul << 20) != 0;
+  out.int8_matrix_product = (second & 1ul << 13) != 0;  // HWCAP2_I8MM
+  return out;
+}
+#else
+ArmFeatures FindArmFeatures() {
+  return {};
+}
+#endif
 
 std::byte* ReserveMemory(size_t bytes) {
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,

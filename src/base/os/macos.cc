@@ -32,6 +32,21 @@ int AvailableCores() {
   return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
+ArmFeatures FindArmFeatures() {
+  const auto has = [](const char* name) {
+    int value = 0;
+    size_t size = sizeof(value);
+    return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+  };
+  ArmFeatures out;
+  out.crc32 = has("hw.optional.armv8_crc32");
+  out.atomics = has("hw.optional.arm.FEAT_LSE");
+  out.rdm = has("hw.optional.arm.FEAT_RDM");
+  out.dot_product = has("hw.optional.arm.FEAT_DotProd");
+  out.int8_matrix_product = has("hw.optional.arm.FEAT_I8MM");
+  return out;
+}
+
 int64_t PeakMemoryBytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

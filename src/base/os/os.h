@@ -28,6 +28,14 @@ int64_t PeakMemoryBytes();
 // later. Empty where there is no such process.
 std::string ProcessStartTime(pid_t pid);
 
+// Optional instructions of an Arm processor that programs may use; none on other processors.
+struct ArmFeatures {
+  bool crc32 = false, atomics = false, rdm = false;  // what armv8.2-a means to compilers
+  bool dot_product = false;                          // SDOT, UDOT
+  bool int8_matrix_product = false;                  // SMMLA
+};
+ArmFeatures FindArmFeatures();
+
 // --- memory
 
 // Zeroed pages that take physical memory when they are first written; nullptr where the address

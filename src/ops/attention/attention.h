@@ -47,8 +47,8 @@ void ReadRecord(const KvShape& shape, const std::byte* tile, int slot, float* re
 
 // One query row (a token): attends to positions [begin, end) of its sequence.
 struct AttentionRow {
-  const std::byte* const* tiles =
-      nullptr;  // indexed by position / kTile; entries outside [begin, end) are not read
+  // Indexed by position / kTile; entries outside [begin, end) are not read.
+  const std::byte* const* tiles = nullptr;
   int32_t begin = 0, end = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cmath>
 
+#include "base/math.h"
 #include "ops/dispatch.h"
 #include "ops/elementwise/backward_kernels.h"
 #include "ops/gemm/gemm.h"
@@ -176,7 +177,7 @@ void DenseAttentionBackward(const DenseAttention& x, const DenseAttentionOut& y,
     QueryGradient(x, y, blocks[i / x.heads], i % x.heads, delta, dq);
   });
   if (dk.data() == nullptr) return;
-  const int64_t keys = x.k.rows(), key_blocks = (keys + kKeys - 1) / kKeys;
+  const int64_t keys = x.k.rows(), key_blocks = DivideUp(keys, kKeys);
   pool.ParallelFor(key_blocks * x.kv_heads, [&](int64_t i) {
     const int64_t begin = i / x.kv_heads * kKeys;
     const KeyRange range{static_cast<int32_t>(begin),

@@ -98,14 +98,15 @@ void ReadQ8(const std::byte* codes, const std::byte* scales, int n, float* x) {
   }
 }
 
-// Records of one head of a tile in float32, `stride` floats apart.
+// Records of one key head of a tile in float32: (kTile, record_dim), `stride` floats apart.
 struct Records {
   const float* data;
   int stride;
 };
 
-// Slots [begin, end) of tile `t`; float32 ones are used where they lie. Meanwhile the next tile of
-// the task is fetched: tiles lie anywhere, so that the processor cannot guess it.
+// Records of slots [begin, end) of tile `t`, of the task's head; the others are not filled. float32
+// ones are used where they lie. Meanwhile the next tile of the task is fetched: tiles lie anywhere,
+// so the processor cannot guess it.
 template <typename V>
 Records ReadTile(const AttentionTask& task, int32_t t, int begin, int end) {
   const KvShape& shape = *task.shape;
@@ -131,8 +132,8 @@ Records ReadTile(const AttentionTask& task, int32_t t, int begin, int end) {
 
 // --- Scores ---
 
-// Scores of vectors [v, v + R) and slots [slot, slot + 16 / R): one chain of 16 lanes along the
-// dimensions each.
+// Scores of vectors [v, v + R) and slots [slot, slot + 16 / R), to task.scores: one chain of 16
+// lanes along the elements each. R is 1, 2 or 4, so that 16 sums stay in registers.
 template <typename V, int R>
 void ScoreBlock(const AttentionTask& task, const Records& records, int v, int slot) {
   constexpr int K = 16 / R;
@@ -211,7 +212,8 @@ void Softmax(const AttentionTask& task, int32_t tile_begin) {
 
 // --- Values ---
 
-// Adds slots [begin, end) to dimensions [d, d + 16 * D) of vectors [v, v + R).
+// Adds slots [begin, end) to elements [d, d + 16 * D) of the values (vectors, value_dim) of vectors
+// [v, v + R).
 template <typename V, int R, int D>
 void ValueBlock(const AttentionTask& task, const Records& records, int v, int d, int begin,
                 int end) {

@@ -1,3 +1,5 @@
+// Attention in plain loops, row by row and position by position: what kernel.h is compared with, to
+// the bit.
 #include <algorithm>
 #include <cassert>
 #include <cstring>

@@ -1,3 +1,4 @@
+// Records of the cache to and from float32: f32, f16, or 8-bit codes with a scale for every 16.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/math.h"
 #include "ops/dispatch.h"
 #include "ops/elementwise/backward_kernels.h"
 #include "ops/quant/quant.h"
@@ -24,7 +25,7 @@ int64_t RowStep(int64_t cols) {
 template <typename F>
 void ForRows(ConstMat x, ThreadPool& pool, const F& row) {
   const int64_t step = RowStep(x.cols());
-  pool.ParallelFor((x.rows() + step - 1) / step, [&](int64_t i) {
+  pool.ParallelFor(DivideUp(x.rows(), step), [&](int64_t i) {
     for (int64_t r = i * step; r < std::min(x.rows(), (i + 1) * step); ++r) row(r);
   });
 }
@@ -35,7 +36,7 @@ constexpr int64_t kColumns = 64;
 // Calls part(begin, count) for stretches of columns.
 template <typename F>
 void ForColumns(int64_t cols, ThreadPool& pool, const F& part) {
-  pool.ParallelFor((cols + kColumns - 1) / kColumns,
+  pool.ParallelFor(DivideUp(cols, kColumns),
                    [&](int64_t i) { part(i * kColumns, std::min(kColumns, cols - i * kColumns)); });
 }
 

@@ -3,21 +3,17 @@
 #include <algorithm>
 #include <cassert>
 
-namespace facet {
+#include "base/math.h"
+#include "base/random.h"
 
-uint64_t MixBits(uint64_t key, uint64_t counter) {
-  uint64_t z = key + (counter + 1) * 0x9e3779b97f4a7c15ULL;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-  return z ^ (z >> 31);
-}
+namespace facet {
 
 void Dropout(const DropoutMask& mask, ConstMat x, Mat y, ThreadPool& pool) {
   assert(mask.rate >= 0 && mask.rate < 1 && x.rows() == y.rows() && x.cols() == y.cols());
   const auto threshold = static_cast<uint64_t>(double{mask.rate} * 4294967296.0);
   const float grow = 1.0f / (1.0f - mask.rate);
   constexpr int64_t kRows = 16;
-  pool.ParallelFor((x.rows() + kRows - 1) / kRows, [&](int64_t i) {
+  pool.ParallelFor(DivideUp(x.rows(), kRows), [&](int64_t i) {
     for (int64_t r = i * kRows; r < std::min(x.rows(), (i + 1) * kRows); ++r) {
       const float* from = x.row(r);
       float* to = y.row(r);

@@ -11,14 +11,12 @@ namespace facet {
 
 struct DropoutMask {
   uint64_t key = 0;
-  float rate = 0;  // in [0, 1): share of elements that become 0; the others grow by 1 / (1 - rate)
+  // In [0, 1): share of elements that become 0; the others grow by 1 / (1 - rate).
+  float rate = 0;
 };
 
-// y = x with the mask's elements dropped; its own gradient is the same call on dy. x and y may be
-// the same.
+// y (rows, cols) = x with the mask's elements dropped; its own gradient is the same call on dy. x
+// and y may be the same.
 void Dropout(const DropoutMask& mask, ConstMat x, Mat y, ThreadPool& pool);
-
-// A well-mixed 64-bit number of two (splitmix64): keys from keys, and random numbers from counters.
-uint64_t MixBits(uint64_t key, uint64_t counter);
 
 }  // namespace facet

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cmath>
 
+#include "base/math.h"
 #include "ops/dispatch.h"
 #include "ops/elementwise/kernels.h"
 
@@ -25,7 +26,7 @@ void ForRows(int64_t rows, int64_t cols, ThreadPool& pool, const Row& row) {
     return;
   }
   const int64_t step = std::max<int64_t>(1, kSerialElements / 4 / cols);
-  pool.ParallelFor((rows + step - 1) / step, [&](int64_t i) {
+  pool.ParallelFor(DivideUp(rows, step), [&](int64_t i) {
     for (int64_t r = i * step; r < std::min(rows, (i + 1) * step); ++r) row(r);
   });
 }
@@ -35,7 +36,7 @@ void ForRows(int64_t rows, int64_t cols, ThreadPool& pool, const Row& row) {
 template <typename Part>
 void ForParts(int64_t rows, int64_t cols, ThreadPool& pool, const Part& part) {
   constexpr int64_t kPart = kSerialElements / 4;
-  const int64_t parts = (cols + kPart - 1) / kPart;
+  const int64_t parts = DivideUp(cols, kPart);
   const auto run = [&](int64_t i) {
     const int64_t c = i % parts * kPart;
     part(i / parts, c, std::min(kPart, cols - c));
@@ -102,6 +103,13 @@ void Softcap(float cap, Mat x, ThreadPool& pool) {
   const auto kernel = Kernels().softcap;
   ForParts(x.rows(), x.cols(), pool,
            [&](int64_t r, int64_t c, int64_t n) { kernel(cap, x.row(r) + c, n); });
+}
+
+void Scale(float factor, Mat x, ThreadPool& pool) {
+  if (factor == 1.0f) return;
+  ForParts(x.rows(), x.cols(), pool, [&](int64_t r, int64_t c, int64_t n) {
+    for (float& value : x.row_span(r).subspan(c, n)) value *= factor;
+  });
 }
 
 void AddScaled(Mat x, ConstMat y, float scale, ThreadPool& pool) {

@@ -51,6 +51,9 @@ void GeluTanhGate(Mat gate, ConstMat up, ThreadPool& pool);
 // x = cap * tanh(x / cap)
 void Softcap(float cap, Mat x, ThreadPool& pool);
 
+// x = x * factor
+void Scale(float factor, Mat x, ThreadPool& pool);
+
 // x = (x + y) * scale, the end of a residual branch.
 void AddScaled(Mat x, ConstMat y, float scale, ThreadPool& pool);
 

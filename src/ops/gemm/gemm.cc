@@ -8,6 +8,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
 
+#include "base/math.h"
 #include "ops/quant/quant.h"
 
 namespace facet {
@@ -21,17 +22,13 @@ struct Tiling {
   int64_t rows, cols, row_tiles, col_tiles;
 };
 
-int64_t Count(int64_t n, int64_t step) {
-  return (n + step - 1) / step;
-}
-
 Tiling TilesOf(int64_t m, int64_t n) {
   int64_t rows = std::min(m, kTileRows), cols = std::min(n, kTileCols);
-  while (Count(m, rows) * Count(n, cols) < kTilesWanted && std::max(rows, cols) > kSmallest) {
+  while (DivideUp(m, rows) * DivideUp(n, cols) < kTilesWanted && std::max(rows, cols) > kSmallest) {
     int64_t& side = cols >= rows ? cols : rows;
-    side = std::max(kSmallest, (side / 2 + 15) / 16 * 16);
+    side = std::max(kSmallest, AlignUp(side / 2, 16));
   }
-  return {rows, cols, Count(m, rows), Count(n, cols)};
+  return {rows, cols, DivideUp(m, rows), DivideUp(n, cols)};
 }
 
 // oneDNN's own threads are of no use inside a tile.

@@ -1,3 +1,5 @@
+// The rows that packed matrices are multiplied with: 8-bit codes with second codes for large
+// blocks, or float32, in tiles of 16 tokens and fewer at the end (packed_layout.h).
 #include <algorithm>
 #include <cassert>
 #include <cstring>

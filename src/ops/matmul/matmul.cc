@@ -5,16 +5,13 @@
 #include <cstring>
 #include <vector>
 
+#include "base/math.h"
 #include "ops/dispatch.h"
 #include "ops/matmul/plain_kernel.h"
 #include "ops/quant/quant.h"
 
 namespace facet {
 namespace {
-
-int64_t RoundUp(int64_t n, int64_t step) {
-  return (n + step - 1) / step * step;
-}
 
 // Rows that are dequantised at a time: half of a usual second-level cache.
 int64_t RowsPerBlock(int64_t cols) {
@@ -37,10 +34,10 @@ ConstMat Padded(ConstMat x, int64_t cols, std::vector<float>& storage) {
 void MatMulPlain(const WeightView& w, ConstMat x, Mat y, ThreadPool& pool) {
   assert(x.cols() == w.cols && y.rows() == x.rows() && y.cols() == w.rows);
   const auto product = FACET_DISPATCH(PlainProduct);
-  const int64_t cols = RoundUp(w.cols, 16), step = RowsPerBlock(cols);
+  const int64_t cols = AlignUp(w.cols, 16), step = RowsPerBlock(cols);
   std::vector<float> storage;
   const ConstMat padded = Padded(x, cols, storage);
-  pool.ParallelFor((w.rows + step - 1) / step, [&](int64_t i) {
+  pool.ParallelFor(DivideUp(w.rows, step), [&](int64_t i) {
     thread_local std::vector<float> scratch;
     const int64_t begin = i * step, count = std::min(step, w.rows - begin);
     scratch.assign(count * cols, 0.0f);

@@ -1,7 +1,11 @@
+// Weights of a file repacked into the layout of packed_layout.h, group by group: a block of 32
+// inputs is read from the file's type into one form, and written from that into its unit. And
+// single rows back to float32.
 #include <algorithm>
 #include <cassert>
 #include <cstring>
 
+#include "base/math.h"
 #include "ops/matmul/packed.h"
 #include "ops/matmul/packed_layout.h"
 #include "ops/quant/quant.h"
@@ -15,18 +19,16 @@ uint32_t Word(const std::byte* p) {
   return word;
 }
 
-// One block of 32 inputs of one output, whatever the file's type: unsigned codes, four inputs in a
-// word, and the file's scales.
+// One block of 32 inputs of one output, whatever the file's type.
 struct Block {
-  uint32_t codes[8];
+  uint32_t codes[8];           // unsigned, four inputs in a word
   uint16_t scale, min;         // one-level types, as float16
   uint8_t sub_scale, sub_min;  // two-level types (Q6_K: of the two halves)
 };
 
 constexpr uint32_t kNibbles = 0x0f0f0f0f;
 
-// --- Readers of file blocks. Layouts: ggml-common.h and ggml-quants.c of llama.cpp
-// ------------------------------------------
+// --- Readers of file blocks. Layouts: ggml-common.h and ggml-quants.c of llama.cpp ---
 
 // 16 bytes: inputs 0..15 in the low nibbles, 16..31 in the high ones.
 void ReadNibbles(const std::byte* p, Block& block) {
@@ -125,8 +127,7 @@ void ReadTwoLevel(const std::byte* p, int b, Block& block) {
   if constexpr (kType == DType::kQ6_K) return ReadQ6K(p, b, block);
 }
 
-// --- Writers of units
-// -------------------------------------------------------------------------------------------------------
+// --- Writers of units ---
 
 void Put(std::byte* p, uint32_t word) {
   std::memcpy(p, &word, sizeof(word));
@@ -215,8 +216,7 @@ void PackFloats(const WeightView& rows, std::byte* out) {
   }
 }
 
-// --- Readers of packed rows
-// -------------------------------------------------------------------------------------------------
+// --- Readers of packed rows ---
 
 int Code(const PackedLayout& layout, const std::byte* unit, int b, int o, int k) {
   const auto at = [&](int offset) { return static_cast<uint8_t>(unit[offset + 4 * o + k % 4]); };
@@ -259,13 +259,13 @@ size_t PackedGroupBytes(DType type, int64_t cols) {
   assert(cols % Traits(type).block == 0);
   const PackedLayout layout = LayoutOf(type);
   if (layout.bits == 0) {
-    return (static_cast<size_t>(cols) * kPackedGroup * Traits(type).bytes + 63) / 64 * 64;
+    return AlignUp(static_cast<size_t>(cols) * kPackedGroup * Traits(type).bytes, 64);
   }
-  return static_cast<size_t>((cols + layout.unit() - 1) / layout.unit()) * layout.unit_bytes();
+  return static_cast<size_t>(DivideUp(cols, layout.unit())) * layout.unit_bytes();
 }
 
 size_t PackedBytes(DType type, int64_t rows, int64_t cols) {
-  return (rows + kPackedGroup - 1) / kPackedGroup * PackedGroupBytes(type, cols);
+  return DivideUp(rows, kPackedGroup) * PackedGroupBytes(type, cols);
 }
 
 void PackGroup(const WeightView& rows, std::byte* out) {
@@ -294,10 +294,10 @@ void PackGroup(const WeightView& rows, std::byte* out) {
 }
 
 void Pack(const WeightView& w, std::byte* out, ThreadPool& pool) {
-  const int64_t groups = (w.rows + kPackedGroup - 1) / kPackedGroup;
+  const int64_t groups = DivideUp(w.rows, kPackedGroup);
   const size_t bytes = PackedGroupBytes(w.type, w.cols);
   constexpr int64_t kStep = 8;
-  pool.ParallelFor((groups + kStep - 1) / kStep, [&](int64_t i) {
+  pool.ParallelFor(DivideUp(groups, kStep), [&](int64_t i) {
     for (int64_t g = i * kStep; g < std::min(groups, (i + 1) * kStep); ++g) {
       const int64_t row = g * kPackedGroup;
       PackGroup(w.rows_at(row, std::min<int64_t>(kPackedGroup, w.rows - row)), out + g * bytes);

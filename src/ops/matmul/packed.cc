@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/math.h"
 #include "ops/dispatch.h"
 #include "ops/matmul/packed_kernel.h"
 #include "ops/matmul/packed_layout.h"
@@ -34,10 +35,6 @@ struct Plan {
   int64_t pieces() const { return group_pieces * token_pieces; }
 };
 
-int64_t DivideUp(int64_t n, int64_t by) {
-  return (n + by - 1) / by;
-}
-
 Plan MakePlan(const PackedProduct& product, MatMulInput& x, ThreadPool& pool) {
   const PackedMatrix& w = product.w;
   assert(w.cols == x.cols() && product.y.rows() == x.tokens() && product.y.cols() == w.rows);
@@ -49,7 +46,7 @@ Plan MakePlan(const PackedProduct& product, MatMulInput& x, ThreadPool& pool) {
   plan.token_bytes = floats ? w.cols * sizeof(float) : TokenBytes(w.cols);
   plan.group_bytes = PackedGroupBytes(w.type, w.cols);
   const int64_t col_parts = DivideUp(w.cols, kColumnsAtATime);
-  plan.cols_each = DivideUp(DivideUp(w.cols, col_parts), kColumnStep) * kColumnStep;
+  plan.cols_each = AlignUp(DivideUp(w.cols, col_parts), kColumnStep);
   const int64_t wanted = pool.threads() == 1 ? 1 : kPiecesPerThread * pool.threads();
   const int64_t chunk_cols = x.tokens() > kTileTokens ? std::min(w.cols, plan.cols_each) : w.cols;
   const int64_t chunk_bytes = DivideUp(plan.group_bytes * chunk_cols, w.cols);

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/math.h"
 #include "base/matrix.h"
 #include "base/thread_pool.h"
 #include "ops/matmul/matmul.h"
@@ -39,7 +40,7 @@ struct PackedMatrix {
   int64_t rows = 0, cols = 0;
   const std::byte* data = nullptr;
 
-  int64_t groups() const { return (rows + kPackedGroup - 1) / kPackedGroup; }
+  int64_t groups() const { return DivideUp(rows, kPackedGroup); }
 };
 
 // Repacks up to 16 rows (fewer only at the end of a matrix) into one group at `out`, so that a file

@@ -16,8 +16,8 @@ namespace facet {
 struct PackedTile {
   const std::byte* weights;  // the group, from input column 0 or a multiple of the unit on
   const std::byte* input;    // the tile, from the same column on
-  const SecondCodes*
-      second;     // of the tile, from the same column on; one of a later block ends them
+  // Of the tile, from the same column on; one of a later block ends them.
+  const SecondCodes* second;
   int32_t block;  // number of the first block
   int64_t cols;   // columns to go through
   bool resume;    // y holds the sums over the columns before

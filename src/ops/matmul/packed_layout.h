@@ -1,40 +1,44 @@
-// Where the bytes of packed weights and of quantised activations lie. Changing anything here
-// changes kPackedLayoutVersion.
+// Where the bytes of packed weights and of quantised activations lie. Whoever changes the weights'
+// layout changes kPackedLayoutVersion, which is part of the name of the cache file
+// (model/packed_store.cc).
 //
-// A group of 16 outputs is a sequence of units of `unit` inputs, each a multiple of 64 bytes:
+// A group of 16 outputs is a sequence of units of `unit` inputs, each a multiple of 64 bytes long
+// and padded with zeros. A unit has one after another:
 //
-//   super scales   (two-level types)  16 float16 d, then 16 float16 dmin (Q6_K: zeros)
-//   scales         one-level: 16 float16 for each block of 32, then as many float16 of minus the
-//   minimum (types with one)
-//                  two-level: for each block of 32, 16 bytes of scales, then 16 bytes of minima
-//                  (Q6_K: of the second half)
-//   codes          4 bits: for each block, 4 vectors; vector i holds inputs 4i..4i+3 in the low and
-//   16+4i..19+4i in the high nibbles
-//                  8 bits: for each block, 8 vectors of inputs 4i..4i+3, each code plus 128
-//   high bits      5-bit codes: for each block one vector, bit i of a byte belongs to inputs
-//   4i..4i+3
-//                  6-bit codes: for each block two vectors, bits 2i and 2i+1 of vector h belong to
-//                  inputs 4(4h+i)...
+//   super scales   two-level types: 16 float16 d, then 16 float16 dmin (Q6_K: zeros).
+//   scales         One-level types: 16 float16 for each block of 32; then, for types with a
+//                  minimum, as many float16 of minus the minimum.
+//                  Two-level types: for each block of 32, 16 bytes of scales, then 16 bytes of
+//                  minima (Q6_K: of scales of the second half).
+//   codes          4, 5 and 6 bits: for each block 4 vectors; vector i holds the low four bits of
+//                  inputs 4i..4i+3 in its low nibbles and of 16+4i..19+4i in its high ones.
+//                  8 bits: for each block 8 vectors; vector i holds inputs 4i..4i+3, each code
+//                  plus 128.
+//   high bits      5 bits: for each block one vector; bit i of a byte belongs to inputs 4i..4i+3.
+//                  6 bits: for each block two vectors; bits 2i and 2i+1 of vector h belong to
+//                  inputs 4(4h+i)..4(4h+i)+3.
 //
-// A vector is 64 bytes: byte 4o + b belongs to output o and input 4i + b. Units are padded with
-// zeros.
+// A vector is 64 bytes: byte 4o + b belongs to output o and to the b-th of its four inputs.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "base/dtype.h"
+#include "base/math.h"
 
 namespace facet {
 
 constexpr int kPackedLayoutVersion = 1;
 
 struct PackedLayout {
-  int bits = 0;  // of a code; 0 for float types, which are (cols, 16) elements as they are
-  bool two_level = false;  // scales of blocks are integers, to be multiplied with those of the unit
-  bool has_min = false;    // weight = scale * code - min
-  bool halves = false;     // a scale for every 16 inputs
-  int zero_shift = -1;     // weight = scale * (code - 2^zero_shift)
+  // Of a code; 0 for float types, which are (cols, 16) elements as they are.
+  int bits = 0;
+  // Scales of blocks are integers, to be multiplied with those of the unit.
+  bool two_level = false;
+  bool has_min = false;  // weight = scale * code - min
+  bool halves = false;   // a scale for every 16 inputs
+  int zero_shift = -1;   // weight = scale * (code - 2^zero_shift); -1: none
 
   constexpr int unit() const { return two_level ? 256 : 64; }
   constexpr int blocks() const { return unit() / 32; }
@@ -89,14 +93,16 @@ constexpr int kTokenBlockBytes = 32 + 4 * 4;  // of one token in a block
 constexpr int32_t kNoBlock = 0x7fffffff;
 
 struct SecondCodes {
-  int32_t block = kNoBlock, token = 0;  // token: its place in the tile
-  float scale = 0;
-  int32_t minus_sum = 0, minus_first_half = 0;
+  int32_t block = kNoBlock;      // number of the block in its row
+  int32_t token = 0;             // place in the tile
+  float scale = 0;               // of a code
+  int32_t minus_sum = 0;         // minus the sum of all codes
+  int32_t minus_first_half = 0;  // minus the sum of the first 16
   int8_t codes[32] = {};
 };
 
 constexpr int64_t PaddedCols(int64_t cols) {
-  return (cols + 63) / 64 * 64;
+  return AlignUp(cols, 64);
 }
 constexpr int64_t TokenBytes(int64_t cols) {
   return PaddedCols(cols) / 32 * kTokenBlockBytes;

@@ -5,13 +5,14 @@
 
 namespace facet {
 
-// y[t * y_stride + r] = w[r] . x[t] for rows of `cols` floats, a multiple of 16.
+// y[t * y_stride + r] = w[r] . x[t] for every token t and row r. Strides are floats from one row to
+// the next.
 struct PlainProduct {
-  const float* w;
-  int64_t rows, cols;
-  const float* x;
+  const float* w;      // (rows, cols), dense
+  int64_t rows, cols;  // cols: a multiple of 16
+  const float* x;      // (tokens, cols)
   int64_t tokens, x_stride;
-  float* y;
+  float* y;  // (tokens, rows)
   int64_t y_stride;
 };
 

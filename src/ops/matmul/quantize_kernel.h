@@ -11,23 +11,27 @@ namespace facet::packed {
 
 // A token's row to be quantised, and where its codes go.
 struct QuantizeArgs {
-  const float* x;
-  int64_t cols;
-  int tokens, t;    // the tile's size, and the token's place in it
-  std::byte* tile;  // of the first codes
-  float
-      second_above;  // blocks with a scale above the row's mean scale times this have second codes
-  SecondCodes* second;  // room for all blocks
+  const float* x;   // (cols)
+  int64_t cols;     // a multiple of 32
+  int tokens;       // of the tile: 1, 2, 4, 8 or 16
+  int t;            // the token's place in the tile
+  std::byte* tile;  // (blocks, tokens * kTokenBlockBytes), shared by the tile's tokens
+  // Blocks with a scale above the row's mean scale times this have second codes.
+  float second_above;
+  SecondCodes* second;  // room for PaddedCols(cols) / 32 of them
 };
 
-// The numbers of one block.
+// What a tile holds of a block and token beside its 32 codes, in this order.
 struct BlockNumbers {
-  float scale, scaled_sum;
-  int32_t minus_sum, minus_first_half;
+  float scale;               // of a code
+  float scaled_sum;          // scale times the sum of the codes, second ones included
+  int32_t minus_sum;         // minus the sum of the codes
+  int32_t minus_first_half;  // minus the sum of the first 16
 };
 
-// Rounds one block of 32 to multiples of `scale`, the nearest, ties to even. What is left over goes
-// to `rest` where it is asked for.
+// Rounds one block x (32) to multiples of `scale`, the nearest, ties to even; `inverse` is 1 /
+// scale, or 0. Writes 32 int8 to `codes`, and what is left over to `rest` (32) where that is not
+// null.
 template <typename V>
 BlockNumbers WriteCodes(const float* x, float scale, float inverse, void* codes, float* rest) {
   const auto magic = V::Set(simd::kRoundMagic), factor = V::Set(inverse);
@@ -54,7 +58,8 @@ float BlockScale(const float* x) {
   return largest < kSmallest ? 0.0f : largest / 127.0f;
 }
 
-// Half a step of the first codes becomes 127. Returns the codes' scale times their sum.
+// Codes of what the first codes of a block left over, rest (32): half a step of theirs becomes 127.
+// Returns the codes' scale times their sum.
 template <typename V>
 float WriteSecond(const float* rest, float first_scale, SecondCodes& out) {
   const float scale = first_scale / 254.0f;
@@ -65,7 +70,8 @@ float WriteSecond(const float* rest, float first_scale, SecondCodes& out) {
   return n.scaled_sum;
 }
 
-// Returns how many blocks have second codes.
+// Writes the codes and numbers of a row, and its second codes by ascending block. Returns how many
+// blocks have second codes.
 template <typename V>
 int Quantize(const QuantizeArgs& args) {
   const int64_t blocks = PaddedCols(args.cols) / 32, bytes = args.tokens * kTokenBlockBytes;

@@ -9,13 +9,13 @@
 
 namespace facet {
 
-// Decodes `out.size()` elements (a multiple of the block) of a row. Supports every floating type of
+// Decodes `out.size()` elements (a multiple of the block) of a row, of any floating type of
 // base/dtype.h.
 void DequantizeRow(DType type, const std::byte* row, std::span<float> out);
 
-// Encodes a row; `in.size()` must be a multiple of the block. Supports F32, F16, BF16, Q8_0, Q4_0,
-// Q4_K, Q5_K, Q6_K.
+// Encodes a row; `in.size()` must be a multiple of the block, and CanQuantize(type).
 void QuantizeRow(DType type, std::span<const float> in, std::byte* row);
+// True for F32, F16, BF16, Q8_0, Q4_0, Q5_0, Q4_K, Q5_K and Q6_K.
 bool CanQuantize(DType type);
 
 // IEEE half and bfloat16, round to nearest even.

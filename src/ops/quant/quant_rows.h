@@ -10,8 +10,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 
 #include "ops/quant/quant.h"
+#include "ops/quant/row_codec.h"
 
 namespace facet::FACET_QUANT_NAMESPACE {
 namespace {
@@ -74,6 +76,10 @@ inline int Round(float value) {
 }
 
 // ---- decoding ----
+
+void DecodeFloat(const std::byte* row, float* out, size_t n) {
+  std::memcpy(out, row, n * sizeof(float));
+}
 
 void DecodeHalf(const std::byte* row, float* out, size_t n) {
   for (size_t i = 0; i < n; ++i) out[i] = FromHalf(Load16(row + 2 * i));
@@ -230,6 +236,10 @@ void DecodeQ6_K(const std::byte* row, float* out, size_t n) {
 }
 
 // ---- encoding ----
+
+void EncodeFloat(const float* in, size_t n, std::byte* row) {
+  std::memcpy(row, in, n * sizeof(float));
+}
 
 void EncodeHalf(const float* in, size_t n, std::byte* row) {
   for (size_t i = 0; i < n; ++i) Store16(row + 2 * i, ToHalf(in[i]));
@@ -519,62 +529,22 @@ void EncodeQ6_K(const float* in, size_t n, std::byte* row) {
 
 }  // namespace
 
-void Decode(DType type, const std::byte* row, std::span<float> out) {
-  const size_t n = out.size();
-  switch (type) {
-    case DType::kF32:
-      std::memcpy(out.data(), row, n * sizeof(float));
-      return;
-    case DType::kF16:
-      return DecodeHalf(row, out.data(), n);
-    case DType::kBF16:
-      return DecodeBf16(row, out.data(), n);
-    case DType::kQ8_0:
-      return DecodeQ8_0(row, out.data(), n);
-    case DType::kQ4_0:
-      return DecodeQ4_0(row, out.data(), n);
-    case DType::kQ4_1:
-      return DecodeQ4_1(row, out.data(), n);
-    case DType::kQ5_0:
-      return DecodeQ5_0(row, out.data(), n);
-    case DType::kQ5_1:
-      return DecodeQ5_1(row, out.data(), n);
-    case DType::kQ4_K:
-      return DecodeQ4_K(row, out.data(), n);
-    case DType::kQ5_K:
-      return DecodeQ5_K(row, out.data(), n);
-    case DType::kQ6_K:
-      return DecodeQ6_K(row, out.data(), n);
-    default:
-      break;
-  }
-}
-
-void Encode(DType type, std::span<const float> in, std::byte* row) {
-  const size_t n = in.size();
-  switch (type) {
-    case DType::kF32:
-      std::memcpy(row, in.data(), n * sizeof(float));
-      return;
-    case DType::kF16:
-      return EncodeHalf(in.data(), n, row);
-    case DType::kBF16:
-      return EncodeBf16(in.data(), n, row);
-    case DType::kQ8_0:
-      return EncodeQ8_0(in.data(), n, row);
-    case DType::kQ4_0:
-      return EncodeQ4_0(in.data(), n, row);
-    case DType::kQ5_0:
-      return EncodeQ5_0(in.data(), n, row);
-    case DType::kQ4_K:
-      return EncodeQ4_K(in.data(), n, row);
-    case DType::kQ5_K:
-      return EncodeQ5_K(in.data(), n, row);
-    case DType::kQ6_K:
-      return EncodeQ6_K(in.data(), n, row);
-    default:
-      break;
-  }
+const RowCodec& CodecOf(DType type) {
+  static constexpr RowCodec kCodecs[] = {
+      {DecodeFloat, EncodeFloat},  // kF32
+      {DecodeHalf, EncodeHalf},    // kF16
+      {DecodeBf16, EncodeBf16},    // kBF16
+      {DecodeQ8_0, EncodeQ8_0},    // kQ8_0
+      {DecodeQ4_0, EncodeQ4_0},    // kQ4_0
+      {DecodeQ4_1, nullptr},       // kQ4_1
+      {DecodeQ5_0, EncodeQ5_0},    // kQ5_0
+      {DecodeQ5_1, nullptr},       // kQ5_1
+      {DecodeQ4_K, EncodeQ4_K},    // kQ4_K
+      {DecodeQ5_K, EncodeQ5_K},    // kQ5_K
+      {DecodeQ6_K, EncodeQ6_K},    // kQ6_K
+  };
+  static_assert(std::size(kCodecs) == static_cast<size_t>(DType::kQ6_K) + 1);
+  return kCodecs[static_cast<size_t>(type)];
 }
 
 }  // namespace facet::FACET_QUANT_NAMESPACE

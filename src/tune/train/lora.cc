@@ -5,7 +5,7 @@
 #include <regex>
 #include <unordered_map>
 
-#include "ops/elementwise/dropout.h"
+#include "base/random.h"
 
 namespace facet::tune {
 namespace {

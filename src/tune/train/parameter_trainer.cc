@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "ops/elementwise/dropout.h"
+#include "base/random.h"
 #include "tune/train/state.h"
 
 namespace facet::tune {
