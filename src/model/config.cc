@@ -1,9 +1,12 @@
 #include "model/config.h"
 
+#include <charconv>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "base/patch.h"
 #include "formats/gguf.h"
 
 namespace facet {
@@ -16,9 +19,9 @@ constexpr int64_t kMaxLayers = 1024, kMaxWidth = 1 << 20, kMaxVocab = 1 << 24,
                   kMaxContext = 1 << 24;
 
 // Reads typed values out of one JSON object; the first failure is kept and names the key.
-class Reader {
+class ConfigReader {
  public:
-  Reader(const json& object, std::string where) : object_(object), where_(std::move(where)) {
+  ConfigReader(const json& object, std::string where) : object_(object), where_(std::move(where)) {
     if (!object.is_object()) Fail("a JSON object", object.type_name(), "");
   }
 
@@ -92,7 +95,7 @@ Result<RopeConfig> RopeFromJson(const json& parameters, const char* kind, int he
                                 double theta) {
   const json object =
       parameters.is_object() && parameters.contains(kind) ? parameters[kind] : json::object();
-  Reader read(object, Cat("config.json: rope_parameters.", kind));
+  ConfigReader read(object, Cat("config.json: rope_parameters.", kind));
   const std::string type = read.String("rope_type", "default");
   if (type != "default" && type != "proportional" && type != "linear") {
     read.Fail("rope_type default, proportional or linear", type, "rope_type");
@@ -106,7 +109,27 @@ Result<RopeConfig> RopeFromJson(const json& parameters, const char* kind, int he
   return rope;
 }
 
-Result<void> LayersFromJson(Reader& read, TextConfig& text) {
+// The layers that per_layer_config names, and what it says of each. Keys are numbers, padded with
+// zeros where a model has more than ten layers ("05").
+Result<std::map<int, const json*>> PerLayerFromJson(const json& per_layer, int layers) {
+  const std::string where = "config.json: text_config.per_layer_config";
+  std::map<int, const json*> out;
+  if (!per_layer.is_object()) return Expected("a JSON object", per_layer.type_name(), where);
+  for (const auto& [key, value] : per_layer.items()) {
+    int layer = -1;
+    const char* end = key.data() + key.size();
+    const auto parsed = std::from_chars(key.data(), end, layer);
+    if (parsed.ec != std::errc() || parsed.ptr != end || layer < 0 || layer >= layers) {
+      return Expected(Cat("numbers of layers from 0 to ", layers - 1),
+                      Cat('"', key.substr(0, 80), '"'), where);
+    }
+    if (!out.emplace(layer, &value).second)
+      return Error{Cat(where, ": names layer ", layer, " twice")};
+  }
+  return out;
+}
+
+Result<void> LayersFromJson(ConfigReader& read, TextConfig& text) {
   const int count = read.Int("num_hidden_layers", 1, kMaxLayers);
   LayerConfig base;
   base.heads = read.Int("num_attention_heads", 1, 4096);
@@ -121,6 +144,8 @@ Result<void> LayersFromJson(Reader& read, TextConfig& text) {
     read.Fail(Cat("a list of ", count, " layer types"), types.dump(), "layer_types");
   }
   FACET_TRY(read.Done());
+  using PerLayer = std::map<int, const json*>;
+  FACET_ASSIGN(const PerLayer own_of, PerLayerFromJson(per_layer, count));
   for (int i = 0; i < count; ++i) {
     LayerConfig layer = base;
     if (types[i] != "sliding_attention" && types[i] != "full_attention") {
@@ -133,9 +158,8 @@ Result<void> LayersFromJson(Reader& read, TextConfig& text) {
       layer.kv_heads = full_kv;
       layer.keys_are_values = keys_are_values;
     }
-    const std::string key = std::to_string(i);
-    if (per_layer.contains(key)) {
-      Reader own(per_layer[key], "config.json: per_layer_config." + key);
+    if (const auto at = own_of.find(i); at != own_of.end()) {
+      ConfigReader own(*at->second, Cat("config.json: per_layer_config.", i));
       layer.head_dim = own.Int("head_dim", 2, 8192, layer.head_dim);
       layer.kv_heads = own.Int("num_key_value_heads", 1, 4096, layer.kv_heads);
       FACET_TRY(own.Done());
@@ -146,7 +170,7 @@ Result<void> LayersFromJson(Reader& read, TextConfig& text) {
 }
 
 // What no path of this program computes is refused by name.
-void RefuseUnsupported(Reader& read, bool drafter) {
+void RefuseUnsupported(ConfigReader& read, bool drafter) {
   if (read.Bool("attention_bias", false)) read.Fail("false", "true", "attention_bias");
   if (read.Bool("use_double_wide_mlp", false)) read.Fail("false", "true", "use_double_wide_mlp");
   if (read.Bool("enable_moe_block", false)) read.Fail("false", "true", "enable_moe_block");
@@ -176,7 +200,7 @@ Result<void> CheckText(const TextConfig& text) {
 }
 
 Result<TextConfig> TextFromJson(const json& object, Family family) {
-  Reader read(object, "config.json: text_config");
+  ConfigReader read(object, "config.json: text_config");
   TextConfig text;
   text.family = family;
   text.width = read.Int("hidden_size", 1, kMaxWidth);
@@ -225,10 +249,61 @@ GenerationConfig GenerationFromJson(const json& generation, const json& config) 
   return out;
 }
 
+DrafterConfig DrafterFromJson(ConfigReader& read) {
+  DrafterConfig out;
+  out.target_width = read.Int("backbone_hidden_size", 1, kMaxWidth);
+  out.ordered_embeddings = read.Bool("use_ordered_embeddings", false);
+  if (out.ordered_embeddings) {
+    out.centroids = read.Int("num_centroids", 1, kMaxVocab);
+    out.top_centroids = read.Int("centroid_intermediate_top_k", 1, out.centroids);
+  }
+  return out;
+}
+
+Result<VisionConfig> VisionFromJson(const json& object) {
+  ConfigReader read(object, "config.json: vision_config");
+  VisionConfig out;
+  out.embed_dim = read.Int("mm_embed_dim", 1, kMaxWidth);
+  out.positions = read.Int("mm_posemb_size", 1, 1 << 20);
+  out.eps = static_cast<float>(read.Number("rms_norm_eps", 1e-12, 1, 1e-6));
+  const int side = read.Int("patch_size", 1, 4096, 16) * read.Int("pooling_kernel_size", 1, 64, 3);
+  if (side != kPatchSide) {
+    read.Fail(Cat("patches of ", kPatchSide, " pixels"), std::to_string(side),
+              "patch_size * pooling_kernel_size");
+  }
+  FACET_TRY(read.Done());
+  return out;
+}
+
+Result<AudioConfig> AudioFromJson(const json& object) {
+  ConfigReader read(object, "config.json: audio_config");
+  AudioConfig out;
+  out.frame = read.Int("audio_embed_dim", 1, 1 << 16, kFrameSamples);
+  if (out.frame != kFrameSamples)
+    read.Fail(std::to_string(kFrameSamples), std::to_string(out.frame), "audio_embed_dim");
+  out.eps = static_cast<float>(read.Number("rms_norm_eps", 1e-12, 1, 1e-6));
+  FACET_TRY(read.Done());
+  return out;
+}
+
+MediaTokens TokensFromJson(ConfigReader& read) {
+  const auto id = [&](const char* key) { return read.Int(key, -1, kMaxVocab, -1); };
+  MediaTokens out;
+  out.image = id("image_token_id");
+  out.video = id("video_token_id");
+  out.audio = id("audio_token_id");
+  out.image_begin = id("boi_token_id");
+  out.image_end = id("eoi_token_id");
+  out.audio_begin = id("boa_token_id");
+  // Two spellings are in use.
+  out.audio_end = std::max(id("eoa_token_index"), id("eoa_token_id"));
+  return out;
+}
+
 }  // namespace
 
 Result<ModelConfig> ConfigFromJson(const json& config, const json& generation) {
-  Reader read(config, "config.json");
+  ConfigReader read(config, "config.json");
   ModelConfig out;
   const std::string type = read.String("model_type", "");
   FACET_TRY(read.Done());
@@ -239,68 +314,33 @@ Result<ModelConfig> ConfigFromJson(const json& config, const json& generation) {
                  ErrorKind::kUnsupported};
   }
   const bool drafter = type == "gemma4_unified_assistant";
-  FACET_ASSIGN(out.text, TextFromJson(read.Object("text_config"),
-                                      drafter ? Family::kGemma4Assistant : Family::kGemma4Unified));
-  if (drafter) {
-    DrafterConfig d;
-    d.target_width = read.Int("backbone_hidden_size", 1, kMaxWidth);
-    d.ordered_embeddings = read.Bool("use_ordered_embeddings", false);
-    if (d.ordered_embeddings) {
-      d.centroids = read.Int("num_centroids", 1, kMaxVocab);
-      d.top_centroids = read.Int("centroid_intermediate_top_k", 1, d.centroids);
-    }
-    out.drafter = d;
-  }
+  const json text = read.Object("text_config");
+  FACET_ASSIGN(out.text,
+               TextFromJson(text, drafter ? Family::kGemma4Assistant : Family::kGemma4Unified));
+  if (drafter) out.drafter = DrafterFromJson(read);
   if (read.Has("vision_config")) {
-    const json object = read.Object("vision_config");
-    Reader vision(object, "config.json: vision_config");
-    VisionConfig v;
-    v.embed_dim = vision.Int("mm_embed_dim", 1, kMaxWidth);
-    v.positions = vision.Int("mm_posemb_size", 1, 1 << 20);
-    v.eps = static_cast<float>(vision.Number("rms_norm_eps", 1e-12, 1, 1e-6));
-    const int side =
-        vision.Int("patch_size", 1, 4096, 16) * vision.Int("pooling_kernel_size", 1, 64, 3);
-    if (side != 48)
-      vision.Fail("patches of 48 pixels", std::to_string(side), "patch_size * pooling_kernel_size");
-    FACET_TRY(vision.Done());
-    out.vision = v;
+    FACET_ASSIGN(out.vision, VisionFromJson(read.Object("vision_config")));
   }
   if (read.Has("audio_config")) {
-    const json object = read.Object("audio_config");
-    Reader audio(object, "config.json: audio_config");
-    AudioConfig a;
-    a.frame = audio.Int("audio_embed_dim", 1, 1 << 16, 640);
-    if (a.frame != 640) audio.Fail("640", std::to_string(a.frame), "audio_embed_dim");
-    a.eps = static_cast<float>(audio.Number("rms_norm_eps", 1e-12, 1, 1e-6));
-    FACET_TRY(audio.Done());
-    out.audio = a;
+    FACET_ASSIGN(out.audio, AudioFromJson(read.Object("audio_config")));
   }
-  const auto id = [&](const char* key) { return read.Int(key, -1, kMaxVocab, -1); };
-  out.tokens = {id("image_token_id"),
-                id("video_token_id"),
-                id("audio_token_id"),
-                id("boi_token_id"),
-                id("eoi_token_id"),
-                id("boa_token_id"),
-                std::max(id("eoa_token_index"), id("eoa_token_id"))};
+  out.tokens = TokensFromJson(read);
   out.generation = GenerationFromJson(generation, config);
-  const json text_object = read.Object("text_config");
-  if (text_object.contains("bos_token_id") && text_object["bos_token_id"].is_number_integer()) {
-    out.bos = text_object["bos_token_id"].get<int>();
-  }
+  if (text.contains("bos_token_id") && text["bos_token_id"].is_number_integer())
+    out.bos = text["bos_token_id"].get<int>();
   FACET_TRY(read.Done());
   return out;
 }
 
 Result<void> AddProcessorConfig(const json& processor, ModelConfig& config) {
-  Reader read(processor, "processor_config.json");
+  ConfigReader read(processor, "processor_config.json");
   FACET_TRY(read.Done());
   if (!config.vision) return Ok();
   for (const auto& [name, budget] : {std::pair("image_processor", &config.vision->image_budget),
                                      std::pair("video_processor", &config.vision->video_budget)}) {
     const json object = read.Object(name);
     const std::string where = Cat("processor_config.json: ", name);
-    Reader part(object, where);
+    ConfigReader part(object, where);
     const int tokens = part.Int("max_soft_tokens", 1, kMaxContext, *budget);
     FACET_TRY(part.Done());
     if (IsPictureBudget(tokens)) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/patch.h"
 #include "base/picture_budget.h"
 #include "base/result.h"
 
@@ -21,10 +22,10 @@ enum class Family { kGemma4Unified, kGemma4Assistant, kGemma3 };
 
 struct RopeConfig {
   double theta = 10000;
-  int rotated_pairs =
-      0;  // pairs (i, i + head_dim / 2) with i < rotated_pairs turn, the others stay
-  double scale =
-      1;  // positions are divided by this (linear scaling of Gemma 3's long-context models)
+  // Pairs (i, i + head_dim / 2) with i < rotated_pairs rotate, the others stand still.
+  int rotated_pairs = 0;
+  // Positions are divided by this (linear scaling of Gemma 3's long-context models).
+  double scale = 1;
 };
 
 struct LayerConfig {
@@ -35,7 +36,11 @@ struct LayerConfig {
 
 struct TextConfig {
   Family family = Family::kGemma4Unified;
-  int width = 0, ffn = 0, vocab = 0, context = 0, window = 0;
+  int width = 0;    // of the residual stream
+  int ffn = 0;      // width inside the feed forward
+  int vocab = 0;    // tokens
+  int context = 0;  // tokens that a sequence may have
+  int window = 0;   // keys that a query of a sliding layer sees at most, its own included
   float eps = 1e-6f;
   std::vector<LayerConfig> layers;
   RopeConfig rope_sliding, rope_full;
@@ -57,7 +62,7 @@ struct VisionConfig {
 };
 
 struct AudioConfig {
-  int frame = 640;
+  int frame = kFrameSamples;  // samples of a soft token
   float eps = 1e-6f;
 };
 
@@ -97,10 +102,10 @@ Result<ModelConfig> ConfigFromJson(const nlohmann::json& config, const nlohmann:
 // Adds what processor_config.json says: max_soft_tokens of pictures and films. A budget that facet
 // does not have is left out, with a warning. Errors name the key.
 Result<void> AddProcessorConfig(const nlohmann::json& processor, ModelConfig& config);
-// A text model's or a drafter's GGUF; `tensors` of the projector are described by
-// AddProjectorConfig.
+// Of a text model's or a drafter's GGUF; vision and audio come from the projector's file
+// (AddProjectorConfig). Errors name the file and the key.
 Result<ModelConfig> ConfigFromGguf(const Gguf& file);
-// Adds vision and audio from a projector file (general.architecture "clip").
+// Adds vision and audio from a projector file (general.architecture "clip"). Errors likewise.
 Result<void> AddProjectorConfig(const Gguf& mmproj, ModelConfig& config);
 
 }  // namespace facet

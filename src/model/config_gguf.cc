@@ -1,3 +1,4 @@
+// ModelConfig from the keys of a GGUF: text models, drafters, projector files.
 #include <algorithm>
 #include <cmath>
 
@@ -8,9 +9,9 @@ namespace facet {
 namespace {
 
 // Metadata under one architecture's prefix; the first failure is kept.
-class Keys {
+class GgufKeys {
  public:
-  Keys(const Gguf& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
+  GgufKeys(const Gguf& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
 
   bool Has(const char* key) const { return file_.Has(prefix_ + key); }
   int Int(const char* key, int64_t low, int64_t high, std::optional<int64_t> fallback = {}) {
@@ -105,7 +106,7 @@ void ReadSampling(const Gguf& file, GenerationConfig& out) {
   if (const auto v = file.Int("general.sampling.top_k"); v.ok()) out.top_k = static_cast<int>(*v);
 }
 
-void ReadShape(Keys& keys, TextConfig& text) {
+void ReadShape(GgufKeys& keys, TextConfig& text) {
   text.width = keys.Int("embedding_length", 1, 1 << 20);
   text.context = keys.Int("context_length", 1, 1 << 24);
   text.ffn = keys.Int("feed_forward_length", 1, 1 << 20);
@@ -116,7 +117,7 @@ void ReadShape(Keys& keys, TextConfig& text) {
 
 // Gemma 3: local rope base 10000 unless the file says otherwise, five sliding layers to one full
 // one.
-void ReadGemma3(Keys& keys, TextConfig& text) {
+void ReadGemma3(GgufKeys& keys, TextConfig& text) {
   text.family = Family::kGemma3;
   const int count = keys.Int("block_count", 1, 1024);
   const int pattern = keys.Int("attention.sliding_window_pattern", 1, 1024, 6);
@@ -136,7 +137,8 @@ void ReadGemma3(Keys& keys, TextConfig& text) {
   text.softcap = static_cast<float>(keys.Number("final_logit_softcapping", 0, 1e6, 0.0));
 }
 
-// Rotated pairs of the full layers: as many as rope_freqs has ones; the huge divisors stand still.
+// Rotated pairs of the full layers: as many as rope_freqs has ones; pairs with a huge divisor stand
+// still.
 Result<int> RotatedPairs(const Gguf& file, int head_dim) {
   const Tensor* factors = file.Find("rope_freqs.weight");
   if (factors == nullptr) return head_dim / 2;
@@ -153,7 +155,7 @@ Result<int> RotatedPairs(const Gguf& file, int head_dim) {
   return pairs;
 }
 
-Result<void> ReadGemma4(const Gguf& file, Keys& keys, TextConfig& text) {
+Result<void> ReadGemma4(const Gguf& file, GgufKeys& keys, TextConfig& text) {
   const int count = keys.Int("block_count", 1, 1024);
   const std::vector<int> sliding = keys.PerLayer("attention.sliding_window_pattern", count, 0, 1);
   const std::vector<int> heads = keys.PerLayer("attention.head_count", count, 1, 4096);
@@ -192,7 +194,7 @@ Result<void> ReadGemma4(const Gguf& file, Keys& keys, TextConfig& text) {
 Result<ModelConfig> ConfigFromGguf(const Gguf& file) {
   FACET_ASSIGN(const std::string_view arch, file.Architecture());
   ModelConfig out;
-  Keys keys(file, std::string(arch) + ".");
+  GgufKeys keys(file, std::string(arch) + ".");
   if (arch != "gemma4" && arch != "gemma3" && arch != "gemma4-assistant") {
     return Error{Cat(file.path().string(), ": architecture \"", arch,
                      "\" is not supported; gemma4, gemma3 and gemma4-assistant are"),
@@ -239,7 +241,7 @@ Result<void> AddProjectorConfig(const Gguf& mmproj, ModelConfig& config) {
     return Ok();
   };
   const auto flag = [&](const char* key) { return mmproj.Bool(key).ok() && *mmproj.Bool(key); };
-  Keys keys(mmproj, "clip.");
+  GgufKeys keys(mmproj, "clip.");
   if (flag("clip.has_vision_encoder")) {
     FACET_TRY(projector("clip.vision.projector_type", "gemma4uv"));
     VisionConfig vision;

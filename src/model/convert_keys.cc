@@ -1,3 +1,4 @@
+// The keys of the GGUF files that conversion writes, as llama.cpp's loaders read them.
 #include "model/convert_plan.h"
 
 namespace facet {

@@ -1,4 +1,5 @@
-// What a checkpoint's processor says about pictures, from its folder and through a GGUF.
+// What a checkpoint says about itself: its processor about pictures, from its folder and through a
+// GGUF, and its layers where they are listed one by one.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -85,6 +86,52 @@ TEST_F(ProcessorConfig, GoesIntoTheProjectorOfAGguf) {
   EXPECT_EQ(
       BudgetsOf(LoadCheckpoint(kTiny / "gguf/model-f32.gguf", kTiny / "gguf/mmproj-f32.gguf")),
       Pair(280, 70));
+}
+
+// A configuration of twelve layers, the sixth and the last of them full ones.
+class PerLayerConfig : public testing::Test {
+ protected:
+  static Result<ModelConfig> Read(const json& per_layer) {
+    json config;
+    std::ifstream(kTiny / "checkpoint/config.json") >> config;
+    json& text = config["text_config"];
+    text["num_hidden_layers"] = 12;
+    json types = json::array();
+    for (int i = 0; i < 12; ++i)
+      types.push_back(i % 6 == 5 ? "full_attention" : "sliding_attention");
+    text["layer_types"] = types;
+    text["per_layer_config"] = per_layer;
+    return ConfigFromJson(config, json());
+  }
+  static std::string ErrorOf(const json& per_layer) {
+    const auto config = Read(per_layer);
+    EXPECT_FALSE(config.ok()) << per_layer;
+    return config.ok() ? "" : config.error().message;
+  }
+};
+
+TEST_F(PerLayerConfig, KeysAreNumbersHoweverTheyArePadded) {
+  const json shape = {{"head_dim", 32}, {"num_key_value_heads", 1}};
+  const json spellings[] = {{{"5", shape}, {"11", shape}}, {{"05", shape}, {"11", shape}}};
+  for (const json& per_layer : spellings) {
+    const auto config = Read(per_layer);
+    ASSERT_TRUE(config.ok()) << config.error().message;
+    for (int i = 0; i < 12; ++i) {
+      EXPECT_EQ(config->text.layers[i].head_dim, i % 6 == 5 ? 32 : 16) << per_layer << i;
+      EXPECT_EQ(config->text.layers[i].kv_heads, i % 6 == 5 ? 1 : 2) << per_layer << i;
+    }
+  }
+}
+
+TEST_F(PerLayerConfig, RefusesWhatNamesNoLayerOrOneTwice) {
+  const json shape = {{"head_dim", 32}};
+  for (const char* key : {"12", "-1", "", "5 ", "0x5", "five", "99999999999999999999"}) {
+    const std::string error = ErrorOf({{key, shape}});
+    EXPECT_NE(error.find("per_layer_config"), std::string::npos) << error;
+    EXPECT_NE(error.find(std::string("\"") + key + "\""), std::string::npos) << error;
+  }
+  EXPECT_NE(ErrorOf({{"5", shape}, {"05", shape}}).find("names layer 5 twice"), std::string::npos);
+  EXPECT_NE(ErrorOf(json::array({shape})).find("per_layer_config"), std::string::npos);
 }
 
 }  // namespace
