@@ -1,7 +1,7 @@
 // The paged cache of keys and values (docs/model.md; why: docs/decisions.md, 8 to 10).
 //
 // A page holds kTile positions of all layers of one group (the sliding layers, or the full ones)
-// and is shared by reference count: a copy of a KvSequence is a snapshot that costs nothing until
+// and counts its references: a copy of a KvSequence is a snapshot that costs nothing until
 // one of the two writes into a shared page. Rows of a step are written behind the committed length
 // and become visible by Commit, so a rejected draft overwrites nothing. Not thread-safe: one engine
 // thread owns a pool and its sequences.
@@ -10,8 +10,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -51,7 +53,7 @@ struct CacheLayout {
   // Bytes that a sequence of `tokens` takes.
   size_t BytesFor(int64_t tokens) const;
   // The most that it takes on the way there, in steps of kStepReserve rows: pages behind the window
-  // are given up after a step, and the last page is copied where a snapshot shares it.
+  // are released after a step, and the last page is copied where a snapshot shares it.
   size_t PeakBytes(int64_t tokens) const;
   // Tokens of the longest sequence that `bytes` hold (0: no limit), at most `most`.
   int TokensIn(size_t bytes, int most) const;
@@ -61,7 +63,6 @@ class KvPool {
  public:
   // `budget` bytes for all pages; 0 = no limit.
   explicit KvPool(CacheLayout layout, size_t budget = 0);
-  ~KvPool();
   KvPool(const KvPool&) = delete;
   KvPool& operator=(const KvPool&) = delete;
 
@@ -72,18 +73,47 @@ class KvPool {
 
  private:
   friend class KvSequence;
-  struct Page {
-    std::byte* data;
-    uint32_t references;
-    uint8_t group;
+  struct FreeBytes {
+    void operator()(std::byte* data) const { std::free(data); }
   };
-  // Null where the budget does not allow another page.
-  Page* Allocate(int group);
-  void Release(Page* page);
+  struct Page {
+    KvPool* pool = nullptr;
+    std::unique_ptr<std::byte[], FreeBytes> data;  // page_bytes of its group
+    uint32_t references = 0;
+    int group = 0;
+  };
+  // A reference to a page, or to none. The last one gives the page back to its pool.
+  class PageRef {
+   public:
+    PageRef() = default;
+    explicit PageRef(std::unique_ptr<Page> page) : page_(page.release()) { ++page_->references; }
+    PageRef(const PageRef& other) : page_(other.page_) {
+      if (page_ != nullptr) ++page_->references;
+    }
+    PageRef(PageRef&& other) noexcept : page_(std::exchange(other.page_, nullptr)) {}
+    PageRef& operator=(PageRef other) noexcept {
+      std::swap(page_, other.page_);
+      return *this;
+    }
+    ~PageRef() {
+      if (page_ != nullptr && --page_->references == 0)
+        page_->pool->Release(std::unique_ptr<Page>(page_));
+    }
+    explicit operator bool() const { return page_ != nullptr; }
+    std::byte* data() const { return page_->data.get(); }
+    bool shared() const { return page_->references > 1; }
+
+   private:
+    Page* page_ = nullptr;
+  };
+
+  // None where the budget does not allow another page.
+  PageRef Allocate(int group);
+  void Release(std::unique_ptr<Page> page);
 
   CacheLayout layout_;
   size_t budget_, in_use_ = 0;
-  std::array<std::vector<Page*>, 2> free_;
+  std::array<std::vector<std::unique_ptr<Page>>, 2> free_;  // by group
 };
 
 class KvSequence;
@@ -98,10 +128,9 @@ struct StoredPage {
 class KvSequence {
  public:
   explicit KvSequence(KvPool& pool) : pool_(&pool) {}
-  KvSequence(const KvSequence& other);
-  KvSequence(KvSequence&& other) noexcept;
+  KvSequence(const KvSequence& other) = default;
+  KvSequence(KvSequence&& other) noexcept;  // leaves an empty one
   KvSequence& operator=(KvSequence other) noexcept;
-  ~KvSequence();
 
   KvPool& pool() const { return *pool_; }
   int length() const { return length_; }  // committed positions
@@ -110,15 +139,16 @@ class KvSequence {
   // Error kResource where the pool's budget is spent.
   Result<void> Reserve(int rows);
   // The first `rows` of the reserved positions count from now on; sliding pages behind the window
-  // are given up.
+  // are released.
   void Commit(int rows);
-  // Back to an earlier length. Error where the window of that length has been given up.
+  // Back to an earlier length. Error where pages of that length's window have been released.
   Result<void> Rewind(int length);
   bool CanRewind(int length) const;
 
   // Page of a layer's records, for writing position `position`.
   std::byte* WritableTile(int layer, int position);
-  // Pointer to each tile of this layer, indexed by position / kTile; null for tiles given up.
+  // Pointer to each tile of this layer, indexed by position / kTile; null for released
+  // tiles.
   void TilePointers(int layer, std::vector<const std::byte*>& out) const;
 
   // All pages of the committed positions, in place.
@@ -131,16 +161,14 @@ class KvSequence {
   // Pages that this sequence refers to, shared ones counted whole.
   size_t bytes() const;
 
-  // Grows by `rows` positions with random keys and values that nothing computed, every page alike:
-  // for measuring at long contexts. The length must be a multiple of kTile. Error as Reserve.
-  Result<void> FillSynthetic(int rows);
-
  private:
-  Result<KvPool::Page*> NewPage(int group);
+  using PageRef = KvPool::PageRef;
+  Result<PageRef> NewPage(int group);
+
   KvPool* pool_;
   int length_ = 0;
-  std::array<std::vector<KvPool::Page*>, 2>
-      pages_;                   // by group, indexed by tile; null where given up
+  // By group, indexed by tile; none where released.
+  std::array<std::vector<PageRef>, 2> pages_;
   std::array<int, 2> first_{};  // first tile still held, by group
 };
 

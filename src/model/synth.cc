@@ -5,6 +5,7 @@
 #include <map>
 #include <random>
 
+#include "base/patch.h"
 #include "model/convert_plan.h"
 #include "model/synth_vocabulary.h"
 #include "model/tensor_names.h"
@@ -14,7 +15,7 @@
 namespace facet {
 namespace {
 
-constexpr int64_t kPatch = 48 * 48 * 3;
+constexpr int64_t kPatch = kPatchValues;
 // Scores are q . k with no scale: this weight of both norms keeps their spread near 2 at 256
 // dimensions.
 constexpr float kHeadNorm = 0.35f;
@@ -161,7 +162,7 @@ class Builder {
     plan.push_back({name, type, std::move(shape), nullptr, RowOrder::kSame, {}});
   }
 
-  Plan plan;
+  TensorPlan plan;
 
  private:
   const TypeRule& types_;
@@ -189,7 +190,7 @@ void AddLayer(const ModelConfig& config, int index, Builder& build) {
   if (config.text.family != Family::kGemma3) build.Vector(name(kLayerScalar), 1, 1);
 }
 
-Plan TextPlan(const ModelConfig& config, const TypeRule& types) {
+TensorPlan TextPlan(const ModelConfig& config, const TypeRule& types) {
   Builder build(types);
   const int64_t width = config.text.width;
   if (config.text.family != Family::kGemma3) {
@@ -214,7 +215,7 @@ Plan TextPlan(const ModelConfig& config, const TypeRule& types) {
   return build.plan;
 }
 
-Plan ProjectorPlan(const ModelConfig& config, const TypeRule& types) {
+TensorPlan ProjectorPlan(const ModelConfig& config, const TypeRule& types) {
   Builder build(types);
   const int64_t width = config.text.width, dim = config.vision->embed_dim;
   build.Matrix("mm.a.input_projection.weight", {width, config.audio->frame});
@@ -387,7 +388,7 @@ const std::vector<SynthShape>& SynthShapes() {
 Result<void> WriteSynthModel(const SynthOptions& options) {
   FACET_ASSIGN(Shape shape, FindShape(options.shape));
   const TypeRule types = MakeTypeRule(options.type, shape.config.text);
-  const Plan plan =
+  const TensorPlan plan =
       shape.projector ? ProjectorPlan(shape.config, types) : TextPlan(shape.config, types);
   GgufWriter writer;
   FACET_TRY(SetKeys(options, shape, writer));

@@ -22,8 +22,8 @@ struct SynthOptions {
   // fixed size refuses a vocabulary of another size.
   std::filesystem::path vocabulary = {};
   uint32_t seed = 1;
-  std::function<bool(uint64_t done, uint64_t total)> progress =
-      {};  // false stops, and leaves no file
+  // Returning false stops, and leaves no file.
+  std::function<bool(uint64_t done, uint64_t total)> progress = {};
 };
 
 // Names and one line each: "12b", "12b-drafter", "12b-mmproj", "270m", "tiny", "tiny-gemma3".

@@ -42,7 +42,7 @@ float At(const KvSequence& sequence, int layer, int position) {
   return record[0];
 }
 
-TEST(KvCache, CompactLayersKeepTheTurnedQuarterOfTheKey) {
+TEST(KvCache, CompactLayersKeepTheRotatedQuarterOfTheKey) {
   const CacheLayout plain = CacheLayout::Create(Config(), CacheType::kF32, false);
   const CacheLayout compact = CacheLayout::Create(Config(), CacheType::kF32, true);
   EXPECT_EQ(plain.layers[2].shape.record_dim(), 64);
@@ -50,7 +50,7 @@ TEST(KvCache, CompactLayersKeepTheTurnedQuarterOfTheKey) {
   EXPECT_EQ(compact.layers[0].shape.record_dim(), 32);
 }
 
-TEST(KvCache, PagesBehindTheWindowAreGivenUpAndFullLayersStay) {
+TEST(KvCache, PagesBehindTheWindowAreReleasedAndFullLayersStay) {
   KvPool pool(CacheLayout::Create(Config(), CacheType::kF32, true));
   KvSequence sequence(pool);
   Fill(sequence, 300, 0);
@@ -113,7 +113,7 @@ TEST(KvCache, TheBudgetIsAnErrorThatNamesItAndPagesComeBack) {
     KvSequence sequence(pool);
     Fill(sequence, 3 * kTile, 0);
     const Result<void> more = sequence.Reserve(1);
-    // The sliding group has given up one page by now; the full one has not.
+    // The sliding group has released one page by now; the full one has not.
     ASSERT_FALSE(sequence.Reserve(3 * kTile).ok());
     EXPECT_EQ(sequence.Reserve(3 * kTile).error().kind, ErrorKind::kResource);
     EXPECT_EQ(At(sequence, 2, 90), 90.0f);

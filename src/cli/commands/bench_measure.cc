@@ -198,7 +198,7 @@ class TextBench {
 
   // Brings a sequence to --ctx tokens.
   Result<void> Fill(KvSequence& sequence) {
-    if (options_.fill == "synthetic") return sequence.FillSynthetic(options_.context);
+    if (options_.fill == "synthetic") return FillSynthetic(sequence, options_.context);
     return ReadPrompt(sequence, RandomTokens(options_.context));
   }
 
