@@ -50,7 +50,7 @@ struct Piece {
   int outputs = 0;                  // logits are wanted after that many of the last tokens
   // Where not null, the states of all tokens after the final norm are added to it (width).
   std::vector<double>* sum = nullptr;
-  const Adapter* adapter = nullptr;  // LoRA of this sequence; null: the model's own
+  const Adapter* adapter = nullptr;  // LoRA of this sequence; null: none
 };
 
 // The next draft of one sequence.

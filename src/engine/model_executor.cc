@@ -50,7 +50,7 @@ class ModelState : public SequenceState {
     return row >= 0 && row < hidden_.rows() ? hidden_.view().row(row) : nullptr;
   }
 
-  Vector chain;  // the hidden state that the draft before gave (width)
+  std::vector<float> chain;  // the hidden state that the draft before gave (width)
 
  private:
   int begin_ = 0;

@@ -37,47 +37,66 @@ void CompactOrder::Values(ConstMat values, Mat out) const {
   }
 }
 
-Mat NormInput(const BlockContext& context, ConstMat x, const Vector& norm, BlockBuffers& buffers) {
-  Mat h = buffers.h.Resize(x.rows(), x.cols());
-  RmsNorm({x.cols(), norm.data(), context.config.eps}, x, h, context.pool);
-  return h;
-}
-
-void AddNormed(const BlockContext& context, Mat x, Mat y, const Vector& norm, float scale) {
-  RmsNorm({x.cols(), norm.data(), context.config.eps}, y, y, context.pool);
-  AddScaled(x, y, scale, context.pool);
-}
-
-void FeedForward(const BlockContext& context, const LayerWeights& w, ConstMat h,
-                 BlockBuffers& buffers) {
-  Mat gate = buffers.gate.Resize(h.rows(), w.gate.rows()),
-      up = buffers.up.Resize(h.rows(), w.up.rows());
-  const Product products[] = {{&w.gate, gate}, {&w.up, up}};
-  context.projector.Run(h, products);
-  GeluTanhGate(gate, up, context.pool);
-  context.projector.Run(gate, w.down, buffers.y.Resize(h.rows(), h.cols()));
-}
-
 void AttendAndProject(const BlockContext& context, int layer, const LayerWeights& w,
                       const KeySource& keys, const RopeTable& angles,
-                      std::span<const AttentionRow> ranges, BlockBuffers& buffers) {
+                      std::span<const AttentionRow> ranges) {
   const LayerConfig& c = context.config.layers[layer];
   const CompactOrder order{c.head_dim, context.config.rope(c.sliding).rotated_pairs};
-  Mat q = buffers.q, attended = buffers.attended.Resize(q.rows(), q.cols());
+  Mat q = context.buffers.q, attended = context.buffers.attended.Resize(q.rows(), q.cols());
   RmsNorm({c.head_dim, w.q_norm.data(), context.config.eps}, q, q, context.pool);
   Rope(angles, c.head_dim, q, context.pool);
-  if (context.config.attention_scale != 1.0f) {
-    for (int64_t r = 0; r < q.rows(); ++r) {
-      for (float& value : q.row_span(r)) value *= context.config.attention_scale;
-    }
-  }
+  Scale(context.config.attention_scale, q, context.pool);
   if (keys.place.compact) order.Queries(q, keys.k_norm, attended), std::swap(q, attended);
   const int spread = keys.place.spread;
   if (spread > 1) Hadamard(spread, keys.place.query_scale(), q, context.pool);
   Attention(keys.place.shape, c.heads, q, ranges, attended, context.pool);
   if (spread > 1) Hadamard(spread, keys.place.query_scale(), attended, context.pool);
   if (keys.place.compact) order.Values(attended, q), std::swap(q, attended);
-  context.projector.Run(attended, w.o, buffers.y.Resize(q.rows(), w.o.rows()));
+  context.projector.Run(attended, w.o, context.buffers.y.Resize(q.rows(), w.o.rows()),
+                        context.adapted);
+}
+
+Mat NormInput(const BlockContext& context, ConstMat x, const std::vector<float>& norm) {
+  Mat h = context.buffers.h.Resize(x.rows(), x.cols());
+  RmsNorm({x.cols(), norm.data(), context.config.eps}, x, h, context.pool);
+  return h;
+}
+
+namespace {
+
+// y = Wdown(gelu_tanh(Wgate h) * Wup h)
+void FeedForward(const BlockContext& context, const LayerWeights& w, ConstMat h) {
+  Mat gate = context.buffers.gate.Resize(h.rows(), w.gate.rows());
+  Mat up = context.buffers.up.Resize(h.rows(), w.up.rows());
+  const Product products[] = {{&w.gate, gate}, {&w.up, up}};
+  context.projector.Run(h, products, context.adapted);
+  GeluTanhGate(gate, up, context.pool);
+  context.projector.Run(gate, w.down, context.buffers.y.Resize(h.rows(), h.cols()),
+                        context.adapted);
+}
+
+// x = (x + rms(y, norm)) * scale
+void AddNormed(const BlockContext& context, Mat x, const std::vector<float>& norm, float scale) {
+  Mat y = context.buffers.y;
+  RmsNorm({x.cols(), norm.data(), context.config.eps}, y, y, context.pool);
+  AddScaled(x, y, scale, context.pool);
+}
+
+}  // namespace
+
+void DecoderLayer(const BlockContext& context, int layer, const LayerWeights& w, Mat x,
+                  const std::function<void(ConstMat h)>& attend) {
+  Mat h = NormInput(context, x, w.attn_norm);
+  context.Show("attn_norm", layer, h);
+  attend(h);
+  context.Show("attn_output", layer, context.buffers.y);
+  AddNormed(context, x, w.post_attn_norm, 1.0f);
+  h = NormInput(context, x, w.ffn_norm);
+  context.Show("ffn_norm", layer, h);
+  FeedForward(context, w, h);
+  context.Show("ffn_output", layer, context.buffers.y);
+  AddNormed(context, x, w.post_ffn_norm, w.layer_scalar);
+  context.Show("layer_output", layer, x);
 }
 
 }  // namespace facet

@@ -1,9 +1,14 @@
 // The parts of a decoder layer that the target and its drafter share.
 #pragma once
 
+#include <functional>
+#include <span>
+#include <vector>
+
 #include "model/config.h"
 #include "model/kv_cache.h"
 #include "model/projection.h"
+#include "model/trace.h"
 #include "model/weights.h"
 #include "ops/elementwise/elementwise.h"
 
@@ -17,14 +22,14 @@ struct CompactOrder {
   int rotated() const { return 2 * pairs; }
   int still() const { return head_dim - 2 * pairs; }
 
-  // Heads of queries (rows, heads * head_dim) for compact keys: turned dimensions, then q * k_norm
-  // of the others.
+  // Heads of queries (rows, heads * head_dim) for compact keys: the elements that rotate, then
+  // q * k_norm of the others.
   void Queries(ConstMat q, std::span<const float> k_norm, Mat out) const;
   // Heads of values as compact records hold them, back in the model's order.
   void Values(ConstMat values, Mat out) const;
 
-  // Calls f(dimension, place) for each turned dimension, place counting from 0; likewise for the
-  // others.
+  // Calls f(element, place) for each element that rotates, place counting from 0; likewise for
+  // those that stand still.
   template <typename F>
   void ForRotated(F f) const {
     for (int i = 0; i < pairs; ++i) f(i, i), f(head_dim / 2 + i, pairs + i);
@@ -36,42 +41,50 @@ struct CompactOrder {
   }
 };
 
-// Radians a position for each pair that turns, rounded as the reference computes them in float32.
+// Radians a position for each pair that rotates, rounded as the reference computes them in float32.
 std::vector<float> RopeFrequencies(const RopeConfig& rope, int head_dim);
 
-// What every block of one network needs.
-struct BlockContext {
-  const TextConfig& config;
-  Projector& projector;
-  ThreadPool& pool;
-};
-
-// Buffers of a block, kept from step to step.
+// Buffers of a layer's blocks, kept from step to step.
 struct BlockBuffers {
   Buffer h, y;         // (rows, width): the normed input of a block, and its output
   Buffer q, attended;  // (rows, heads * head_dim)
   Buffer gate, up;     // (rows, ffn)
 };
 
-// h = rms(x, norm)
-Mat NormInput(const BlockContext& context, ConstMat x, const Vector& norm, BlockBuffers& buffers);
-// x = (x + rms(y, norm)) * scale
-void AddNormed(const BlockContext& context, Mat x, Mat y, const Vector& norm, float scale);
-// y = Wdown(gelu_tanh(Wgate h) * Wup h)
-void FeedForward(const BlockContext& context, const LayerWeights& w, ConstMat h,
-                 BlockBuffers& buffers);
+// What the blocks of one network need in one step.
+struct BlockContext {
+  const TextConfig& config;
+  Projector& projector;
+  ThreadPool& pool;
+  BlockBuffers& buffers;
+  std::span<const AdaptedRows> adapted = {};
+  const Trace* trace = nullptr;
+
+  void Show(std::string_view name, int layer, ConstMat values) const {
+    if (trace != nullptr && *trace) (*trace)(name, layer, values);
+  }
+};
 
 // Where a layer's queries look: the layer of the cache whose records they read, and that layer's
 // key norm.
 struct KeySource {
   const CacheLayout::Layer& place;
-  const Vector& k_norm;
+  const std::vector<float>& k_norm;
 };
 
-// y = Wo attention(scale * rope(rms(q))), q being the projected queries in buffers.q. One range a
-// row.
+// buffers.y = Wo attention(scale * rope(rms(q))), q being the projected queries in buffers.q. One
+// range a row.
 void AttendAndProject(const BlockContext& context, int layer, const LayerWeights& w,
                       const KeySource& keys, const RopeTable& angles,
-                      std::span<const AttentionRow> ranges, BlockBuffers& buffers);
+                      std::span<const AttentionRow> ranges);
+
+// One decoder layer (docs/model.md): x (rows, width) becomes its output. `attend` is given the
+// normed input h and leaves the attention's output in buffers.y: a target computes keys and values
+// of its own, a drafter reads its target's.
+void DecoderLayer(const BlockContext& context, int layer, const LayerWeights& w, Mat x,
+                  const std::function<void(ConstMat h)>& attend);
+
+// rms(x, norm) over each row of x (rows, width), in buffers.h.
+Mat NormInput(const BlockContext& context, ConstMat x, const std::vector<float>& norm);
 
 }  // namespace facet

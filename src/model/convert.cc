@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/checked.h"
+#include "base/patch.h"
 #include "base/thread_pool.h"
 #include "formats/recognise.h"
 #include "model/convert_plan.h"
@@ -19,14 +20,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kPatchSide = 48, kChannels = 3;
 constexpr int64_t kChunkElements = 1 << 21;
 
 // A source that was opened and checked, and what shall be written of it.
 struct Job {
   Checkpoint folder;           // of a folder
   std::unique_ptr<Gguf> gguf;  // or one file
-  Plan plan;
+  TensorPlan plan;
 
   const TensorFile& file() const {
     if (gguf) return *gguf;
@@ -45,9 +45,10 @@ Result<void> CheckType(DType type) {
 }
 
 // Every tensor of a folder has a place in one of its GGUF files: nothing is lost without a word.
-Result<void> CheckAllPlanned(const TensorFile& source, const std::vector<const Plan*>& plans) {
+Result<void> CheckAllPlanned(const TensorFile& source,
+                             const std::vector<const TensorPlan*>& plans) {
   std::set<const Tensor*> planned;
-  for (const Plan* plan : plans) {
+  for (const TensorPlan* plan : plans) {
     for (const PlannedTensor& tensor : *plan) planned.insert(tensor.source);
   }
   for (const Tensor& tensor : source.tensors()) {
@@ -74,8 +75,8 @@ Result<Job> OpenFolder(const ConvertOptions& options) {
         ErrorKind::kNotFound};
   }
   const TypeRule types = MakeTypeRule(options.type, config.text);
-  FACET_ASSIGN(Plan text, PlanText(*job.folder.text, config, types));
-  FACET_ASSIGN(Plan projector, PlanProjector(*job.folder.text, config, types));
+  FACET_ASSIGN(TensorPlan text, PlanText(*job.folder.text, config, types));
+  FACET_ASSIGN(TensorPlan projector, PlanProjector(*job.folder.text, config, types));
   FACET_TRY(CheckAllPlanned(*job.folder.text, {&text, &projector}));
   job.plan = std::move(options.part == ConvertPart::kProjector ? projector : text);
   return job;
@@ -118,7 +119,7 @@ Result<Job> OpenJob(const ConvertOptions& options) {
   return OpenFolder(options);
 }
 
-uint64_t TotalBytes(const Plan& plan) {
+uint64_t TotalBytes(const TensorPlan& plan) {
   uint64_t total = 0;
   // A source's sizes are bounded by its files; a sum of their multiples stays far below 2^64.
   for (const PlannedTensor& tensor : plan)
@@ -126,7 +127,7 @@ uint64_t TotalBytes(const Plan& plan) {
   return total;
 }
 
-uint64_t Parameters(const Plan& plan) {
+uint64_t Parameters(const TensorPlan& plan) {
   uint64_t count = 0;
   for (const PlannedTensor& tensor : plan)
     count += TensorBytes(DType::kI8, tensor.shape).value_or(0);
@@ -302,8 +303,8 @@ class TensorStream {
       return true;
     }
     permuted.resize(cols);
-    const int64_t area = kPatchSide * kPatchSide;
-    for (int64_t i = 0; i < cols; ++i) permuted[i] = row[i % area * kChannels + i / area];
+    constexpr int64_t area = kPatchSide * kPatchSide;
+    for (int64_t i = 0; i < cols; ++i) permuted[i] = row[i % area * kPatchChannels + i / area];
     QuantizeRow(tensor.type, permuted, out);
     return true;
   }
@@ -328,11 +329,6 @@ Result<void> ConvertToGguf(const ConvertOptions& options) {
   TensorStream stream(options, job, writer);
   for (const PlannedTensor& tensor : job.plan) FACET_TRY(stream.Write(tensor));
   return writer.Finish();
-}
-
-Result<uint64_t> ConvertedBytes(const ConvertOptions& options) {
-  FACET_ASSIGN(const Job job, OpenJob(options));
-  return TotalBytes(job.plan);
 }
 
 }  // namespace facet

@@ -41,7 +41,4 @@ struct ConvertOptions {
 // too large for the type; the file system's; kCancelled.
 Result<void> ConvertToGguf(const ConvertOptions& options);
 
-// Bytes of tensor data that ConvertToGguf would write.
-Result<uint64_t> ConvertedBytes(const ConvertOptions& options);
-
 }  // namespace facet

@@ -61,7 +61,7 @@ class Planner {
     return source_.Get(names.front()).error();
   }
 
-  Plan plan;
+  TensorPlan plan;
 
  private:
   const TensorFile& source_;
@@ -140,7 +140,8 @@ std::vector<float> RopeFactors(const TextConfig& text) {
   return factors;
 }
 
-Result<Plan> PlanText(const TensorFile& source, const ModelConfig& config, const TypeRule& types) {
+Result<TensorPlan> PlanText(const TensorFile& source, const ModelConfig& config,
+                            const TypeRule& types) {
   Planner planner(source, types);
   const std::string prefix = config.drafter ? "model." : "model.language_model.";
   if (std::vector<float> factors = RopeFactors(config.text); !factors.empty()) {
@@ -174,8 +175,8 @@ Result<Plan> PlanText(const TensorFile& source, const ModelConfig& config, const
   return planner.plan;
 }
 
-Result<Plan> PlanProjector(const TensorFile& source, const ModelConfig& config,
-                           const TypeRule& types) {
+Result<TensorPlan> PlanProjector(const TensorFile& source, const ModelConfig& config,
+                                 const TypeRule& types) {
   Planner planner(source, types);
   const auto projection = [](const std::string& media) {
     const std::string base = "model.embed_" + media + ".";
@@ -194,8 +195,8 @@ Result<Plan> PlanProjector(const TensorFile& source, const ModelConfig& config,
   return planner.plan;
 }
 
-Plan PlanSame(const TensorFile& source, const TypeRule& types) {
-  Plan plan;
+TensorPlan PlanSame(const TensorFile& source, const TypeRule& types) {
+  TensorPlan plan;
   for (const Tensor& tensor : source.tensors()) {
     const DType type =
         IsFloating(tensor.type) ? types.TypeOf(tensor.name, tensor.shape) : tensor.type;

@@ -1,4 +1,4 @@
-// The inside of convert.h, shared with synth.cc: which tensors a GGUF holds, in which types, and
+// What convert.cc and synth.cc share: which tensors a GGUF holds, in which types, and
 // the keys that describe them.
 #pragma once
 
@@ -35,7 +35,7 @@ struct PlannedTensor {
   std::vector<float> values;
 };
 
-using Plan = std::vector<PlannedTensor>;
+using TensorPlan = std::vector<PlannedTensor>;
 
 // Type of a GGUF tensor when the matrices of the file shall be `wanted`.
 struct TypeRule {
@@ -62,10 +62,11 @@ void SetProjectorKeys(const ModelConfig& config, GgufWriter& writer);
 void SetGenerationKeys(const GenerationConfig& generation, GgufWriter& writer);
 
 // The tensors of a folder's text model or drafter, and of its projector, under their GGUF names.
-Result<Plan> PlanText(const TensorFile& source, const ModelConfig& config, const TypeRule& types);
-Result<Plan> PlanProjector(const TensorFile& source, const ModelConfig& config,
-                           const TypeRule& types);
+Result<TensorPlan> PlanText(const TensorFile& source, const ModelConfig& config,
+                            const TypeRule& types);
+Result<TensorPlan> PlanProjector(const TensorFile& source, const ModelConfig& config,
+                                 const TypeRule& types);
 // All tensors of a GGUF under their own names.
-Plan PlanSame(const TensorFile& source, const TypeRule& types);
+TensorPlan PlanSame(const TensorFile& source, const TypeRule& types);
 
 }  // namespace facet

@@ -9,7 +9,7 @@ Result<std::unique_ptr<Drafter>> Drafter::Load(const std::filesystem::path& path
   FACET_ASSIGN(Checkpoint checkpoint, LoadCheckpoint(path, std::nullopt));
   if (!checkpoint.config.drafter) return Error{Cat(path.string(), ": is not a drafter")};
   std::unique_ptr<PackedStore> packed;
-  if (target.projector_.precision() == Precision::kFast) {
+  if (target.precision() == Precision::kFast) {
     FACET_ASSIGN(packed, PackedStore::Create(checkpoint, true, target.pool()));
   }
   std::unique_ptr<Drafter> drafter(new Drafter(std::move(checkpoint), std::move(packed), target));
@@ -22,7 +22,7 @@ Drafter::Drafter(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, Mod
     : checkpoint_(std::move(checkpoint)),
       packed_(std::move(packed)),
       target_(target),
-      projector_(target.projector_.precision(), target.pool()),
+      projector_(target.precision(), target.pool()),
       sources_(KeyLayersOf(target.config().text)) {}
 
 KeyLayers KeyLayersOf(const TextConfig& target) {
@@ -53,7 +53,7 @@ Result<void> CheckDrafterFits(const ModelConfig& drafter, const ModelConfig& mod
     if (c.heads % keys.kv_heads != 0)
       return Expected(Cat("a multiple of ", keys.kv_heads, " heads"), c.heads, where);
     if (own.rope(c.sliding).rotated_pairs != target.rope(c.sliding).rotated_pairs) {
-      return Expected(Cat(target.rope(c.sliding).rotated_pairs, " turning pairs"),
+      return Expected(Cat(target.rope(c.sliding).rotated_pairs, " rotating pairs"),
                       own.rope(c.sliding).rotated_pairs, where);
     }
   }
@@ -78,8 +78,7 @@ Result<void> Drafter::Draft(std::span<const DraftRow> rows, Buffer& logits, Buff
   for (size_t layer = 0; layer < config().text.layers.size(); ++layer)
     Layer(static_cast<int>(layer), rows);
 
-  const BlockContext context{config().text, projector_, target_.pool()};
-  Mat h = NormInput(context, x, checkpoint_.weights.final_norm, block_);
+  const Mat h = NormInput(Context(), x, checkpoint_.weights.final_norm);
   projector_.Run(h, checkpoint_.weights.drafter->post_projection, hidden.Resize(count, width));
   Mat out = logits.Resize(count, config().text.vocab);
   if (config().drafter->ordered_embeddings) {
@@ -90,10 +89,17 @@ Result<void> Drafter::Draft(std::span<const DraftRow> rows, Buffer& logits, Buff
   return Ok();
 }
 
-// As a layer of the target, but keys and values are the target's, of its last layer of the same
-// type.
+BlockContext Drafter::Context() {
+  return {config().text, projector_, target_.pool(), block_};
+}
+
 void Drafter::Layer(int layer, std::span<const DraftRow> rows) {
-  const BlockContext context{config().text, projector_, target_.pool()};
+  DecoderLayer(Context(), layer, checkpoint_.weights.layers[layer], x_,
+               [&](ConstMat h) { Attention(layer, rows, h); });
+}
+
+// Queries alone: keys and values are the target's, of its last layer of the same type.
+void Drafter::Attention(int layer, std::span<const DraftRow> rows, ConstMat h) {
   const LayerWeights& w = checkpoint_.weights.layers[layer];
   const bool sliding = config().text.layers[layer].sliding;
   const int source = sliding ? sources_.sliding : sources_.full;
@@ -104,16 +110,10 @@ void Drafter::Layer(int layer, std::span<const DraftRow> rows) {
     const int index = rows[r].sequence->length();
     ranges_[r] = {tiles_[r].data(), sliding ? std::max(0, index - window + 1) : 0, index};
   }
-  Mat x = x_;
-  Mat h = NormInput(context, x, w.attn_norm, block_);
   projector_.Run(h, w.q, block_.q.Resize(h.rows(), w.q.rows()));
   const KeySource keys{target_.cache().layout().layers[source],
                        target_.weights().layers[source].k_norm};
-  AttendAndProject(context, layer, w, keys, sliding ? sliding_ : full_, ranges_, block_);
-  AddNormed(context, x, block_.y, w.post_attn_norm, 1.0f);
-  h = NormInput(context, x, w.ffn_norm, block_);
-  FeedForward(context, w, h, block_);
-  AddNormed(context, x, block_.y, w.post_ffn_norm, w.layer_scalar);
+  AttendAndProject(Context(), layer, w, keys, sliding ? sliding_ : full_, ranges_);
 }
 
 void Drafter::OrderedLogits(ConstMat h, Mat logits) {
@@ -123,7 +123,7 @@ void Drafter::OrderedLogits(ConstMat h, Mat logits) {
   Mat scores = scores_.Resize(h.rows(), c.centroids);
   projector_.Run(h, w.centroids, scores);
   std::vector<int> order(c.centroids);
-  Vector embedding(h.cols());
+  std::vector<float> embedding(h.cols());
   for (int64_t r = 0; r < h.rows(); ++r) {
     std::iota(order.begin(), order.end(), 0);
     std::partial_sort(order.begin(), order.begin() + c.top_centroids, order.end(),

@@ -23,12 +23,13 @@ Result<void> CheckDrafterFits(const ModelConfig& drafter, const ModelConfig& tar
 
 // One draft to make: what the target sampled last and where it stands.
 struct DraftRow {
-  const KvSequence* sequence =
-      nullptr;        // keys of everything but `token`; the query stands at its length
-  int32_t token = 0;  // the newest token, or the draft before this one
-  const float* hidden =
-      nullptr;  // (target width): the target's state after its final norm at the last cached
-                // position, or the hidden state that the draft before this one gave
+  // Keys of everything but `token`; the query stands at its length.
+  const KvSequence* sequence = nullptr;
+  // The newest token, or the draft before this one.
+  int32_t token = 0;
+  // (target width): the target's state after its final norm at the last cached position, or the
+  // hidden state that the draft before this one gave.
+  const float* hidden = nullptr;
 };
 
 class Drafter {
@@ -38,15 +39,17 @@ class Drafter {
 
   // One draft for each row. logits: (rows, vocab), no soft cap; with ordered embeddings tokens
   // outside the best centroids get the lowest score minus 1. hidden: (rows, target width), for the
-  // next draft of the round.
+  // next draft of the round. Error: a token outside the vocabulary.
   Result<void> Draft(std::span<const DraftRow> rows, Buffer& logits, Buffer& hidden);
 
   const ModelConfig& config() const { return checkpoint_.config; }
 
  private:
   Drafter(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, Model& target);
+  BlockContext Context();
   void Layer(int layer, std::span<const DraftRow> rows);
-  // Logits of the tokens of the best centroids alone.
+  void Attention(int layer, std::span<const DraftRow> rows, ConstMat h);
+  // Logits (rows, vocab) of states h (rows, width), of the tokens of the best centroids alone.
   void OrderedLogits(ConstMat h, Mat logits);
 
   Checkpoint checkpoint_;
@@ -54,11 +57,14 @@ class Drafter {
   Model& target_;
   Projector projector_;
   KeyLayers sources_;
-  Buffer x_, input_, embedded_, final_, scores_;
+  // Kept from call to call.
+  Buffer input_;   // [embedding of the token ; hidden]: (rows, 2 * target width)
+  Buffer x_;       // residual stream: (rows, width)
+  Buffer scores_;  // of centroids: (rows, centroids)
   BlockBuffers block_;
-  RopeTable sliding_, full_;
-  std::vector<std::vector<const std::byte*>> tiles_;
-  std::vector<AttentionRow> ranges_;
+  RopeTable sliding_, full_;                          // angles by row, of either layer type
+  std::vector<std::vector<const std::byte*>> tiles_;  // by row
+  std::vector<AttentionRow> ranges_;                  // by row
 };
 
 }  // namespace facet

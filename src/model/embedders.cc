@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/math.h"
 #include "model/model.h"
 #include "ops/elementwise/elementwise.h"
 
@@ -11,7 +12,8 @@ namespace facet {
 
 void PatchValues(const uint8_t* pixels, bool channels_first, std::span<float> out) {
   for (int i = 0; i < kPatchValues; ++i) {
-    const int at = channels_first ? i % 3 * (kPatchSide * kPatchSide) + i / 3 : i;
+    const int at =
+        channels_first ? i % kPatchChannels * (kPatchSide * kPatchSide) + i / kPatchChannels : i;
     out[at] = static_cast<float>(pixels[i]) / 255.0f;
   }
 }
@@ -32,7 +34,7 @@ Result<void> Model::EmbedPatches(MatrixView<const uint8_t> pixels, int columns, 
   }
   const VisionWeights& w = *weights().vision;
   const VisionConfig& c = *config().vision;
-  const int64_t rows = (pixels.rows() + columns - 1) / columns;
+  const int64_t rows = DivideUp(pixels.rows(), columns);
   if (columns > c.positions || rows > c.positions) {
     return Error{Cat("a picture of ", columns, " x ", rows, " patches is beyond the model's ",
                      c.positions, " positions")};
@@ -43,13 +45,13 @@ Result<void> Model::EmbedPatches(MatrixView<const uint8_t> pixels, int columns, 
   Buffer values, embedded;
   for (int64_t begin = 0; begin < pixels.rows(); begin += kBatch) {
     const int64_t count = std::min(kBatch, pixels.rows() - begin);
-    AdaptAll(count, adapter);
+    const AdaptedRows all{0, count, adapter};
     Mat x = values.Resize(count, kPatchValues), e = embedded.Resize(count, c.embed_dim);
     pool_.ParallelFor(count, [&](int64_t i) {
       PatchValues(pixels.row(begin + i), w.channels_first, x.row_span(i));
     });
     LayerNorm(w.ln1, w.ln1_bias, kPatchNormEps, x, x, pool_);
-    projector_.Run(x, w.patch, e);
+    projector_.Run(x, w.patch, e, {&all, 1});
     for (int64_t i = 0; i < count; ++i) AddRow(w.bias.data(), e.row_span(i));
     LayerNorm(w.ln2, w.ln2_bias, kPatchNormEps, e, e, pool_);
     for (int64_t i = 0; i < count; ++i) {
@@ -58,9 +60,8 @@ Result<void> Model::EmbedPatches(MatrixView<const uint8_t> pixels, int columns, 
     }
     LayerNorm(w.pos_norm, w.pos_norm_bias, kPatchNormEps, e, e, pool_);
     RmsNorm({c.embed_dim, nullptr, c.eps}, e, e, pool_);
-    projector_.Run(e, w.projection, out.rows_at(begin, count));
+    projector_.Run(e, w.projection, out.rows_at(begin, count), {&all, 1});
   }
-  projector_.set_adapted_rows({});
   return Ok();
 }
 
@@ -72,9 +73,8 @@ Result<void> Model::EmbedAudio(ConstMat frames, Mat out, const Adapter* adapter)
   Buffer normed;
   Mat x = normed.Resize(frames.rows(), frames.cols());
   RmsNorm({frames.cols(), nullptr, config().audio->eps}, frames, x, pool_);
-  AdaptAll(frames.rows(), adapter);
-  projector_.Run(x, weights().audio->projection, out);
-  projector_.set_adapted_rows({});
+  const AdaptedRows all{0, frames.rows(), adapter};
+  projector_.Run(x, weights().audio->projection, out, {&all, 1});
   return Ok();
 }
 

@@ -8,7 +8,7 @@ namespace {
 size_t VectorBytes(const Weights& weights) {
   size_t values = weights.final_norm.size();
   for (const LayerWeights& w : weights.layers) {
-    for (const Vector* v :
+    for (const std::vector<float>* v :
          {&w.attn_norm, &w.q_norm, &w.k_norm, &w.post_attn_norm, &w.ffn_norm, &w.post_ffn_norm}) {
       values += v->size();
     }

@@ -30,16 +30,9 @@ Model::Model(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, const L
       cache_(std::make_unique<KvPool>(
           CacheLayout::Create(checkpoint_.config.text, options.cache, options.compact_cache),
           options.cache_budget)),
-      work_(std::make_unique<Workspace>()) {}
+      buffers_(std::make_unique<StepBuffers>()) {}
 
 Model::~Model() = default;
-
-void Model::AdaptAll(int64_t rows, const Adapter* adapter) {
-  if (adapter == nullptr) adapter = adapter_.get();
-  std::vector<AdaptedRows> adapted;
-  if (adapter != nullptr) adapted.push_back({0, rows, adapter});
-  projector_.set_adapted_rows(std::move(adapted));
-}
 
 std::string Model::Identity() const {
   const CacheLayout& layout = cache_->layout();
@@ -50,12 +43,11 @@ std::string Model::Identity() const {
 }
 
 Result<void> Model::Forward(std::span<const Chunk> chunks, Buffer& hidden) {
-  Step step(*this, chunks);
+  Step step(*this, projector_, *buffers_, trace_, chunks);
   FACET_TRY(step.Begin());
   for (size_t layer = 0; layer < config().text.layers.size(); ++layer)
     step.Layer(static_cast<int>(layer));
   step.Finish(hidden);
-  projector_.set_adapted_rows({});
   return Ok();
 }
 
@@ -63,7 +55,7 @@ void Model::Logits(ConstMat hidden, Mat logits) {
   // The last product decides which token is best and runs for few rows, where reading the weights
   // takes the time: all inputs are rounded finely.
   constexpr float kAll = 0;
-  projector_.Run(hidden, weights().embedding, logits, kAll);
+  projector_.Run(hidden, weights().embedding, logits, {}, kAll);
   if (config().text.softcap > 0) Softcap(config().text.softcap, logits, pool_);
 }
 

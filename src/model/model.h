@@ -3,12 +3,10 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
-#include <string_view>
-#include <vector>
+#include <string>
 
 #include "base/matrix.h"
 #include "base/result.h"
@@ -18,6 +16,7 @@
 #include "model/packed_store.h"
 #include "model/projection.h"
 #include "model/soft_run.h"
+#include "model/trace.h"
 #include "model/weights.h"
 
 namespace facet {
@@ -29,7 +28,7 @@ struct Chunk {
   std::span<const int32_t> tokens;   // ids; those under soft runs are ignored
   std::span<const SoftRun> soft;     // sorted by begin; runs outside the chunk are allowed
   int outputs = 1;                   // hidden states wanted, for that many of the last rows
-  const Adapter* adapter = nullptr;  // null: the model's own (set_adapter), or none
+  const Adapter* adapter = nullptr;  // null: none
 };
 
 struct LoadOptions {
@@ -39,13 +38,11 @@ struct LoadOptions {
   CacheType cache = CacheType::kF16;
   bool compact_cache = true;
   size_t cache_budget = 0;  // bytes; 0 = no limit
-  bool keep_packed =
-      true;  // write packed weights of large models to the cache folder, for the next start
+  // Write packed weights of large models to the cache folder, for the next start.
+  bool keep_packed = true;
 };
 
-// Receives every named intermediate: "attn_norm", "key", ... (docs/model.md, "A decoder layer").
-// `layer` is -1 outside layers; `values` (rows, ...) lives until it returns.
-using Trace = std::function<void(std::string_view name, int layer, ConstMat values)>;
+struct StepBuffers;
 
 class Model {
  public:
@@ -58,16 +55,18 @@ class Model {
   ThreadPool& pool() { return pool_; }
   // Names the weights, and the layout and type of the cache.
   std::string Identity() const;
+  Precision precision() const { return projector_.precision(); }
   // Null where precision is plain.
   PackedStore* packed() { return packed_.get(); }
 
-  // Computes all chunks in one batch. Writes keys and values behind each sequence's length (the
+  // Computes all chunks in one step. Writes keys and values behind each sequence's length (the
   // caller commits) and returns the states after the final norm: (sum of outputs, width), chunk
   // after chunk. On error (cache full, a picture that is cut, an id outside the vocabulary) no
   // sequence has changed.
   Result<void> Forward(std::span<const Chunk> chunks, Buffer& hidden);
 
-  // Logits (rows, vocab) of such states, soft-capped; suppress_tokens are not applied.
+  // Logits (rows, vocab) of such states (rows, width), soft-capped; suppress_tokens are not
+  // applied.
   void Logits(ConstMat hidden, Mat logits);
 
   // Rows of the embedding table, scaled: (ids, width).
@@ -86,29 +85,20 @@ class Model {
                  Adapter::Load(folder, weights(), config()));
     return adapter;
   }
-  // The adapter of everything that names none; null for none. Not while a step runs.
-  void set_adapter(std::shared_ptr<const Adapter> adapter) { adapter_ = std::move(adapter); }
 
   void set_trace(Trace trace) { trace_ = std::move(trace); }
 
  private:
   Model(Checkpoint checkpoint, std::unique_ptr<PackedStore> packed, const LoadOptions& options,
         ThreadPool& pool);
-  friend class Step;
-  friend class Drafter;
 
   Checkpoint checkpoint_;
   std::unique_ptr<PackedStore> packed_;  // null where precision is plain
   ThreadPool& pool_;
   Projector projector_;
   std::unique_ptr<KvPool> cache_;
-  // The projector adds this adapter's terms, or the model's own, to all of `rows` rows.
-  void AdaptAll(int64_t rows, const Adapter* adapter);
-
   Trace trace_;
-  std::shared_ptr<const Adapter> adapter_;
-  struct Workspace;
-  std::unique_ptr<Workspace> work_;
+  std::unique_ptr<StepBuffers> buffers_;
 };
 
 }  // namespace facet

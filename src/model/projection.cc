@@ -4,7 +4,8 @@
 
 namespace facet {
 
-void Projector::Run(ConstMat x, std::span<const Product> products, float second_above) {
+void Projector::Run(ConstMat x, std::span<const Product> products,
+                    std::span<const AdaptedRows> adapted, float second_above) {
   if (precision_ == Precision::kPlain) {
     for (const Product& product : products)
       MatMulPlain(product.weight->weight, x, product.out, *pool_);
@@ -15,16 +16,18 @@ void Projector::Run(ConstMat x, std::span<const Product> products, float second_
       packed_.push_back({product.weight->packed, product.out});
     MatMulPacked(packed_, input_, *pool_);
   }
-  for (const Product& product : products) AddAdapters(x, product);
+  for (const Product& product : products) AddAdapters(x, product, adapted);
 }
 
 // out += scale (x A^T) B^T for the rows that have an adapter with a term beside this weight.
-void Projector::AddAdapters(ConstMat x, const Product& product) {
+void Projector::AddAdapters(ConstMat x, const Product& product,
+                            std::span<const AdaptedRows> adapted) {
   const auto as_weight = [](const Buffer& m) {
     return WeightView{DType::kF32, m.rows(), m.cols(),
                       reinterpret_cast<const std::byte*>(m.view().data())};
   };
-  for (const AdaptedRows& rows : adapted_) {
+  for (const AdaptedRows& rows : adapted) {
+    if (rows.adapter == nullptr) continue;
     const LoraPair* pair = rows.adapter->Find(*product.weight);
     if (pair == nullptr) continue;
     Mat inner = inner_.Resize(rows.count, pair->a.rows());

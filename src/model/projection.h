@@ -23,39 +23,41 @@ struct Product {
   Mat out;  // (tokens, weight->rows())
 };
 
-// Neighbouring rows of a step that have an adapter.
+// Neighbouring rows of a product's input, and the adapter whose terms are added to theirs.
 struct AdaptedRows {
   int64_t begin = 0, count = 0;
-  const Adapter* adapter = nullptr;
+  const Adapter* adapter = nullptr;  // null: none
 };
 
 class Projector {
  public:
   Projector(Precision precision, ThreadPool& pool) : precision_(precision), pool_(&pool) {}
 
-  // All products of one input x (tokens, cols). second_above: see MatMulInput::Assign.
-  void Run(ConstMat x, std::span<const Product> products, float second_above = kSecondAbove);
-  void Run(ConstMat x, const Linear& weight, Mat out, float second_above = kSecondAbove) {
+  // All products of one input x (tokens, cols). `adapted` rows get their adapters' terms, added in
+  // float32 row by row: a row's result does not depend on its neighbours' adapters. second_above:
+  // see MatMulInput::Assign.
+  void Run(ConstMat x, std::span<const Product> products, std::span<const AdaptedRows> adapted = {},
+           float second_above = kSecondAbove);
+  void Run(ConstMat x, const Linear& weight, Mat out, std::span<const AdaptedRows> adapted = {},
+           float second_above = kSecondAbove) {
     const Product one{&weight, out};
-    Run(x, {&one, 1}, second_above);
+    Run(x, {&one, 1}, adapted, second_above);
   }
-  // Adapters of the rows of every input that follows, until it is called again. Their terms are
-  // added in float32 row by row: a row's result does not depend on its neighbours' adapters.
-  void set_adapted_rows(std::vector<AdaptedRows> rows) { adapted_ = std::move(rows); }
-  // One row of a matrix, decoded; for embedding look-ups.
+  // One row of a matrix in float32, weight.cols() values; for embedding look-ups.
   void Row(const Linear& weight, int64_t row, std::span<float> out) const;
 
   Precision precision() const { return precision_; }
 
  private:
-  void AddAdapters(ConstMat x, const Product& product);
+  void AddAdapters(ConstMat x, const Product& product, std::span<const AdaptedRows> adapted);
 
   Precision precision_;
   ThreadPool* pool_;
-  MatMulInput input_;  // kept from call to call
+  // Kept from call to call, so that a decode allocates nothing.
+  MatMulInput input_;
   std::vector<PackedProduct> packed_;
-  std::vector<AdaptedRows> adapted_;
-  Buffer inner_, term_;
+  Buffer inner_;  // x A^T: (rows with an adapter, rank)
+  Buffer term_;   // (x A^T) B^T: (rows with an adapter, weight.rows())
 };
 
 }  // namespace facet

@@ -10,11 +10,11 @@
 namespace facet {
 
 // Buffers that live from step to step, so that a decode allocates nothing.
-struct Model::Workspace {
-  Buffer x;     // residual stream: (rows, width)
-  Buffer k, v;  // (rows, kv_heads * head_dim)
-  BlockBuffers block;
-  RopeTable sliding, full;
+struct StepBuffers {
+  Buffer x;                                          // residual stream: (rows, width)
+  Buffer k, v;                                       // (rows, kv_heads * head_dim)
+  BlockBuffers block;                                // of the layer at work
+  RopeTable sliding, full;                           // angles by row, of either layer type
   std::vector<int32_t> positions;                    // by row
   std::vector<std::vector<const std::byte*>> tiles;  // by chunk
   std::vector<AttentionRow> ranges;                  // by row
@@ -22,12 +22,14 @@ struct Model::Workspace {
 
 class Step {
  public:
-  Step(Model& model, std::span<const Chunk> chunks);
+  // `trace` may be empty. All must outlive the step.
+  Step(Model& model, Projector& projector, StepBuffers& buffers, const Trace& trace,
+       std::span<const Chunk> chunks);
 
   // Checks the chunks, reserves their pages and places the embeddings of tokens and soft runs.
   Result<void> Begin();
   void Layer(int layer);
-  // States after the final norm of the rows that were asked for.
+  // States after the final norm of the rows that were asked for: (sum of outputs, width).
   void Finish(Buffer& hidden);
 
  private:
@@ -36,24 +38,21 @@ class Step {
     int position = 0;  // absolute, in its sequence
     int run_end = 0;   // end of the picture it lies in; 0 outside
   };
-  std::vector<AdaptedRows> AdaptedChunks() const;
+  void FindAdaptedRows();
   Result<void> AddChunk(int index);
   Result<void> Embed(int row, int32_t token, const SoftRun* run);
   void FillAngles();
   void Attention(int layer, ConstMat h);
   void WriteRecords(int layer, ConstMat keys, ConstMat values);
   void FillRanges(int layer);
-  void Trace(std::string_view name, int layer, ConstMat values) const {
-    if (model_.trace_) model_.trace_(name, layer, values);
-  }
 
   Model& model_;
   const TextConfig& config_;
+  StepBuffers& buffers_;
   BlockContext context_;
-  Model::Workspace& work_;
   std::span<const Chunk> chunks_;
   std::vector<Row> rows_;
-  bool sliding_filled_ = false, full_filled_ = false;
+  std::vector<AdaptedRows> adapted_;
 };
 
 }  // namespace facet

@@ -7,7 +7,7 @@ TrainLinear Frozen(const Linear& linear) {
   return {linear.weight, nullptr, std::nullopt};
 }
 
-TrainVector Frozen(const Vector& vector) {
+TrainVector Frozen(const std::vector<float>& vector) {
   return {vector, nullptr};
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mapped_file.h"
+#include "base/patch.h"
 #include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/recognise.h"
@@ -16,11 +17,11 @@
 namespace facet {
 namespace {
 
-// Takes tensors out of a checkpoint by any of their names, checks their shapes and remembers what
-// was taken.
-class Taker {
+// Finds a checkpoint's tensors under any of their names, checks their shapes and remembers which
+// were used.
+class TensorReader {
  public:
-  Taker(const TensorFile& file, bool gguf, std::string prefix)
+  TensorReader(const TensorFile& file, bool gguf, std::string prefix)
       : file_(file), gguf_(gguf), prefix_(std::move(prefix)) {}
 
   bool gguf() const { return gguf_; }
@@ -33,10 +34,10 @@ class Taker {
   }
 
   // The first of `names` that the file has.
-  Result<const Tensor*> Take(const std::vector<std::string>& names) {
+  Result<const Tensor*> Find(const std::vector<std::string>& names) {
     for (const std::string& name : names) {
       if (const Tensor* tensor = file_.Find(name)) {
-        taken_.insert(name);
+        used_.insert(name);
         return tensor;
       }
     }
@@ -45,7 +46,7 @@ class Taker {
 
   // A matrix of (rows, cols), left where it lies.
   Result<Linear> Matrix(const std::vector<std::string>& names, int64_t rows, int64_t cols) {
-    FACET_ASSIGN(const Tensor* tensor, Take(names));
+    FACET_ASSIGN(const Tensor* tensor, Find(names));
     FACET_TRY(CheckShape(*tensor, {rows, cols}));
     return Linear{tensor->name, {tensor->type, rows, cols, tensor->data.data()}, {}};
   }
@@ -53,12 +54,12 @@ class Taker {
     return Matrix({LayerName(layer, part)}, rows, cols);
   }
 
-  // A vector of `count` values, decoded; also any shape whose product is `count` when `shape` is
-  // given.
-  Result<Vector> Values(const std::vector<std::string>& names, std::vector<int64_t> shape) {
-    FACET_ASSIGN(const Tensor* tensor, Take(names));
+  // The values of a tensor of that shape, in float32.
+  Result<std::vector<float>> Values(const std::vector<std::string>& names,
+                                    std::vector<int64_t> shape) {
+    FACET_ASSIGN(const Tensor* tensor, Find(names));
     FACET_TRY(CheckShape(*tensor, shape));
-    Vector out(tensor->elements());
+    std::vector<float> out(tensor->elements());
     const int64_t cols = tensor->cols();
     for (int64_t r = 0; r < tensor->rows(); ++r) {
       DequantizeRow(tensor->type, tensor->data.data() + r * RowBytes(tensor->type, cols),
@@ -66,15 +67,15 @@ class Taker {
     }
     return out;
   }
-  Result<Vector> Values(int layer, const PartName& part, int64_t count) {
+  Result<std::vector<float>> Values(int layer, const PartName& part, int64_t count) {
     return Values({LayerName(layer, part)}, {count});
   }
 
   // Error for a tensor inside a layer that nothing took: it would change the result. Others are
   // only reported.
-  Result<void> CheckAllTaken(const std::set<std::string>& harmless) const {
+  Result<void> CheckAllUsed(const std::set<std::string>& harmless) const {
     for (const Tensor& tensor : file_.tensors()) {
-      if (taken_.contains(tensor.name) || harmless.contains(tensor.name)) continue;
+      if (used_.contains(tensor.name) || harmless.contains(tensor.name)) continue;
       const bool in_layer = tensor.name.find(gguf_ ? "blk." : "layers.") != std::string::npos;
       if (in_layer || tensor.name.find("output.weight") == 0 ||
           tensor.name.find("lm_head") != std::string::npos) {
@@ -100,34 +101,34 @@ class Taker {
   const TensorFile& file_;
   bool gguf_;
   std::string prefix_;
-  std::set<std::string> taken_;
+  std::set<std::string> used_;
 };
 
-Result<LayerWeights> TakeLayer(Taker& take, const ModelConfig& config, int i) {
+Result<LayerWeights> ReadLayer(TensorReader& read, const ModelConfig& config, int i) {
   const TextConfig& text = config.text;
   const LayerConfig& c = text.layers[i];
   const int64_t width = text.width, q_rows = int64_t{c.heads} * c.head_dim,
                 kv_rows = int64_t{c.kv_heads} * c.head_dim;
   LayerWeights w;
-  FACET_ASSIGN(w.attn_norm, take.Values(i, kAttnNorm, width));
-  FACET_ASSIGN(w.q, take.Matrix(i, kQ, q_rows, width));
-  FACET_ASSIGN(w.q_norm, take.Values(i, kQNorm, c.head_dim));
+  FACET_ASSIGN(w.attn_norm, read.Values(i, kAttnNorm, width));
+  FACET_ASSIGN(w.q, read.Matrix(i, kQ, q_rows, width));
+  FACET_ASSIGN(w.q_norm, read.Values(i, kQNorm, c.head_dim));
   if (!config.drafter) {
-    FACET_ASSIGN(w.k, take.Matrix(i, kK, kv_rows, width));
-    FACET_ASSIGN(w.k_norm, take.Values(i, kKNorm, c.head_dim));
+    FACET_ASSIGN(w.k, read.Matrix(i, kK, kv_rows, width));
+    FACET_ASSIGN(w.k_norm, read.Values(i, kKNorm, c.head_dim));
     if (!c.keys_are_values) {
-      FACET_ASSIGN(w.v, take.Matrix(i, kV, kv_rows, width));
+      FACET_ASSIGN(w.v, read.Matrix(i, kV, kv_rows, width));
     }
   }
-  FACET_ASSIGN(w.o, take.Matrix(i, kO, width, q_rows));
-  FACET_ASSIGN(w.post_attn_norm, take.Values(i, kPostAttnNorm, width));
-  FACET_ASSIGN(w.ffn_norm, take.Values(i, kFfnNorm, width));
-  FACET_ASSIGN(w.gate, take.Matrix(i, kGate, text.ffn, width));
-  FACET_ASSIGN(w.up, take.Matrix(i, kUp, text.ffn, width));
-  FACET_ASSIGN(w.down, take.Matrix(i, kDown, width, text.ffn));
-  FACET_ASSIGN(w.post_ffn_norm, take.Values(i, kPostFfnNorm, width));
+  FACET_ASSIGN(w.o, read.Matrix(i, kO, width, q_rows));
+  FACET_ASSIGN(w.post_attn_norm, read.Values(i, kPostAttnNorm, width));
+  FACET_ASSIGN(w.ffn_norm, read.Values(i, kFfnNorm, width));
+  FACET_ASSIGN(w.gate, read.Matrix(i, kGate, text.ffn, width));
+  FACET_ASSIGN(w.up, read.Matrix(i, kUp, text.ffn, width));
+  FACET_ASSIGN(w.down, read.Matrix(i, kDown, width, text.ffn));
+  FACET_ASSIGN(w.post_ffn_norm, read.Values(i, kPostFfnNorm, width));
   if (text.family != Family::kGemma3) {
-    FACET_ASSIGN(const Vector scalar, take.Values(i, kLayerScalar, 1));
+    FACET_ASSIGN(const std::vector<float> scalar, read.Values(i, kLayerScalar, 1));
     w.layer_scalar = scalar[0];
   }
   return w;
@@ -135,17 +136,18 @@ Result<LayerWeights> TakeLayer(Taker& take, const ModelConfig& config, int i) {
 
 // Tables of column and row positions: the hub keeps (positions, 2, width), a GGUF (2, positions,
 // width).
-Result<void> TakePositions(Taker& take, const VisionConfig& c, VisionWeights& w) {
+Result<void> ReadPositions(TensorReader& read, const VisionConfig& c, VisionWeights& w) {
   const int64_t n = c.positions, d = c.embed_dim;
-  if (take.gguf()) {
-    FACET_ASSIGN(const Vector table, take.Values({"v.position_embd.weight"}, {2, n, d}));
+  if (read.gguf()) {
+    FACET_ASSIGN(const std::vector<float> table,
+                 read.Values({"v.position_embd.weight"}, {2, n, d}));
     w.columns.assign(table.begin(), table.begin() + n * d);
     w.rows.assign(table.begin() + n * d, table.end());
     return Ok();
   }
-  FACET_ASSIGN(const Vector table, take.Values({"model.vision_embedder.pos_embedding",
-                                                "model.embed_vision.pos_embedding"},
-                                               {n, 2, d}));
+  FACET_ASSIGN(const std::vector<float> table, read.Values({"model.vision_embedder.pos_embedding",
+                                                            "model.embed_vision.pos_embedding"},
+                                                           {n, 2, d}));
   w.columns.resize(n * d);
   w.rows.resize(n * d);
   for (int64_t i = 0; i < n; ++i) {
@@ -155,47 +157,49 @@ Result<void> TakePositions(Taker& take, const VisionConfig& c, VisionWeights& w)
   return Ok();
 }
 
-Result<VisionWeights> TakeVision(Taker& take, const ModelConfig& config) {
+Result<VisionWeights> ReadVision(TensorReader& read, const ModelConfig& config) {
   const VisionConfig& c = *config.vision;
-  constexpr int64_t kPatch = 48 * 48 * 3;
   const int64_t d = c.embed_dim;
   const auto names = [&](const std::string& hub,
                          const std::string& gguf) -> std::vector<std::string> {
-    if (take.gguf()) return {gguf};
+    if (read.gguf()) return {gguf};
     return {"model.vision_embedder." + hub, "model.embed_vision." + hub};
   };
   VisionWeights w;
-  w.channels_first = take.gguf();
-  FACET_ASSIGN(w.ln1, take.Values(names("patch_ln1.weight", "v.patch_norm.1.weight"), {kPatch}));
-  FACET_ASSIGN(w.ln1_bias, take.Values(names("patch_ln1.bias", "v.patch_norm.1.bias"), {kPatch}));
-  FACET_ASSIGN(w.patch, take.Matrix(names("patch_dense.weight", "v.patch_embd.weight"), d, kPatch));
-  FACET_ASSIGN(w.bias, take.Values(names("patch_dense.bias", "v.patch_embd.bias"), {d}));
-  FACET_ASSIGN(w.ln2, take.Values(names("patch_ln2.weight", "v.patch_norm.2.weight"), {d}));
-  FACET_ASSIGN(w.ln2_bias, take.Values(names("patch_ln2.bias", "v.patch_norm.2.bias"), {d}));
-  FACET_TRY(TakePositions(take, c, w));
-  FACET_ASSIGN(w.pos_norm, take.Values(names("pos_norm.weight", "v.patch_norm.3.weight"), {d}));
-  FACET_ASSIGN(w.pos_norm_bias, take.Values(names("pos_norm.bias", "v.patch_norm.3.bias"), {d}));
+  w.channels_first = read.gguf();
+  FACET_ASSIGN(w.ln1,
+               read.Values(names("patch_ln1.weight", "v.patch_norm.1.weight"), {kPatchValues}));
+  FACET_ASSIGN(w.ln1_bias,
+               read.Values(names("patch_ln1.bias", "v.patch_norm.1.bias"), {kPatchValues}));
+  FACET_ASSIGN(w.patch,
+               read.Matrix(names("patch_dense.weight", "v.patch_embd.weight"), d, kPatchValues));
+  FACET_ASSIGN(w.bias, read.Values(names("patch_dense.bias", "v.patch_embd.bias"), {d}));
+  FACET_ASSIGN(w.ln2, read.Values(names("patch_ln2.weight", "v.patch_norm.2.weight"), {d}));
+  FACET_ASSIGN(w.ln2_bias, read.Values(names("patch_ln2.bias", "v.patch_norm.2.bias"), {d}));
+  FACET_TRY(ReadPositions(read, c, w));
+  FACET_ASSIGN(w.pos_norm, read.Values(names("pos_norm.weight", "v.patch_norm.3.weight"), {d}));
+  FACET_ASSIGN(w.pos_norm_bias, read.Values(names("pos_norm.bias", "v.patch_norm.3.bias"), {d}));
   std::vector<std::string> projection = {
       "model.embed_vision.embedding_projection.weight",
       "model.embed_vision.multimodal_embedder.embedding_projection.weight"};
-  if (take.gguf()) projection = {"mm.input_projection.weight"};
-  FACET_ASSIGN(w.projection, take.Matrix(projection, config.text.width, d));
+  if (read.gguf()) projection = {"mm.input_projection.weight"};
+  FACET_ASSIGN(w.projection, read.Matrix(projection, config.text.width, d));
   return w;
 }
 
-Result<AudioWeights> TakeAudio(Taker& take, const ModelConfig& config) {
+Result<AudioWeights> ReadAudio(TensorReader& read, const ModelConfig& config) {
   std::vector<std::string> names = {
       "model.embed_audio.embedding_projection.weight",
       "model.embed_audio.multimodal_embedder.embedding_projection.weight"};
-  if (take.gguf()) names = {"mm.a.input_projection.weight"};
+  if (read.gguf()) names = {"mm.a.input_projection.weight"};
   AudioWeights w;
-  FACET_ASSIGN(w.projection, take.Matrix(names, config.text.width, config.audio->frame));
+  FACET_ASSIGN(w.projection, read.Matrix(names, config.text.width, config.audio->frame));
   return w;
 }
 
-Result<std::vector<int32_t>> TakeOrdering(Taker& take, const std::vector<std::string>& names,
+Result<std::vector<int32_t>> ReadOrdering(TensorReader& read, const std::vector<std::string>& names,
                                           int vocab) {
-  FACET_ASSIGN(const Tensor* tensor, take.Take(names));
+  FACET_ASSIGN(const Tensor* tensor, read.Find(names));
   if (tensor->elements() != vocab || (tensor->type != DType::kI64 && tensor->type != DType::kI32)) {
     return Expected(Cat("(", vocab, ") integers"), tensor->Describe(), tensor->name);
   }
@@ -216,25 +220,25 @@ Result<std::vector<int32_t>> TakeOrdering(Taker& take, const std::vector<std::st
   return ids;
 }
 
-Result<DrafterWeights> TakeDrafter(Taker& take, ModelConfig& config) {
+Result<DrafterWeights> ReadDrafter(TensorReader& read, ModelConfig& config) {
   DrafterConfig& c = *config.drafter;
   const int64_t width = config.text.width, target = c.target_width;
   const auto names = [&](const char* hub, const char* gguf) -> std::vector<std::string> {
-    return {take.gguf() ? gguf : hub};
+    return {read.gguf() ? gguf : hub};
   };
   DrafterWeights w;
   FACET_ASSIGN(w.pre_projection,
-               take.Matrix(names("pre_projection.weight", "nextn.pre_projection.weight"), width,
+               read.Matrix(names("pre_projection.weight", "nextn.pre_projection.weight"), width,
                            2 * target));
   FACET_ASSIGN(
       w.post_projection,
-      take.Matrix(names("post_projection.weight", "nextn.post_projection.weight"), target, width));
+      read.Matrix(names("post_projection.weight", "nextn.post_projection.weight"), target, width));
   if (!c.ordered_embeddings) return w;
-  FACET_ASSIGN(w.centroids, take.Matrix(names("masked_embedding.centroids.weight",
+  FACET_ASSIGN(w.centroids, read.Matrix(names("masked_embedding.centroids.weight",
                                               "masked_embd_centroids.weight"),
                                         c.centroids, width));
   FACET_ASSIGN(w.ordering,
-               TakeOrdering(take, names("masked_embedding.token_ordering", "masked_embd_ordering"),
+               ReadOrdering(read, names("masked_embedding.token_ordering", "masked_embd_ordering"),
                             config.text.vocab));
   if (config.text.vocab % c.centroids != 0) {
     return Expected("a vocabulary that the centroids divide",
@@ -243,13 +247,13 @@ Result<DrafterWeights> TakeDrafter(Taker& take, ModelConfig& config) {
   return w;
 }
 
-Result<void> TakeText(Taker& take, ModelConfig& config, Weights& w) {
-  FACET_ASSIGN(w.embedding, take.Matrix({take.TopName("embed_tokens.weight", "token_embd.weight")},
+Result<void> ReadText(TensorReader& read, ModelConfig& config, Weights& w) {
+  FACET_ASSIGN(w.embedding, read.Matrix({read.TopName("embed_tokens.weight", "token_embd.weight")},
                                         config.text.vocab, config.text.width));
-  FACET_ASSIGN(w.final_norm, take.Values({take.TopName("norm.weight", "output_norm.weight")},
+  FACET_ASSIGN(w.final_norm, read.Values({read.TopName("norm.weight", "output_norm.weight")},
                                          {config.text.width}));
   for (size_t i = 0; i < config.text.layers.size(); ++i) {
-    FACET_ASSIGN(LayerWeights layer, TakeLayer(take, config, static_cast<int>(i)));
+    FACET_ASSIGN(LayerWeights layer, ReadLayer(read, config, static_cast<int>(i)));
     w.layers.push_back(std::move(layer));
   }
   return Ok();
@@ -272,18 +276,18 @@ Result<Checkpoint> LoadFolder(const std::filesystem::path& folder) {
   }
   FACET_ASSIGN(std::unique_ptr<Safetensors> file, Safetensors::Open(folder));
   out.text = std::move(file);
-  Taker take(*out.text, false, out.config.drafter ? "model." : "model.language_model.");
-  FACET_TRY(TakeText(take, out.config, out.weights));
+  TensorReader read(*out.text, false, out.config.drafter ? "model." : "model.language_model.");
+  FACET_TRY(ReadText(read, out.config, out.weights));
   if (out.config.drafter) {
-    FACET_ASSIGN(out.weights.drafter, TakeDrafter(take, out.config));
+    FACET_ASSIGN(out.weights.drafter, ReadDrafter(read, out.config));
   }
   if (out.config.vision) {
-    FACET_ASSIGN(out.weights.vision, TakeVision(take, out.config));
+    FACET_ASSIGN(out.weights.vision, ReadVision(read, out.config));
   }
   if (out.config.audio) {
-    FACET_ASSIGN(out.weights.audio, TakeAudio(take, out.config));
+    FACET_ASSIGN(out.weights.audio, ReadAudio(read, out.config));
   }
-  FACET_TRY(take.CheckAllTaken({}));
+  FACET_TRY(read.CheckAllUsed({}));
   return out;
 }
 
@@ -306,24 +310,24 @@ Result<Checkpoint> LoadGguf(const std::filesystem::path& path,
       out.config.drafter->top_centroids = static_cast<int>(top);
     }
   }
-  Taker take(*file, true, "");
-  FACET_TRY(TakeText(take, out.config, out.weights));
+  TensorReader read(*file, true, "");
+  FACET_TRY(ReadText(read, out.config, out.weights));
   if (out.config.drafter) {
-    FACET_ASSIGN(out.weights.drafter, TakeDrafter(take, out.config));
+    FACET_ASSIGN(out.weights.drafter, ReadDrafter(read, out.config));
   }
-  FACET_TRY(take.CheckAllTaken({"rope_freqs.weight"}));
+  FACET_TRY(read.CheckAllUsed({"rope_freqs.weight"}));
   out.text = std::move(file);
   if (!mmproj) return out;
   FACET_ASSIGN(std::unique_ptr<Gguf> projector, Gguf::Open(*mmproj));
   FACET_TRY(AddProjectorConfig(*projector, out.config));
-  Taker take_media(*projector, true, "");
+  TensorReader read_media(*projector, true, "");
   if (out.config.vision) {
-    FACET_ASSIGN(out.weights.vision, TakeVision(take_media, out.config));
+    FACET_ASSIGN(out.weights.vision, ReadVision(read_media, out.config));
   }
   if (out.config.audio) {
-    FACET_ASSIGN(out.weights.audio, TakeAudio(take_media, out.config));
+    FACET_ASSIGN(out.weights.audio, ReadAudio(read_media, out.config));
   }
-  FACET_TRY(take_media.CheckAllTaken({}));
+  FACET_TRY(read_media.CheckAllUsed({}));
   out.projector = std::move(projector);
   return out;
 }

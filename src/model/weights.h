@@ -24,35 +24,39 @@ struct Linear {
   int64_t cols() const { return weight.cols; }
 };
 
-using Vector = std::vector<float>;
-
 struct LayerWeights {
-  Vector attn_norm, q_norm, k_norm, post_attn_norm, ffn_norm, post_ffn_norm;
-  Linear q, k, v, o, gate, up,
-      down;  // v.weight.data null where keys are values; k and v null in a drafter
+  std::vector<float> attn_norm, post_attn_norm, ffn_norm, post_ffn_norm;  // (width)
+  std::vector<float> q_norm, k_norm;                                      // (head_dim)
+  // q (heads * head_dim, width); k and v (kv_heads * head_dim, width); o (width, heads * head_dim);
+  // gate and up (ffn, width); down (width, ffn). v.weight.data is null where keys are values, and
+  // k's and v's are in a drafter.
+  Linear q, k, v, o, gate, up, down;
   float layer_scalar = 1;
 };
 
 struct VisionWeights {
-  Vector ln1, ln1_bias, ln2, ln2_bias, bias, pos_norm, pos_norm_bias;
-  Linear patch, projection;
-  Vector columns, rows;         // (positions, embed_dim) each
-  bool channels_first = false;  // the file's patch columns are ordered channel, y, x
+  std::vector<float> ln1, ln1_bias;                                 // (6912)
+  std::vector<float> bias, ln2, ln2_bias, pos_norm, pos_norm_bias;  // (embed_dim)
+  Linear patch;                                                     // (embed_dim, 6912)
+  Linear projection;                                                // (width, embed_dim)
+  std::vector<float> columns, rows;                                 // (positions, embed_dim) each
+  bool channels_first = false;  // the patch weights' columns are ordered channel, row, column
 };
 
 struct AudioWeights {
-  Linear projection;
+  Linear projection;  // (width, samples of a frame)
 };
 
 struct DrafterWeights {
-  Linear pre_projection, post_projection;
+  Linear pre_projection;          // (width, 2 * target width)
+  Linear post_projection;         // (target width, width)
   Linear centroids;               // (centroids, width); with ordered embeddings
   std::vector<int32_t> ordering;  // (vocab): token ids, centroid after centroid
 };
 
 struct Weights {
-  Linear embedding;  // (vocab, width); the tied head too
-  Vector final_norm;
+  Linear embedding;               // (vocab, width); the tied head too
+  std::vector<float> final_norm;  // (width)
   std::vector<LayerWeights> layers;
   std::optional<VisionWeights> vision;
   std::optional<AudioWeights> audio;

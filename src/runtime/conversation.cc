@@ -131,6 +131,7 @@ Result<Reply> Ask(const LoadedModel& model, const json& messages, const ReplyOpt
   request.sampling = options.sampling;
   request.max_tokens = options.max_tokens > 0 ? options.max_tokens : model.engine->context();
   request.stop_tokens = model.eos;
+  request.adapter = model.adapter.weights;
   auto collector = std::make_shared<Collector>(view);
   FACET_ASSIGN(
       const Engine::RequestId id,

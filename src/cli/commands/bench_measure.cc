@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/patch.h"
 #include "engine/sampler.h"
+#include "model/synth_cache.h"
 #include "ops/roofline.h"
 #include "text/tokenizer.h"
 
@@ -237,7 +238,7 @@ Result<void> MeasurePictures(Model& model, Stopwatch& watch, std::string name, i
 
 Result<void> MeasureSound(Model& model, Stopwatch& watch, double seconds) {
   if (!model.config().audio) return Error{"this model does not hear", ErrorKind::kUnsupported};
-  constexpr int kFramesPerSecond = 25;
+  constexpr int kFramesPerSecond = 16000 / kFrameSamples;
   const auto frames = static_cast<int64_t>(std::ceil(seconds * kFramesPerSecond));
   Buffer sound(frames, kFrameSamples), out(frames, model.config().text.width);
   std::mt19937 random(1);

@@ -137,9 +137,9 @@ class DraftRecorder {
 
 // Reads the prompt in chunks; gives the states of all its positions and the embeddings that went
 // in.
-Result<void> ReadPrompt(Model& model, const Prompt& prompt, int chunk, KvSequence& sequence,
-                        Buffer& hidden, std::vector<float>& embeddings) {
-  FACET_ASSIGN(const EmbeddedMedia media, EmbedMedia(model, prompt.items));
+Result<void> ReadPrompt(Model& model, const Adapter* adapter, const Prompt& prompt, int chunk,
+                        KvSequence& sequence, Buffer& hidden, std::vector<float>& embeddings) {
+  FACET_ASSIGN(const EmbeddedMedia media, EmbedMedia(model, prompt.items, adapter));
   const int total = static_cast<int>(prompt.ids.size()), width = model.config().text.width;
   model.set_trace([&](std::string_view name, int, ConstMat values) {
     if (name != "embeddings") return;
@@ -150,7 +150,8 @@ Result<void> ReadPrompt(Model& model, const Prompt& prompt, int chunk, KvSequenc
   Buffer piece;
   for (int at = 0; at < total;) {
     const int count = ChunkLength(prompt.Pictures(), at, total, chunk);
-    const Chunk part{&sequence, std::span(prompt.ids).subspan(at, count), media.runs, count};
+    const Chunk part{&sequence, std::span(prompt.ids).subspan(at, count), media.runs, count,
+                     adapter};
     FACET_TRY(model.Forward({&part, 1}, piece));
     sequence.Commit(count);
     for (int i = 0; i < count; ++i)
@@ -161,8 +162,8 @@ Result<void> ReadPrompt(Model& model, const Prompt& prompt, int chunk, KvSequenc
   return Ok();
 }
 
-Result<void> Decode(Model& model, KvSequence& sequence, ConstMat last, int steps,
-                    DraftRecorder* drafts, TensorOutput& out) {
+Result<void> Decode(Model& model, const Adapter* adapter, KvSequence& sequence, ConstMat last,
+                    int steps, DraftRecorder* drafts, TensorOutput& out) {
   const int64_t vocab = model.config().text.vocab, width = model.config().text.width;
   SamplingParams greedy;
   greedy.temperature = 0;
@@ -174,7 +175,7 @@ Result<void> Decode(Model& model, KvSequence& sequence, ConstMat last, int steps
   std::copy(last.row(0), last.row(0) + width, hidden.view().row(0));
   for (int step = 0; step < steps; ++step) {
     if (step > 0) {
-      const Chunk chunk{&sequence, {&ids.back(), 1}, {}, 1};
+      const Chunk chunk{&sequence, {&ids.back(), 1}, {}, 1, adapter};
       FACET_TRY(model.Forward({&chunk, 1}, hidden));
       sequence.Commit(1);
     }
@@ -200,9 +201,9 @@ Result<void> Conform(const ConformOptions& options) {
   load.compact_cache = options.compact;
   load.cache = CacheTypeOf(options.cache);
   FACET_ASSIGN(const std::unique_ptr<Model> model, Model::Load(load, pool));
+  std::shared_ptr<const Adapter> adapter;
   if (!options.adapter.empty()) {
-    FACET_ASSIGN(std::shared_ptr<const Adapter> adapter, model->LoadAdapter(options.adapter));
-    model->set_adapter(std::move(adapter));
+    FACET_ASSIGN(adapter, model->LoadAdapter(options.adapter));
   }
   std::unique_ptr<Drafter> drafter;
   if (!options.draft.empty()) {
@@ -224,13 +225,13 @@ Result<void> Conform(const ConformOptions& options) {
   KvSequence sequence(model->cache());
   Buffer hidden;
   std::vector<float> embeddings;
-  FACET_TRY(ReadPrompt(*model, prompt, options.chunk, sequence, hidden, embeddings));
+  FACET_TRY(ReadPrompt(*model, adapter.get(), prompt, options.chunk, sequence, hidden, embeddings));
   out.AddFloats("embeddings", {total, model->config().text.width}, embeddings);
   WritePromptLogits(*model, hidden, options.top, out);
   std::optional<DraftRecorder> drafts;
   if (drafter) drafts.emplace(*drafter, out);
-  FACET_TRY(Decode(*model, sequence, hidden.view().rows_at(total - 1, 1), options.max_new,
-                   drafts ? &*drafts : nullptr, out));
+  FACET_TRY(Decode(*model, adapter.get(), sequence, hidden.view().rows_at(total - 1, 1),
+                   options.max_new, drafts ? &*drafts : nullptr, out));
   return out.Save(options.out);
 }
 

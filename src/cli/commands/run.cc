@@ -177,8 +177,7 @@ Result<void> Run(RunFlags& flags) {
   FACET_ASSIGN(const std::shared_ptr<LoadedModel> model, LoadModel(spec, load));
   if (!flags.adapter.empty()) {
     if (model->model == nullptr) return Error{"--adapter needs a model with weights"};
-    FACET_ASSIGN(std::shared_ptr<const Adapter> adapter, model->model->LoadAdapter(flags.adapter));
-    model->model->set_adapter(std::move(adapter));
+    FACET_ASSIGN(model->adapter.weights, model->model->LoadAdapter(flags.adapter));
   }
   FACET_ASSIGN(const ReplyOptions reply, MakeReplyOptions(flags, *model));
   if (interactive) return ChatAtTerminal(*model, {flags.system, flags.media, reply, flags.stats});

@@ -9,6 +9,7 @@
 
 #include "base/atomic_file.h"
 #include "base/mapped_file.h"
+#include "base/patch.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "model/tensor_names.h"
@@ -69,7 +70,7 @@ std::vector<Planned> LayerPlan(const TextConfig& text, size_t index) {
 }
 
 std::vector<Planned> VisionPlan(const VisionConfig& vision, int64_t width) {
-  constexpr int64_t kPatch = 48 * 48 * 3;
+  constexpr int64_t kPatch = kPatchValues;
   const int64_t d = vision.embed_dim;
   std::vector<Planned> plan = {
       {"patch_ln1.weight", {kPatch}, Start::kOne}, {"patch_ln1.bias", {kPatch}, Start::kZero},
