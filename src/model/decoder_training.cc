@@ -95,7 +95,7 @@ ConstMat DecoderTraining::Forward() {
   return output_.view();
 }
 
-// Mirrors Step::Layer; what it leaves in the buffers of the layer at work is what the backward
+// Mirrors DecoderLayer in blocks.cc; what it leaves in the buffers of the layer at work is what the backward
 // reads.
 void DecoderTraining::LayerForward(const Layer& layer, Tape& tape) {
   const TrainLayer& w = layer.w;
