@@ -57,7 +57,7 @@ struct VisionConfig {
   int embed_dim = 0;  // width of the patch embedding
   int positions = 0;  // rows of each position table
   float eps = 1e-6f;  // of the norm before the projection
-  // Soft tokens of a picture and of a film's frame at most, where nobody says otherwise.
+  // Soft tokens of a picture and of a film's frame at most, where the request has no budget.
   int image_budget = kImageBudget, video_budget = kVideoBudget;
 };
 

@@ -52,7 +52,7 @@ uint32_t FileType(DType wanted);
 // "11.9B" for a number of parameters.
 std::string SizeLabel(uint64_t parameters);
 
-// 1 for the pairs that turn, 1e30 for the others; head_dim / 2 values.
+// 1 for the pairs that rotate, 1e30 for the others; head_dim / 2 values.
 std::vector<float> RopeFactors(const TextConfig& text);
 
 // Keys under "gemma4." or "gemma4-assistant.", and general.architecture.

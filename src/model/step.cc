@@ -122,7 +122,7 @@ void Step::Attention(int layer, ConstMat h) {
   AttendAndProject(context_, layer, w, keys, angles, {buffers_.ranges.data(), rows_.size()});
 }
 
-// Writes each row's records, keys normed and turned, values normed, into the cache.
+// Writes each row's records into the cache: keys normed and rotated, values normed.
 void Step::WriteRecords(int layer, ConstMat keys, ConstMat values) {
   const LayerConfig& c = config_.layers[layer];
   const CacheLayout::Layer& place = model_.cache().layout().layers[layer];
