@@ -73,6 +73,9 @@ int Main(int argc, char** argv) {
   app.footer(kFooter);
   app.set_version_flag("--version", FACET_VERSION);
   app.require_subcommand(1);
+  app.failure_message([](const CLI::App* command, const CLI::Error& error) {
+    return "facet: " + CLI::FailureMessage::simple(command, error);  // as Report()
+  });
   AddLogLevel(app);
   int exit_code = 0;
   AddCommands(app, exit_code);

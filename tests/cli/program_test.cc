@@ -123,6 +123,12 @@ TEST_F(Program, ReportsEveryErrorInOneStyle) {
     EXPECT_TRUE(failed.err.starts_with("facet: ")) << command << "\n" << failed.err;
   }
   unsetenv("XDG_RUNTIME_DIR");
+  for (const char* command : {"serve --nonsense", "cook", "export"}) {
+    const Finished refused = Run(command);
+    EXPECT_EQ(refused.code, 2) << command;
+    EXPECT_TRUE(refused.err.starts_with("facet: ")) << command << "\n" << refused.err;
+    EXPECT_NE(refused.err.find("--help"), std::string::npos) << refused.err;
+  }
 }
 
 TEST_F(Program, AsksTheModelThatComesAlongWhereAQuestionStandsForAModel) {

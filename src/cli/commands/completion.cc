@@ -3,16 +3,24 @@
 #include <iostream>
 #include <set>
 
-#include "cli/catalog.h"
+#include "base/text.h"
 #include "cli/commands.h"
+#include "cli/commands/catalog.h"
 
 namespace facet::cli {
 namespace {
 
-// Commands whose first words are names of models.
-const std::set<std::string> kTakesModel = {
-    "run",  "show",   "rm",    "rename",   "serve",  "estimate",   "verify", "conform",
-    "eval", "export", "bench", "tokenize", "render", "detokenize", "tune"};
+// Commands whose first argument is the name of an imported model, whatever the help text calls it.
+const std::set<std::string> kTakesName = {"show", "rm", "rename"};
+
+// Whether names of models complete the command's arguments.
+bool TakesModel(const CommandEntry& command) {
+  for (const OptionEntry& option : command.options) {
+    if (option.positional)
+      return ToLower(option.names.front()) == "model" || kTakesName.contains(command.name);
+  }
+  return false;
+}
 
 std::string OneLine(std::string text) {
   for (char& c : text) c = c == '\n' ? ' ' : c;
@@ -47,7 +55,7 @@ void PrintBash(const std::vector<CommandEntry>& commands) {
             << Quoted(names) << " -- \"$word\"))\n    return\n  fi\n  case ${COMP_WORDS[1]} in\n";
   for (const CommandEntry& command : commands) {
     std::cout << "    " << command.name << ") words=" << Quoted(OptionWords(command));
-    if (kTakesModel.contains(command.name)) {
+    if (TakesModel(command)) {
       std::cout << "; [[ $word == -* ]] || words=\"$(facet list --names 2>/dev/null)\"";
     }
     std::cout << " ;;\n";
@@ -82,7 +90,7 @@ void PrintZsh(const std::vector<CommandEntry>& commands) {
                "in\n    ";
   std::string separator;
   for (const CommandEntry& command : commands) {
-    if (!kTakesModel.contains(command.name)) continue;
+    if (!TakesModel(command)) continue;
     std::cout << separator << command.name;
     separator = "|";
   }
@@ -96,7 +104,7 @@ void PrintFish(const std::vector<CommandEntry>& commands) {
     std::cout << "complete -c facet -f -n __fish_use_subcommand -a " << command.name << " -d "
               << Quoted(OneLine(command.description)) << "\n";
     const std::string when = " -n " + Quoted("__fish_seen_subcommand_from " + command.name);
-    if (kTakesModel.contains(command.name)) {
+    if (TakesModel(command)) {
       std::cout << "complete -c facet" << when << " -a '(facet list --names 2>/dev/null)'\n";
     }
     for (const OptionEntry& option : command.options) {

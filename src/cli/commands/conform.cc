@@ -7,8 +7,8 @@
 #include "cli/commands.h"
 #include "cli/commands/conform_case.h"
 #include "cli/options/cache_type.h"
-#include "cli/resolve.h"
 #include "cli/terminal/report.h"
+#include "cli/terminal/resolve.h"
 #include "engine/sampler.h"
 #include "model/drafter.h"
 

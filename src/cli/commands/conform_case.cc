@@ -2,7 +2,7 @@
 
 #include "base/mapped_file.h"
 #include "chat/load_template.h"
-#include "cli/resolve.h"
+#include "cli/terminal/resolve.h"
 
 namespace facet::cli {
 

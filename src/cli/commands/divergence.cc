@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "base/mapped_file.h"
-#include "cli/resolve.h"
 #include "cli/terminal/progress.h"
+#include "cli/terminal/resolve.h"
 #include "engine/sampler.h"
 
 namespace facet::cli {

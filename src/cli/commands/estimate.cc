@@ -6,15 +6,15 @@
 #include "base/space.h"
 #include "cli/commands.h"
 #include "cli/options/cache_type.h"
-#include "cli/resolve.h"
 #include "cli/terminal/report.h"
+#include "cli/terminal/resolve.h"
 #include "model/estimate.h"
 #include "tune/run/estimate.h"
 
 namespace facet::cli {
 namespace {
 
-struct Options {
+struct EstimateFlags {
   std::string model, drafter, cache = "f16";
   int64_t context = 4096;
   bool as_json = false;
@@ -22,58 +22,58 @@ struct Options {
   int rank = 16, batch_tokens = 2048;
 };
 
-void Line(const std::string& name, size_t bytes) {
+void PrintLine(const std::string& name, size_t bytes) {
   std::printf("%-28s %12s\n", name.c_str(), HumanBytes(static_cast<int64_t>(bytes)).c_str());
 }
 
-void MachineLine(size_t total) {
+void PrintMachine(size_t total) {
   const int64_t machine = MemoryBytes();
   if (machine <= 0) return;
   std::printf("%-28s %12s: %s\n", "this machine", HumanBytes(machine).c_str(),
               static_cast<size_t>(machine) >= total ? "it fits" : "it does not fit");
 }
 
-Result<void> EstimateTune(const Options& options, const Checkpoint& checkpoint) {
-  const tune::TuneShape shape{.full = options.full,
-                              .trained = tune::AdapterParameters(checkpoint, options.rank),
-                              .batch_tokens = options.batch_tokens};
+Result<void> EstimateTune(const EstimateFlags& flags, const Checkpoint& checkpoint) {
+  const tune::TuneShape shape{.full = flags.full,
+                              .trained = tune::AdapterParameters(checkpoint, flags.rank),
+                              .batch_tokens = flags.batch_tokens};
   const tune::CheckpointSize size = tune::MeasureCheckpoint(checkpoint);
   const tune::TuneMemory memory = tune::EstimateTuning(checkpoint.config.text, size, shape);
-  const int64_t trained = options.full ? size.parameters : shape.trained;
-  if (options.as_json) {
+  const int64_t trained = flags.full ? size.parameters : shape.trained;
+  if (flags.as_json) {
     const nlohmann::json out = {{"weights", memory.weights},
                                 {"trained", memory.trained},
                                 {"workspace", memory.workspace},
                                 {"program", memory.program},
                                 {"total", memory.total()},
                                 {"parameters", trained},
-                                {"batch_tokens", options.batch_tokens},
+                                {"batch_tokens", flags.batch_tokens},
                                 {"machine", MemoryBytes()}};
     std::printf("%s\n", out.dump(2).c_str());
     return Ok();
   }
-  Line(options.full ? "weights, as they are read" : "frozen weights", memory.weights);
-  Line(Cat(trained, " parameters, trained"), memory.trained);
-  Line(Cat("workspace, ", options.batch_tokens, " tokens"), memory.workspace);
-  Line("program and vocabulary", memory.program);
-  Line("total", memory.total());
-  MachineLine(memory.total());
+  PrintLine(flags.full ? "weights, as they are read" : "frozen weights", memory.weights);
+  PrintLine(Cat(trained, " parameters, trained"), memory.trained);
+  PrintLine(Cat("workspace, ", flags.batch_tokens, " tokens"), memory.workspace);
+  PrintLine("program and vocabulary", memory.program);
+  PrintLine("total", memory.total());
+  PrintMachine(memory.total());
   return Ok();
 }
 
-Result<void> Estimate(const Options& options) {
-  FACET_ASSIGN(ModelFiles files, ResolveModel(options.model));
-  if (!options.drafter.empty()) {
-    FACET_ASSIGN(const ModelFiles drafter, ResolveModel(options.drafter));
+Result<void> Estimate(const EstimateFlags& flags) {
+  FACET_ASSIGN(ModelFiles files, ResolveModel(flags.model));
+  if (!flags.drafter.empty()) {
+    FACET_ASSIGN(const ModelFiles drafter, ResolveModel(flags.drafter));
     files.drafter = drafter.model;
   }
   FACET_ASSIGN(const Checkpoint checkpoint, LoadCheckpoint(files.model, files.mmproj));
-  if (options.tune) return EstimateTune(options, checkpoint);
+  if (flags.tune) return EstimateTune(flags, checkpoint);
   EstimateOptions estimate;
-  estimate.context = options.context;
-  estimate.cache = CacheTypeOf(options.cache);
-  if (options.context > checkpoint.config.text.context) {
-    return Expected(Cat("at most ", checkpoint.config.text.context, " tokens"), options.context,
+  estimate.context = flags.context;
+  estimate.cache = CacheTypeOf(flags.cache);
+  if (flags.context > checkpoint.config.text.context) {
+    return Expected(Cat("at most ", checkpoint.config.text.context, " tokens"), flags.context,
                     "--ctx");
   }
   MemoryEstimate memory = EstimateMemory(checkpoint, estimate);
@@ -84,55 +84,54 @@ Result<void> Estimate(const Options& options) {
   }
   const int64_t machine = MemoryBytes();
   const size_t total = memory.total() + drafter_bytes;
-  if (options.as_json) {
-    const nlohmann::json out = {{"weights", memory.weights},  {"drafter", drafter_bytes},
-                                {"cache", memory.cache},      {"workspace", memory.workspace},
-                                {"program", memory.program},  {"total", total},
-                                {"context", options.context}, {"machine", machine}};
+  if (flags.as_json) {
+    const nlohmann::json out = {{"weights", memory.weights}, {"drafter", drafter_bytes},
+                                {"cache", memory.cache},     {"workspace", memory.workspace},
+                                {"program", memory.program}, {"total", total},
+                                {"context", flags.context},  {"machine", machine}};
     std::printf("%s\n", out.dump(2).c_str());
     return Ok();
   }
-  Line("weights", memory.weights);
-  if (drafter_bytes > 0) Line("drafter", drafter_bytes);
-  Line(Cat("cache, ", options.context, " tokens, ", options.cache), memory.cache);
-  Line("workspace", memory.workspace);
-  Line("program and vocabulary", memory.program);
-  Line("total", total);
-  MachineLine(total);
+  PrintLine("weights", memory.weights);
+  if (drafter_bytes > 0) PrintLine("drafter", drafter_bytes);
+  PrintLine(Cat("cache, ", flags.context, " tokens, ", flags.cache), memory.cache);
+  PrintLine("workspace", memory.workspace);
+  PrintLine("program and vocabulary", memory.program);
+  PrintLine("total", total);
+  PrintMachine(total);
   return Ok();
 }
 
 }  // namespace
 
 void AddEstimate(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto flags = std::make_shared<EstimateFlags>();
   CLI::App* command =
       app.add_subcommand("estimate", "Say what a model takes in memory, without loading it");
-  command->add_option("model", options->model, "A name, a checkpoint folder or a GGUF")->required();
-  command
-      ->add_option("--ctx,--ctx-size,-c", options->context, "Length of the conversation in tokens")
+  command->add_option("model", flags->model, "A name, a checkpoint folder or a GGUF")->required();
+  command->add_option("--ctx,--ctx-size,-c", flags->context, "Length of the conversation in tokens")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
-  AddCacheType(*command, "--cache-type", options->cache);
+  AddCacheType(*command, "--cache-type", flags->cache);
   CLI::Option* drafter = command->add_option(
-      "--drafter", options->drafter, "Drafter: a folder or a GGUF; else the one beside the model");
-  command->add_flag("--json", options->as_json, "As JSON, in bytes");
+      "--drafter", flags->drafter, "Drafter: a folder or a GGUF; else the one beside the model");
+  command->add_flag("--json", flags->as_json, "As JSON, in bytes");
   CLI::Option* tune =
-      command->add_flag("--tune", options->tune, "Tuning instead of answering: an adapter")
+      command->add_flag("--tune", flags->tune, "Tuning instead of answering: an adapter")
           ->excludes(drafter);
-  command->add_flag("--full", options->full, "Tuning of all weights")->needs(tune);
-  command->add_option("--rank", options->rank, "Rank of the adapter")
+  command->add_flag("--full", flags->full, "Tuning of all weights")->needs(tune);
+  command->add_option("--rank", flags->rank, "Rank of the adapter")
       ->check(CLI::Range(1, 65536))
       ->needs(tune)
       ->capture_default_str();
-  command->add_option("--batch-tokens", options->batch_tokens, "Tokens that are trained together")
+  command->add_option("--batch-tokens", flags->batch_tokens, "Tokens that are trained together")
       ->check(CLI::Range(1, 1 << 24))
       ->needs(tune)
       ->capture_default_str();
   command->footer(
       "Examples:\n  facet estimate gemma4-12b --ctx 32768 --cache-type q8_0\n"
       "  facet estimate gemma4-12b --tune --rank 16");
-  command->callback([options, &exit_code] { exit_code = Report(Estimate(*options)); });
+  command->callback([flags, &exit_code] { exit_code = Report(Estimate(*flags)); });
 }
 
 }  // namespace facet::cli

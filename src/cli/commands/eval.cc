@@ -9,10 +9,10 @@
 
 #include "base/scratch_folder.h"
 #include "cli/commands.h"
-#include "cli/resolve.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/report.h"
+#include "cli/terminal/resolve.h"
 #include "eval/judge.h"
 #include "eval/questions.h"
 #include "runtime/conversation.h"

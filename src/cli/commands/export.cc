@@ -3,8 +3,8 @@
 
 #include "cli/commands.h"
 #include "cli/options/dtype_names.h"
-#include "cli/resolve.h"
 #include "cli/terminal/report.h"
+#include "cli/terminal/resolve.h"
 #include "model/convert.h"
 #include "model/merge.h"
 
@@ -48,7 +48,7 @@ Result<void> ExportGguf(const ExportFlags& flags, const ModelFiles& files) {
   return ConvertToGguf(convert);
 }
 
-Result<void> Run(const ExportFlags& flags) {
+Result<void> Export(const ExportFlags& flags) {
   FACET_ASSIGN(const ModelFiles files, ResolveModel(flags.model));
   if (flags.output.extension() == ".gguf") return ExportGguf(flags, files);
   if (!flags.type.empty())
@@ -79,7 +79,7 @@ void AddExport(CLI::App& app, int& exit_code) {
       "  facet export checkpoint merged --adapter my-adapter\n"
       "  facet export checkpoint merged.gguf --adapter my-adapter --type q4_0 --mmproj "
       "mmproj.gguf");
-  command->callback([flags, &exit_code] { exit_code = Report(Run(*flags)); });
+  command->callback([flags, &exit_code] { exit_code = Report(Export(*flags)); });
 }
 
 }  // namespace facet::cli

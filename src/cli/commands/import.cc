@@ -6,8 +6,8 @@
 
 #include "base/space.h"
 #include "cli/commands.h"
-#include "cli/resolve.h"
 #include "cli/terminal/report.h"
+#include "cli/terminal/resolve.h"
 
 namespace facet::cli {
 namespace {

@@ -4,8 +4,8 @@
 #include <filesystem>
 
 #include "base/mapped_file.h"
-#include "cli/catalog.h"
 #include "cli/commands.h"
+#include "cli/commands/catalog.h"
 #include "cli/terminal/report.h"
 
 namespace facet::cli {

@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "cli/commands.h"
-#include "cli/servers.h"
 #include "cli/terminal/report.h"
+#include "runtime/running_servers.h"
 
 namespace facet::cli {
 namespace {

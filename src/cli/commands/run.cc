@@ -12,10 +12,10 @@
 #include "cli/options/cache_type.h"
 #include "cli/options/draft_options.h"
 #include "cli/options/media_options.h"
-#include "cli/resolve.h"
 #include "cli/terminal/chat.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/report.h"
+#include "cli/terminal/resolve.h"
 #include "runtime/conversation.h"
 #include "runtime/resolve.h"
 
@@ -41,7 +41,7 @@ struct RunFlags {
   DraftFlags draft;
 };
 
-Result<SamplingParams> Sampling(const RunFlags& flags, SamplingParams params) {
+Result<SamplingParams> SamplingOf(const RunFlags& flags, SamplingParams params) {
   if (flags.temperature) params.temperature = *flags.temperature;
   if (flags.top_k) params.top_k = *flags.top_k;
   if (flags.top_p) params.top_p = *flags.top_p;
@@ -64,7 +64,7 @@ Result<SamplingParams> Sampling(const RunFlags& flags, SamplingParams params) {
 
 Result<ReplyOptions> MakeReplyOptions(const RunFlags& flags, const LoadedModel& model) {
   ReplyOptions reply;
-  FACET_ASSIGN(reply.sampling, Sampling(flags, model.sampling));
+  FACET_ASSIGN(reply.sampling, SamplingOf(flags, model.sampling));
   reply.media = flags.look;
   if (flags.think) reply.thinking = true;
   if (flags.no_think) reply.thinking = false;
@@ -92,8 +92,8 @@ json JsonAnswer(const LoadedModel& model, const Reply& reply) {
   return out;
 }
 
-Result<void> RunOnce(const RunFlags& flags, const LoadedModel& model,
-                     const ReplyOptions& reply_options) {
+Result<void> AnswerOnce(const RunFlags& flags, const LoadedModel& model,
+                        const ReplyOptions& reply_options) {
   json messages = json::array();
   if (!flags.system.empty()) messages.push_back({{"role", "system"}, {"content", flags.system}});
   json content = flags.prompt;
@@ -146,7 +146,7 @@ Result<ModelSpec> ResolveModelOrQuestion(const RunFlags& flags) {
   return error;
 }
 
-Result<void> Run(RunFlags& flags) {
+Result<void> AnswerOrChat(RunFlags& flags) {
   if (flags.verbose) {
     flags.stats = true;
     spdlog::set_level(spdlog::level::debug);
@@ -181,7 +181,7 @@ Result<void> Run(RunFlags& flags) {
   }
   FACET_ASSIGN(const ReplyOptions reply, MakeReplyOptions(flags, *model));
   if (interactive) return ChatAtTerminal(*model, {flags.system, flags.media, reply, flags.stats});
-  return RunOnce(flags, *model, reply);
+  return AnswerOnce(flags, *model, reply);
 }
 
 // Media options in the order in which they stand on the command line.
@@ -271,7 +271,7 @@ void AddRun(CLI::App& app, int& exit_code) {
   command->callback([flags, files, command, prompt, &exit_code] {
     flags->has_prompt = prompt->count() > 0;
     flags->media = PartsInOrder(*command);
-    exit_code = Report(Run(*flags));
+    exit_code = Report(AnswerOrChat(*flags));
   });
 }
 

@@ -13,9 +13,9 @@
 #include "cli/commands.h"
 #include "cli/options/byte_size.h"
 #include "cli/options/draft_options.h"
-#include "cli/resolve.h"
-#include "cli/servers.h"
 #include "cli/terminal/report.h"
+#include "cli/terminal/resolve.h"
+#include "runtime/running_servers.h"
 #include "serve/server.h"
 
 namespace facet::cli {

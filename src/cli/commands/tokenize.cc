@@ -7,8 +7,8 @@
 
 #include "chat/load_template.h"
 #include "cli/commands.h"
-#include "cli/resolve.h"
 #include "cli/terminal/report.h"
+#include "cli/terminal/resolve.h"
 #include "formats/json.h"
 #include "text/tokenizer.h"
 

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/os/os.h"
-#include "cli/resolve.h"
 #include "cli/terminal/progress.h"
+#include "cli/terminal/resolve.h"
 #include "formats/json.h"
 #include "tune/data/generated_answers.h"
 #include "tune/run/checkpoints.h"

@@ -13,8 +13,8 @@
 #include "cli/commands.h"
 #include "cli/commands/divergence.h"
 #include "cli/commands/verify_data.h"
-#include "cli/resolve.h"
 #include "cli/terminal/report.h"
+#include "cli/terminal/resolve.h"
 #include "ops/cpu.h"
 
 namespace facet::cli {

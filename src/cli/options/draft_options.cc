@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 
-#include "cli/resolve.h"
+#include "cli/terminal/resolve.h"
 
 namespace facet::cli {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "base/result.h"
 
-namespace facet::cli {
+namespace facet {
 
 struct RunningServer {
   pid_t pid = 0;
@@ -34,4 +34,4 @@ class ServerNote {
 // Notes of processes that still run, oldest first; notes of others are removed.
 std::vector<RunningServer> RunningServers();
 
-}  // namespace facet::cli
+}  // namespace facet

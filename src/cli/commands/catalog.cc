@@ -1,4 +1,4 @@
-#include "cli/catalog.h"
+#include "cli/commands/catalog.h"
 
 #include <CLI/CLI.hpp>
 

@@ -1,4 +1,4 @@
-#include "cli/resolve.h"
+#include "cli/terminal/resolve.h"
 
 #include "base/space.h"
 #include "cli/terminal/interrupt.h"

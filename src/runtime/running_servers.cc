@@ -1,4 +1,4 @@
-#include "cli/servers.h"
+#include "runtime/running_servers.h"
 
 #include <signal.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 #include "base/mapped_file.h"
 #include "base/os/os.h"
 
-namespace facet::cli {
+namespace facet {
 namespace {
 
 namespace fs = std::filesystem;
@@ -75,4 +75,4 @@ std::vector<RunningServer> RunningServers() {
   return out;
 }
 
-}  // namespace facet::cli
+}  // namespace facet
