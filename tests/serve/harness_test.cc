@@ -3,6 +3,9 @@
 #include <fstream>
 #include <iostream>
 
+#include "serve/openai/requests.h"
+#include "serve/openai/responses.h"
+#include "serve/openai/runs.h"
 #include "support/http_client.h"
 
 namespace facet::serve {
@@ -13,20 +16,20 @@ namespace fs = std::filesystem;
 
 class HarnessTest : public ServerTest {
  protected:
-  static std::vector<TokenId> Tokens(const LoadedModel& model, const json& body, bool responses) {
-    std::shared_ptr<Prompt> prompt;
-    if (responses) {
-      ResponsesRequest request;
-      EXPECT_FALSE(ReadResponses(body, {}, request));
-      EXPECT_FALSE(BuildChatPrompt(model, request.chat, "input", prompt));
-    } else {
-      ChatRequest request;
-      const auto error = ReadChat(body, {}, request);
-      EXPECT_FALSE(error) << error->message;
-      const auto built = BuildChatPrompt(model, request, "messages", prompt);
-      EXPECT_FALSE(built) << built->message;
-    }
-    return prompt == nullptr ? std::vector<TokenId>() : prompt->ids;
+  static std::vector<TokenId> Tokens(const LoadedModel& model, const OrderedJson& body,
+                                     bool responses) {
+    const auto read = [&]() -> Result<ChatRequest> {
+      if (!responses) return ReadChat(body, {});
+      FACET_ASSIGN(ResponsesRequest request, ReadResponses(body, {}));
+      return std::move(request.chat);
+    };
+    Result<ChatRequest> chat = read();
+    EXPECT_TRUE(chat.ok()) << chat.error().message;
+    if (!chat.ok()) return {};
+    const auto prompt =
+        BuildChatPrompt(model, *chat, std::move(chat->conversation), "messages", nullptr);
+    EXPECT_TRUE(prompt.ok()) << prompt.error().message;
+    return prompt.ok() ? (*prompt)->ids : std::vector<TokenId>();
   }
 };
 
@@ -44,7 +47,7 @@ TEST_F(HarnessTest, RecordedRequestsAreAcceptedAndPrefillOnlyWhatIsNew) {
   std::vector<std::vector<TokenId>> earlier;
   int generated = 0;
   for (const fs::path& file : files) {
-    const json request = json::parse(std::ifstream(file));
+    const OrderedJson request = OrderedJson::parse(std::ifstream(file));
     const std::string path = request["path"];
     const bool responses = path == "/v1/responses", post = request["method"] == "POST";
     const HttpAnswer answer = Request(request["method"], path, post ? request["body"].dump() : "");

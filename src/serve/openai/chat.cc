@@ -12,8 +12,9 @@ Result<void> Chat(Service& service, Call& call) {
       call, name,
       [&service, chat = std::move(chat), exchange = call.exchange,
        tenant = call.request.tenant](std::shared_ptr<LoadedModel> model) mutable -> Result<void> {
-        FACET_ASSIGN(auto prompt, BuildChatPrompt(*model, chat, std::move(chat.conversation),
-                                                  "messages", service.media.memory()));
+        FACET_ASSIGN(auto prompt,
+                     BuildChatPrompt(*model, chat, std::move(chat.conversation), "messages",
+                                     service.media.memory(), StopWhenClosed(*exchange)));
         FACET_ASSIGN(auto runs, ChatRuns(*model, chat, std::move(prompt), tenant));
         return MakeChatJob(exchange, model, chat.common)->Start(std::move(runs));
       });
@@ -26,8 +27,9 @@ Result<void> ApplyTemplate(Service& service, Call& call) {
       call, name,
       [&service, chat = std::move(chat),
        exchange = call.exchange](std::shared_ptr<LoadedModel> model) mutable -> Result<void> {
-        FACET_ASSIGN(const auto prompt, BuildChatPrompt(*model, chat, std::move(chat.conversation),
-                                                        "messages", service.media.memory()));
+        FACET_ASSIGN(const auto prompt,
+                     BuildChatPrompt(*model, chat, std::move(chat.conversation), "messages",
+                                     service.media.memory(), StopWhenClosed(*exchange)));
         SendJson(*exchange, {{"prompt", prompt->text}, {"tokens", prompt->ids.size()}});
         return Ok();
       });

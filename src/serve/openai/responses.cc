@@ -247,7 +247,7 @@ Result<void> AnswerResponses(Service& service, const std::shared_ptr<Exchange>& 
         OrderedJson{{"role", "system"}, {"content", request.instructions}});
   }
   FACET_ASSIGN(auto prompt, BuildChatPrompt(*model, request.chat, std::move(conversation), "input",
-                                            service.media.memory()));
+                                            service.media.memory(), StopWhenClosed(*exchange)));
   FACET_ASSIGN(auto runs, ChatRuns(*model, request.chat, std::move(prompt), input.tenant));
   return MakeResponsesJob(exchange, model, std::move(input))->Start(std::move(runs));
 }

@@ -122,10 +122,17 @@ Result<void> Constrain(LoadedModel& model, const AnswerForm& form, const std::st
 
 }  // namespace
 
+std::stop_token StopWhenClosed(Exchange& exchange) {
+  std::stop_source source;
+  exchange.OnClose([source]() mutable { source.request_stop(); });
+  return source.get_token();
+}
+
 Result<std::shared_ptr<Prompt>> BuildChatPrompt(const LoadedModel& model, const ChatRequest& chat,
                                                 OrderedJson messages, MediaLoader load,
                                                 const std::string& param,
-                                                std::shared_ptr<MediaMemory> memory) {
+                                                std::shared_ptr<MediaMemory> memory,
+                                                std::stop_token stop) {
   if (model.chat_template == nullptr)
     return Error{model.template_error, ErrorKind::kInvalid, "no_chat_template", "model"};
   PromptRequest request;
@@ -135,6 +142,8 @@ Result<std::shared_ptr<Prompt>> BuildChatPrompt(const LoadedModel& model, const 
   request.render.extra = chat.template_extra;
   request.load = std::move(load);
   request.memory = std::move(memory);
+  request.media.limits.max_decode_seconds = kMaxDecodeSeconds;
+  request.stop = std::move(stop);
   auto prompt =
       BuildPrompt(model.config, *model.tokenizer, *model.chat_template, std::move(request));
   if (!prompt) return PromptError(prompt.error(), param);
@@ -144,12 +153,13 @@ Result<std::shared_ptr<Prompt>> BuildChatPrompt(const LoadedModel& model, const 
 
 Result<std::shared_ptr<Prompt>> BuildChatPrompt(const LoadedModel& model, const ChatRequest& chat,
                                                 Conversation conversation, const std::string& param,
-                                                std::shared_ptr<MediaMemory> memory) {
+                                                std::shared_ptr<MediaMemory> memory,
+                                                std::stop_token stop) {
   const auto load = [&](const OrderedJson& part) -> Result<MediaSource> {
     return MediaSource(std::move(conversation.media[part["index"].get<size_t>()]));
   };
   return BuildChatPrompt(model, chat, std::move(conversation.messages), load, param,
-                         std::move(memory));
+                         std::move(memory), std::move(stop));
 }
 
 Result<std::shared_ptr<Prompt>> TextPrompt(const LoadedModel& model, const TextOrIds& text,

@@ -383,7 +383,10 @@ Result<std::vector<Segment>> MakeSegments(const LoadedModel& model, const media:
 
 Result<void> Transcribe(Service& service, std::shared_ptr<Exchange> exchange, std::string tenant,
                         TranscriptionRequest request, std::shared_ptr<LoadedModel> model) {
-  const auto sound = media::DecodeSound(std::as_bytes(std::span(request.file)));
+  media::Limits limits;
+  limits.max_decode_seconds = kMaxDecodeSeconds;
+  const auto sound =
+      media::DecodeSound(std::as_bytes(std::span(request.file)), limits, StopWhenClosed(*exchange));
   if (!sound) return FileError(sound.error().message, "invalid_audio");
   request.file = {};  // not clear(), which keeps the bytes
   const std::vector<size_t> cuts = Cut(sound->samples);
