@@ -13,13 +13,13 @@ namespace {
 constexpr int kFirst = 3;
 constexpr double kLearn = 0.2, kOutlier = 0.15;
 // What moves one count (a longer context, a busy machine) moves the others too, if not as much.
-constexpr double kTogether = 0.3;
+constexpr double kSharedChange = 0.3;
 // What one more row costs where it was never measured: of a step alone, or of a row of a long
 // step, which uses the kernels best and has no logits.
-constexpr double kHopedRow = 0.15, kFearedRow = 0.6, kFeared = 3;
+constexpr double kOptimisticRow = 0.15, kPessimisticRow = 0.6, kPessimism = 3;
 
 // A gain below this is not worth the risk that the estimates are wrong.
-constexpr double kClearly = 1.02;
+constexpr double kClearGain = 1.02;
 
 constexpr double kPriorWeight = 6;
 
@@ -36,7 +36,7 @@ void RowCost::Add(int rows, double ms) {
   }
   const double change = kLearn * std::clamp(std::log(ms / entry.ms), -kOutlier, kOutlier);
   for (Entry& other : entries_)
-    other.ms *= std::exp(&other == &entry ? change : kTogether * change);
+    other.ms *= std::exp(&other == &entry ? change : kSharedChange * change);
 }
 
 // The nearest measured counts; 0 or kRows + 1 where there is none.
@@ -53,10 +53,10 @@ int RowCost::Above(int rows) const {
 
 // What one more row may cost, in the best case: as much as those that were measured, or as one of a
 // long step.
-double RowCost::Hoped() const {
+double RowCost::OptimisticRowMs() const {
   const int first = Above(1), last = Below(kRows);
   if (last == 0) return slope_;
-  const double guess = slope_ > 0 ? slope_ : kHopedRow * entries_[first].ms / first;
+  const double guess = slope_ > 0 ? slope_ : kOptimisticRow * entries_[first].ms / first;
   if (first == last) return guess;
   const double measured = (entries_[last].ms - entries_[first].ms) / (last - first);
   return std::clamp(measured, 0.0, guess);
@@ -69,10 +69,10 @@ double RowCost::Ms(int rows) const {
     const double share = static_cast<double>(rows - below) / (above - below);
     return entries_[below].ms + share * (entries_[above].ms - entries_[below].ms);
   }
-  if (below > 0) return entries_[below].ms + (rows - below) * Hoped();
+  if (below > 0) return entries_[below].ms + (rows - below) * OptimisticRowMs();
   if (above > kRows) return rows * slope_;
   const double ms = entries_[above].ms;
-  return std::max(ms * rows / above, ms - (above - rows) * Hoped());
+  return std::max(ms * rows / above, ms - (above - rows) * OptimisticRowMs());
 }
 
 double RowCost::Bound(int rows) const {
@@ -80,7 +80,7 @@ double RowCost::Bound(int rows) const {
   if (below == rows || below == 0 || rows > kRows) return Ms(rows);
   // A row more never costs what a step of its own does.
   const double alone = entries_[Above(1)].ms / Above(1);
-  const double each = slope_ > 0 ? std::min(kFeared * slope_, alone) : kFearedRow * alone;
+  const double each = slope_ > 0 ? std::min(kPessimism * slope_, alone) : kPessimisticRow * alone;
   const double bound = entries_[below].ms + (rows - below) * each;
   return above <= kRows ? std::min(bound, std::max(entries_[above].ms, entries_[below].ms)) : bound;
 }
@@ -132,18 +132,18 @@ class Growth {
   }
   double Add() {
     ms_ = std::max(ms_, plan_.cost->Ms(plan_.rows + ++drafts_));
-    feared_ = std::max({ms_, feared_, plan_.cost->Bound(plan_.rows + drafts_)});
+    bound_ = std::max({ms_, bound_, plan_.cost->Bound(plan_.rows + drafts_)});
     return ms_;
   }
   double plain() const { return plain_; }
   // Whether all of them may be rejected.
   bool Covered(double drafting_ms) const {
-    return feared_ - plain_ + drafting_ms <= plan_.credit * plan_.plain_ms;
+    return bound_ - plain_ + drafting_ms <= plan_.credit * plan_.plain_ms;
   }
 
  private:
   const StepPlan& plan_;
-  double plain_, ms_, feared_ = 0;
+  double plain_, ms_, bound_ = 0;
   int drafts_ = 0;
 };
 
@@ -163,7 +163,7 @@ std::vector<int> AllotDrafts(const StepPlan& plan, std::span<const std::vector<d
     return std::tie(b.survival, a.place, a.sequence) < std::tie(a.survival, b.place, b.sequence);
   });
   Growth growth(plan);
-  double tokens = plan.tokens, best = kClearly * tokens / (growth.plain() + plan.spent_ms);
+  double tokens = plan.tokens, best = kClearGain * tokens / (growth.plain() + plan.spent_ms);
   size_t taken = 0;
   const size_t most = std::min<size_t>(drafts.size(), plan.most);
   for (size_t n = 1; n <= most; ++n) {
@@ -184,7 +184,7 @@ BestLength FindBestLength(const StepPlan& plan, std::span<const double> survival
   Growth growth(plan);
   double tokens = plan.tokens, spent = plan.spent_ms;
   BestLength best{0, tokens / (growth.plain() + spent)};
-  double wanted = kClearly * best.rate;
+  double wanted = kClearGain * best.rate;
   const int most = std::min(plan.most, static_cast<int>(survival.size()));
   for (int n = 1; n <= most; ++n) {
     tokens += survival[n - 1];

@@ -24,8 +24,8 @@ class RowCost {
   void Add(int rows, double ms);
   // What each row of a long step costs: a first idea of what one more costs in a short one.
   void set_slope(double ms_per_row) { slope_ = ms_per_row; }
-  // 0 where nothing at all is known. A line between measured counts; beyond them hopeful, so that a
-  // larger count is tried, and then known.
+  // 0 where nothing at all is known. A line between measured counts; beyond them optimistic, so
+  // that a larger count is tried, and then known.
   double Ms(int rows) const;
   // No more than this, as far as one can tell: what may be risked to try a count.
   double Bound(int rows) const;
@@ -41,7 +41,7 @@ class RowCost {
   };
   int Below(int rows) const;
   int Above(int rows) const;
-  double Hoped() const;
+  double OptimisticRowMs() const;
   std::array<Entry, kRows + 1> entries_;
   uint64_t calls_ = 0;
   double slope_ = 0;

@@ -125,11 +125,9 @@ TEST_F(MediaPrompt, HasTheIdsOfItsWholeText) {
   const json sound = {{"type", "audio"}, {"path", "speech.wav"}};
   const json film = {{"type", "video"}, {"path", "clip.mkv"}};
   const std::vector<json> conversations = {
-      {picture},
-      {text("before"), picture, text("after")},
-      {text(" x <"), picture, picture, text("|> y\n\n"), sound, text("  ")},
-      {film, text("What is this?")},
-      {sound, film, picture}};
+      json::array({picture}), json::array({text("before"), picture, text("after")}),
+      json::array({text(" x <"), picture, picture, text("|> y\n\n"), sound, text("  ")}),
+      json::array({film, text("What is this?")}), json::array({sound, film, picture})};
   for (const json& parts : conversations) {
     const auto prompt = Build(parts);
     ASSERT_TRUE(prompt.ok()) << prompt.error().message;
