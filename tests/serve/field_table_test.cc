@@ -102,6 +102,7 @@ TEST(FieldTable, DescribesItself) {
   EXPECT_EQ(docs[5].names[0], "options.on");
   EXPECT_EQ(docs[6].limits, "`small`, `large`");
   EXPECT_EQ(docs[7].limits, "only `\"plain\"`");
+  EXPECT_EQ(docs[7].type, "string");
   EXPECT_EQ(docs[8].use, FieldDoc::Use::kIgnored);
   EXPECT_EQ(docs[9].use, FieldDoc::Use::kRefused);
 }

@@ -2,6 +2,12 @@
 
 namespace facet::serve {
 
+const char* TypeName(const OrderedJson& value) {
+  if (value.is_boolean()) return "boolean";
+  if (value.is_number_integer()) return "integer";
+  return value.is_array() ? "list" : "string";
+}
+
 std::string IntegerLimits(int64_t low, int64_t high) {
   // The ends of int32 and int64 say that there is no limit of the field's own.
   const bool no_low = low == INT64_MIN, no_high = high >= INT32_MAX;

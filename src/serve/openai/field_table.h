@@ -25,6 +25,7 @@ struct FieldDoc {
 };
 
 // Types and limits in the words of the documentation.
+const char* TypeName(const OrderedJson& value);
 std::string IntegerLimits(int64_t low, int64_t high);
 std::string NumberLimits(double low, double high);
 std::string ChoiceLimits(const std::vector<std::string_view>& values);
@@ -99,12 +100,9 @@ class FieldTable {
   // What can be served with one value only.
   FieldTable& Only(const char* name, OrderedJson value, const char* about) {
     const std::string shown = ShowJson(value);
+    const char* type = TypeName(value);  // before the row takes the value
     return Row(
-        {name,
-         value.is_string()    ? "string"
-         : value.is_boolean() ? "boolean"
-                              : "",
-         Cat("only `", shown, "`"), about},
+        {name, type, Cat("only `", shown, "`"), about},
         [value = std::move(value), shown](JsonFields& fields, std::string_view field, Request&) {
           const OrderedJson* got = fields.Any(field);
           if (got == nullptr || *got == value) return;
