@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 
 #include "base/checked.h"
@@ -18,7 +18,7 @@ Result<int64_t> FreeDiskBytes(const std::filesystem::path& path) {
   while (!std::filesystem::exists(at, code) && at.has_relative_path()) at = at.parent_path();
   struct statvfs info;
   if (statvfs(at.c_str(), &info) != 0) {
-    return Error{Cat(at.string(), ": ", std::strerror(errno)), ErrorKind::kIo};
+    return SystemError(errno, at.string());
   }
   const auto bytes = CheckedMul<uint64_t>(info.f_bavail, info.f_frsize);
   return bytes ? CheckedCast<int64_t>(*bytes).value_or(INT64_MAX) : INT64_MAX;

@@ -20,27 +20,27 @@ struct Declared {
 };
 
 template <typename T>
-void Put(std::string& out, T value) {
+void PutValue(std::string& out, T value) {
   char bytes[sizeof(T)];
   std::memcpy(bytes, &value, sizeof(T));
   out.append(bytes, sizeof(T));
 }
 
 void PutText(std::string& out, std::string_view text) {
-  Put<uint64_t>(out, text.size());
+  PutValue<uint64_t>(out, text.size());
   out += text;
 }
 
 void PutId(std::string& out, GgufValueId id) {
-  Put(out, static_cast<uint32_t>(id));
+  PutValue(out, static_cast<uint32_t>(id));
 }
 
 // Type and value of a scalar as they stand in the file.
 template <typename T>
-std::string Scalar(GgufValueId id, T value) {
+std::string EncodeScalar(GgufValueId id, T value) {
   std::string out;
   PutId(out, id);
-  Put(out, value);
+  PutValue(out, value);
   return out;
 }
 
@@ -48,7 +48,7 @@ std::string ArrayHead(GgufValueId element, uint64_t count) {
   std::string out;
   PutId(out, GgufValueId::kArray);
   PutId(out, element);
-  Put(out, count);
+  PutValue(out, count);
   return out;
 }
 
@@ -80,18 +80,20 @@ GgufValueId ElementId(const GgufArray& array) {
 std::string EncodeCopy(const GgufValue& value) {
   struct Visitor {
     std::string operator()(uint64_t v) const {
-      if (const auto narrow = CheckedCast<uint32_t>(v)) return Scalar(GgufValueId::kU32, *narrow);
-      return Scalar(GgufValueId::kU64, v);
+      if (const auto narrow = CheckedCast<uint32_t>(v))
+        return EncodeScalar(GgufValueId::kU32, *narrow);
+      return EncodeScalar(GgufValueId::kU64, v);
     }
     std::string operator()(int64_t v) const {
-      if (const auto narrow = CheckedCast<int32_t>(v)) return Scalar(GgufValueId::kI32, *narrow);
-      return Scalar(GgufValueId::kI64, v);
+      if (const auto narrow = CheckedCast<int32_t>(v))
+        return EncodeScalar(GgufValueId::kI32, *narrow);
+      return EncodeScalar(GgufValueId::kI64, v);
     }
     std::string operator()(double v) const {
-      return Scalar(GgufValueId::kF32, static_cast<float>(v));
+      return EncodeScalar(GgufValueId::kF32, static_cast<float>(v));
     }
     std::string operator()(bool v) const {
-      return Scalar(GgufValueId::kBool, static_cast<uint8_t>(v));
+      return EncodeScalar(GgufValueId::kBool, static_cast<uint8_t>(v));
     }
     std::string operator()(std::string_view v) const {
       std::string out;
@@ -161,20 +163,20 @@ struct GgufWriter::State {
 
   std::string Header() const {
     std::string out;
-    Put(out, kGgufMagic);
-    Put<uint32_t>(out, 3);
-    Put<uint64_t>(out, tensors.size());
-    Put<uint64_t>(out, keys.size());
+    PutValue(out, kGgufMagic);
+    PutValue<uint32_t>(out, 3);
+    PutValue<uint64_t>(out, tensors.size());
+    PutValue<uint64_t>(out, keys.size());
     for (const auto& [name, value] : keys) {
       PutText(out, name);
       out += value;
     }
     for (const Declared& tensor : tensors) {
       PutText(out, tensor.name);
-      Put(out, static_cast<uint32_t>(tensor.shape.size()));
-      for (size_t d = tensor.shape.size(); d-- > 0;) Put<uint64_t>(out, tensor.shape[d]);
-      Put(out, *ToGgmlType(tensor.type));
-      Put(out, tensor.offset);
+      PutValue(out, static_cast<uint32_t>(tensor.shape.size()));
+      for (size_t d = tensor.shape.size(); d-- > 0;) PutValue<uint64_t>(out, tensor.shape[d]);
+      PutValue(out, *ToGgmlType(tensor.type));
+      PutValue(out, tensor.offset);
     }
     return out;
   }
@@ -195,19 +197,19 @@ GgufWriter::GgufWriter() : state_(std::make_unique<State>()) {}
 GgufWriter::~GgufWriter() = default;
 
 void GgufWriter::Set(std::string key, uint32_t value) {
-  state_->Set(std::move(key), Scalar(GgufValueId::kU32, value));
+  state_->Set(std::move(key), EncodeScalar(GgufValueId::kU32, value));
 }
 void GgufWriter::Set(std::string key, int32_t value) {
-  state_->Set(std::move(key), Scalar(GgufValueId::kI32, value));
+  state_->Set(std::move(key), EncodeScalar(GgufValueId::kI32, value));
 }
 void GgufWriter::Set(std::string key, uint64_t value) {
-  state_->Set(std::move(key), Scalar(GgufValueId::kU64, value));
+  state_->Set(std::move(key), EncodeScalar(GgufValueId::kU64, value));
 }
 void GgufWriter::Set(std::string key, float value) {
-  state_->Set(std::move(key), Scalar(GgufValueId::kF32, value));
+  state_->Set(std::move(key), EncodeScalar(GgufValueId::kF32, value));
 }
 void GgufWriter::Set(std::string key, bool value) {
-  state_->Set(std::move(key), Scalar(GgufValueId::kBool, static_cast<uint8_t>(value)));
+  state_->Set(std::move(key), EncodeScalar(GgufValueId::kBool, static_cast<uint8_t>(value)));
 }
 void GgufWriter::Set(std::string key, std::string_view value) {
   state_->Set(std::move(key), EncodeCopy(GgufValue(value)));
@@ -219,17 +221,17 @@ void GgufWriter::Set(std::string key, const std::vector<std::string>& value) {
 }
 void GgufWriter::Set(std::string key, const std::vector<int32_t>& value) {
   std::string out = ArrayHead(GgufValueId::kI32, value.size());
-  for (const int32_t number : value) Put(out, number);
+  for (const int32_t number : value) PutValue(out, number);
   state_->Set(std::move(key), std::move(out));
 }
 void GgufWriter::Set(std::string key, const std::vector<float>& value) {
   std::string out = ArrayHead(GgufValueId::kF32, value.size());
-  for (const float number : value) Put(out, number);
+  for (const float number : value) PutValue(out, number);
   state_->Set(std::move(key), std::move(out));
 }
 void GgufWriter::Set(std::string key, const std::vector<bool>& value) {
   std::string out = ArrayHead(GgufValueId::kBool, value.size());
-  for (const bool flag : value) Put(out, static_cast<uint8_t>(flag));
+  for (const bool flag : value) PutValue(out, static_cast<uint8_t>(flag));
   state_->Set(std::move(key), std::move(out));
 }
 void GgufWriter::Copy(std::string key, const GgufValue& value) {

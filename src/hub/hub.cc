@@ -19,7 +19,7 @@ using nlohmann::json;
 constexpr size_t kMaxListing = 64 << 20;
 constexpr int64_t kMaxFile = int64_t{1} << 50;  // so that sums of sizes cannot overflow
 
-std::string Env(const char* name) {
+std::string Variable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
 }
@@ -31,7 +31,7 @@ bool IsTrue(std::string_view text) {
 }
 
 fs::path ExpandHome(const std::string& path) {
-  if (path == "~" || path.starts_with("~/")) return Env("HOME") + path.substr(1);
+  if (path == "~" || path.starts_with("~/")) return Variable("HOME") + path.substr(1);
   return path;
 }
 
@@ -103,8 +103,8 @@ Result<HubListing> ListCache(const HubConfig& config, const RepoId& repo,
   return listing;
 }
 
-Result<std::string> Fetch(const HubConfig& config, const std::string& url,
-                          const HubSubject& subject) {
+Result<std::string> FetchListing(const HubConfig& config, const std::string& url,
+                                 const HubSubject& subject) {
   HttpClient client;
   Error last{"no attempt was made", ErrorKind::kIo};
   for (int attempt = 0; attempt < std::min(config.attempts, 3); ++attempt) {
@@ -185,14 +185,15 @@ Result<std::string> HubConfig::CleanToken(std::string_view token) {
 
 Result<HubConfig> HubConfig::FromEnvironment() {
   HubConfig config;
-  if (const std::string endpoint = Env("HF_ENDPOINT"); !endpoint.empty())
+  if (const std::string endpoint = Variable("HF_ENDPOINT"); !endpoint.empty())
     config.endpoint = endpoint;
   while (config.endpoint.ends_with('/')) config.endpoint.pop_back();
   if (const std::string scheme = SchemeOf(config.endpoint); scheme != "http" && scheme != "https") {
     return Expected("an http or https URL", config.endpoint, "HF_ENDPOINT");
   }
-  const std::string home = Env("HOME"), xdg = Env("XDG_CACHE_HOME"), hf = Env("HF_HOME");
-  if (hf.empty() && xdg.empty() && home.empty() && Env("HF_HUB_CACHE").empty()) {
+  const std::string home = Variable("HOME"), xdg = Variable("XDG_CACHE_HOME"),
+                    hf = Variable("HF_HOME");
+  if (hf.empty() && xdg.empty() && home.empty() && Variable("HF_HUB_CACHE").empty()) {
     return Error{
         "no folder for downloads: HOME, XDG_CACHE_HOME, HF_HOME and HF_HUB_CACHE are unset",
         ErrorKind::kInvalid};
@@ -200,15 +201,15 @@ Result<HubConfig> HubConfig::FromEnvironment() {
   const fs::path hf_home = !hf.empty()    ? ExpandHome(hf)
                            : !xdg.empty() ? fs::path(xdg) / "huggingface"
                                           : fs::path(home) / ".cache/huggingface";
-  std::string cache = Env("HF_HUB_CACHE");
-  if (cache.empty()) cache = Env("HUGGINGFACE_HUB_CACHE");
+  std::string cache = Variable("HF_HUB_CACHE");
+  if (cache.empty()) cache = Variable("HUGGINGFACE_HUB_CACHE");
   config.cache = cache.empty() ? hf_home / "hub" : ExpandHome(cache);
-  config.offline = IsTrue(Env("HF_HUB_OFFLINE")) || IsTrue(Env("TRANSFORMERS_OFFLINE"));
+  config.offline = IsTrue(Variable("HF_HUB_OFFLINE")) || IsTrue(Variable("TRANSFORMERS_OFFLINE"));
 
-  std::string token = Env("HF_TOKEN");
-  if (token.empty()) token = Env("HUGGING_FACE_HUB_TOKEN");
-  if (token.empty() && !IsTrue(Env("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) {
-    const std::string path = Env("HF_TOKEN_PATH");
+  std::string token = Variable("HF_TOKEN");
+  if (token.empty()) token = Variable("HUGGING_FACE_HUB_TOKEN");
+  if (token.empty() && !IsTrue(Variable("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) {
+    const std::string path = Variable("HF_TOKEN_PATH");
     if (auto text = ReadFile(path.empty() ? hf_home / "token" : ExpandHome(path)); text.ok())
       token = *text;
   }
@@ -226,7 +227,7 @@ Result<HubListing> Hub::List(const RepoId& repo, std::string_view revision_text,
   }
   const std::string url = Cat(config_.endpoint, "/api/models/", UrlEncodePath(repo.text()),
                               "/revision/", UrlEncode(revision.text()), "?blobs=true");
-  auto body = Fetch(config_, url, {repo.text(), revision.text(), ""});
+  auto body = FetchListing(config_, url, {repo.text(), revision.text(), ""});
   if (body.ok()) return ParseListing(repo, revision, *body);
   if (body.error().kind == ErrorKind::kIo) {
     auto cached = ListCache(config_, repo, revision);

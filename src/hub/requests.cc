@@ -6,7 +6,7 @@ namespace {
 constexpr int kMaxRedirects = 10;
 constexpr std::string_view kUserAgent = "facet/0.1 (+https://huggingface.co/docs/hub)";
 
-Error Named(const HubSubject& subject, std::string_view text, ErrorKind kind) {
+Error SubjectError(const HubSubject& subject, std::string_view text, ErrorKind kind) {
   return {Cat(subject.repo, subject.file.empty() ? "" : "/", subject.file, ": ", text), kind};
 }
 
@@ -75,7 +75,7 @@ Error StatusError(const HttpClientResponse& response, const HubConfig& config,
   const std::string_view code = response.Header("x-error-code");
   const std::string page = Cat(config.endpoint, "/", subject.repo);
   if (code == "GatedRepo" || (response.status == 403 && code.empty())) {
-    return Named(
+    return SubjectError(
         subject,
         config.token.empty()
             ? Cat("access is gated: accept the terms at ", page,
@@ -85,39 +85,42 @@ Error StatusError(const HttpClientResponse& response, const HubConfig& config,
         ErrorKind::kPermission);
   }
   if (code == "RevisionNotFound") {
-    return Named(subject, Cat("revision '", subject.revision, "' not found at ", page),
-                 ErrorKind::kNotFound);
+    return SubjectError(subject, Cat("revision '", subject.revision, "' not found at ", page),
+                        ErrorKind::kNotFound);
   }
   if (code == "EntryNotFound") {
-    return Named(subject, Cat("no such file in revision ", subject.revision), ErrorKind::kNotFound);
+    return SubjectError(subject, Cat("no such file in revision ", subject.revision),
+                        ErrorKind::kNotFound);
   }
   if (response.status == 401 && config.token.empty()) {
-    return Named(subject,
-                 Cat("not found at ", config.endpoint,
-                     ", or private: check the spelling, or give a token by HF_TOKEN or --token"),
-                 ErrorKind::kPermission);
+    return SubjectError(
+        subject,
+        Cat("not found at ", config.endpoint,
+            ", or private: check the spelling, or give a token by HF_TOKEN or --token"),
+        ErrorKind::kPermission);
   }
   if (response.status == 401) {
-    return Named(
+    return SubjectError(
         subject,
         Cat(config.endpoint, " does not accept the token (HF_TOKEN, --token or the token file)"),
         ErrorKind::kPermission);
   }
   if (code == "RepoNotFound" || (response.status == 404 && subject.file.empty())) {
-    return Named(subject,
-                 Cat("repository not found at ", config.endpoint,
-                     config.token.empty() ? " (a private one needs HF_TOKEN or --token)"
-                                          : " (or the token has no right to see it)"),
-                 ErrorKind::kNotFound);
+    return SubjectError(subject,
+                        Cat("repository not found at ", config.endpoint,
+                            config.token.empty() ? " (a private one needs HF_TOKEN or --token)"
+                                                 : " (or the token has no right to see it)"),
+                        ErrorKind::kNotFound);
   }
   if (response.status == 404) {
-    return Named(subject, Cat("no such file in revision ", subject.revision), ErrorKind::kNotFound);
+    return SubjectError(subject, Cat("no such file in revision ", subject.revision),
+                        ErrorKind::kNotFound);
   }
   const std::string_view message = response.Header("x-error-message");
-  return Named(subject,
-               Cat("the server answered ", response.status, message.empty() ? "" : ": ",
-                   message.substr(0, 200)),
-               ErrorKind::kIo);
+  return SubjectError(subject,
+                      Cat("the server answered ", response.status, message.empty() ? "" : ": ",
+                          message.substr(0, 200)),
+                      ErrorKind::kIo);
 }
 
 }  // namespace facet

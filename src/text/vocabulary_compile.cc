@@ -47,14 +47,14 @@ std::string PieceOf(const Token& token, bool spaces_to_blocks) {
 struct Strings {
   std::vector<uint32_t> offsets = {0};
   std::string bytes;
-  void Add(std::string_view text) {
+  void AddText(std::string_view text) {
     bytes += text;
     offsets.push_back(static_cast<uint32_t>(bytes.size()));
   }
 };
 
 // Open addressing; each slot holds id + 1, 0 where it is free.
-Result<std::vector<uint32_t>> TextTable(const std::vector<Token>& tokens) {
+Result<std::vector<uint32_t>> BuildTextTable(const std::vector<Token>& tokens) {
   std::vector<uint32_t> table(std::bit_ceil(tokens.size() * 2 + 1), 0);
   const size_t mask = table.size() - 1;
   for (size_t id = 0; id < tokens.size(); ++id) {
@@ -74,7 +74,7 @@ Result<std::vector<uint32_t>> TextTable(const std::vector<Token>& tokens) {
 struct CharTable {
   std::vector<uint16_t> index = std::vector<uint16_t>(0x1100, 0);
   std::vector<int32_t> pages = std::vector<int32_t>(256, -1);  // page 0: no such characters
-  void Set(char32_t code, int32_t id) {
+  void SetChar(char32_t code, int32_t id) {
     uint16_t& page = index[code >> 8];
     if (page == 0) {
       page = static_cast<uint16_t>(pages.size() / 256);
@@ -84,7 +84,7 @@ struct CharTable {
   }
 };
 
-CharTable Chars(const VocabSource& source) {
+CharTable BuildCharTable(const VocabSource& source) {
   CharTable table;
   for (size_t id = 0; id < source.tokens.size(); ++id) {
     const Token& token = source.tokens[id];
@@ -93,16 +93,16 @@ CharTable Chars(const VocabSource& source) {
     }
     const Utf8Char first = DecodeUtf8(token.text, 0);
     if (first.bytes > 0 && static_cast<size_t>(first.bytes) == token.text.size()) {
-      table.Set(first.code, static_cast<int32_t>(id));
+      table.SetChar(first.code, static_cast<int32_t>(id));
     }
   }
   for (size_t i = 0; i < source.loose_chars.size(); ++i) {
-    table.Set(source.loose_chars[i], static_cast<int32_t>(source.tokens.size() + i));
+    table.SetChar(source.loose_chars[i], static_cast<int32_t>(source.tokens.size() + i));
   }
   return table;
 }
 
-std::vector<MergeEntry> MergeTable(const std::vector<VocabSource::Merge>& merges) {
+std::vector<MergeEntry> BuildMergeTable(const std::vector<VocabSource::Merge>& merges) {
   std::vector<MergeEntry> table(std::bit_ceil(merges.size() * 3 / 2 + 1),
                                 MergeEntry{UINT32_MAX, UINT32_MAX, 0, 0});
   const size_t mask = table.size() - 1;
@@ -117,7 +117,7 @@ std::vector<MergeEntry> MergeTable(const std::vector<VocabSource::Merge>& merges
   return table;
 }
 
-std::vector<uint64_t> Bigrams(const VocabSource& source) {
+std::vector<uint64_t> BuildBigrams(const VocabSource& source) {
   std::vector<uint64_t> bits(kBigramBits / 64, 0);
   for (const auto& merge : source.merges) {
     const std::string_view text = source.tokens[merge.result].text;
@@ -242,7 +242,7 @@ bool MayCut(const VocabSource& source, const std::vector<int32_t>& byte_ids) {
 class BlockWriter {
  public:
   explicit BlockWriter(const Header& header) : header_(header) { block_.resize(sizeof(Header)); }
-  void Add(Section section, std::string_view bytes) {
+  void AddSection(Section section, std::string_view bytes) {
     block_.resize(AlignUp(block_.size(), 64));
     header_.sections[section] = {block_.size(), bytes.size()};
     block_ += bytes;
@@ -294,16 +294,16 @@ Result<void> AddMerge(std::string_view left, std::string_view right, const Token
 
 Result<std::string> CompileVocabulary(const VocabSource& source, std::string_view stamp) {
   FACET_TRY(CheckTokens(source));
-  FACET_ASSIGN(const auto table, TextTable(source.tokens));
+  FACET_ASSIGN(const auto table, BuildTextTable(source.tokens));
   FACET_ASSIGN(const auto byte_ids, ByteIds(source));
   Strings texts, pieces;
   std::vector<TokenKind> kinds;
   for (const Token& token : source.tokens) {
-    texts.Add(token.text);
-    pieces.Add(PieceOf(token, source.spaces_to_blocks));
+    texts.AddText(token.text);
+    pieces.AddText(PieceOf(token, source.spaces_to_blocks));
     kinds.push_back(token.kind);
   }
-  const CharTable chars = Chars(source);
+  const CharTable chars = BuildCharTable(source);
   const TrieOut added = AddedTrie(source, false), normalized = AddedTrie(source, true);
 
   Header header{};
@@ -320,23 +320,23 @@ Result<std::string> CompileVocabulary(const VocabSource& source, std::string_vie
   header.may_cut = MayCut(source, byte_ids);
 
   BlockWriter block(header);
-  block.Add(kStamp, stamp);
-  block.Add(kTextOffsets, Bytes(texts.offsets));
-  block.Add(kTexts, texts.bytes);
-  block.Add(kTextTable, Bytes(table));
-  block.Add(kPieceOffsets, Bytes(pieces.offsets));
-  block.Add(kPieces, pieces.bytes);
-  block.Add(kKinds, Bytes(kinds));
-  block.Add(kCharIndex, Bytes(chars.index));
-  block.Add(kCharPages, Bytes(chars.pages));
-  block.Add(kLooseChars, Bytes(source.loose_chars));
-  block.Add(kByteIds, Bytes(byte_ids));
-  block.Add(kMerges, Bytes(MergeTable(source.merges)));
-  block.Add(kBigrams, Bytes(Bigrams(source)));
-  block.Add(kAddedNodes, Bytes(added.nodes));
-  block.Add(kAddedEdges, Bytes(added.edges));
-  block.Add(kNormalizedNodes, Bytes(normalized.nodes));
-  block.Add(kNormalizedEdges, Bytes(normalized.edges));
+  block.AddSection(kStamp, stamp);
+  block.AddSection(kTextOffsets, Bytes(texts.offsets));
+  block.AddSection(kTexts, texts.bytes);
+  block.AddSection(kTextTable, Bytes(table));
+  block.AddSection(kPieceOffsets, Bytes(pieces.offsets));
+  block.AddSection(kPieces, pieces.bytes);
+  block.AddSection(kKinds, Bytes(kinds));
+  block.AddSection(kCharIndex, Bytes(chars.index));
+  block.AddSection(kCharPages, Bytes(chars.pages));
+  block.AddSection(kLooseChars, Bytes(source.loose_chars));
+  block.AddSection(kByteIds, Bytes(byte_ids));
+  block.AddSection(kMerges, Bytes(BuildMergeTable(source.merges)));
+  block.AddSection(kBigrams, Bytes(BuildBigrams(source)));
+  block.AddSection(kAddedNodes, Bytes(added.nodes));
+  block.AddSection(kAddedEdges, Bytes(added.edges));
+  block.AddSection(kNormalizedNodes, Bytes(normalized.nodes));
+  block.AddSection(kNormalizedEdges, Bytes(normalized.edges));
   return std::move(block).Finish();
 }
 
