@@ -69,7 +69,7 @@ int Main(int argc, char** argv) {
   HoldClosedStreams();
   UseUtf8();
   InitLog();
-  CLI::App app{kDescription};
+  CLI::App app{kDescription, "facet"};
   app.footer(kFooter);
   app.set_version_flag("--version", FACET_VERSION);
   app.require_subcommand(1);

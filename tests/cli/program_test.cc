@@ -24,7 +24,7 @@ std::map<std::string, std::vector<std::string>> CommandsByGroup(const std::strin
     } else if (line.empty()) {
       group.clear();
     } else if (line.starts_with("  ") && !line.starts_with("   ") && !group.empty()) {
-      groups[group].push_back(line.substr(2, line.find(' ', 2) - 2));
+      groups[group].push_back(line.substr(2, line.find_first_of(" ,", 2) - 2));
     }
   }
   return groups;
