@@ -13,3 +13,7 @@ file(GLOB sources CONFIGURE_DEPENDS
   ${CMAKE_SOURCE_DIR}/src/tune/data/*.cc ${CMAKE_SOURCE_DIR}/src/tune/run/*.cc
   ${CMAKE_SOURCE_DIR}/src/tune/train/init.cc ${CMAKE_SOURCE_DIR}/src/tune/train/lora.cc)
 set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O1>)
+
+# The portable packed products, which x86-64 with AVX2 never runs, take 24 s to compile at -O2 and 79 s at -O3.
+set_source_files_properties(${CMAKE_SOURCE_DIR}/src/ops/matmul/packed_generic.cc
+                            PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O2>)

@@ -4,7 +4,9 @@ if(NOT EXISTS ${CMAKE_SOURCE_DIR}/text-core/Cargo.toml)
 endif()
 # text-core: one Rust static library (templates and constraints) behind the C ABI of text-core/include/text_core.h.
 find_program(CARGO cargo HINTS $ENV{HOME}/.cargo/bin REQUIRED)
-set(text_core_target ${CMAKE_BINARY_DIR}/text-core)
+# The presets with sanitizers take the release preset's: Rust is compiled without them in any case.
+set(FACET_TEXT_CORE_DIR ${CMAKE_BINARY_DIR}/text-core CACHE PATH "Where cargo builds text-core")
+set(text_core_target ${FACET_TEXT_CORE_DIR})
 set(text_core_lib ${text_core_target}/release/libtext_core.a)
 file(GLOB_RECURSE text_core_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/text-core/src/*.rs)
 add_custom_command(
