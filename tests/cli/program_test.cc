@@ -140,11 +140,11 @@ TEST_F(Program, AsksTheModelThatComesAlongWhereAQuestionStandsForAModel) {
   EXPECT_EQ(path.code, 1);
   EXPECT_NE(path.err.find("no such file"), std::string::npos) << path.err;
   // A slip in a name.
-  const Finished slip = Run("run gemma4-13b");
+  const Finished slip = Run("run gemma4-13b", "Hi");
   EXPECT_EQ(slip.code, 1);
   EXPECT_NE(slip.err.find("did you mean gemma4-12b?"), std::string::npos) << slip.err;
   // One word may be either.
-  const Finished word = Run("run Hello");
+  const Finished word = Run("run Hello", "Hi");
   EXPECT_EQ(word.code, 1);
   EXPECT_NE(word.err.find("facet run pebble \"Hello\""), std::string::npos) << word.err;
 }
