@@ -74,7 +74,7 @@ TEST(Plot, DrawsBothCurvesAndAxes) {
     // The last two points are the legend's sample.
     EXPECT_LT(curve.front().x, 200);
     EXPECT_GT(curve[curve.size() - 3].x, 750);
-    EXPECT_LT(curve.front().y + 100, curve[curve.size() - 3].y) << color;
+    EXPECT_LT(curve.front().y + 50, curve[curve.size() - 3].y) << color;
   }
   EXPECT_GT(PointsOf(svg, "#333333").size(), 3u);
 }
