@@ -257,6 +257,13 @@ TEST_F(RunLoop, StoppedAndResumedEndsTheSame) {
 
 // The process is killed outright, five times at random moments.
 TEST_F(RunLoop, KilledAndResumedEndsTheSame) {
+  // Plain rows: a forked child has none of the threads that its parent renders templates with.
+  std::ofstream plain(folder_.path() / "plain.jsonl");
+  for (int i = 0; i < 24; ++i)
+    plain << R"({"text": "say )" << i * 37 << " " << i * 91 % 100 << "\"}\n";
+  plain.close();
+  data_ = *DataSet::Open({{folder_.path() / "plain.jsonl", 1}}, *model_->renderer, {});
+  options_.plan.batch_tokens = 2 * data_->longest();
   ToyTrainer whole;
   View view;
   options_.plan.epochs = 12;
