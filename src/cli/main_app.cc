@@ -70,7 +70,6 @@ int Main(int argc, char** argv) {
   UseUtf8();
   InitLog();
   CLI::App app{kDescription, "facet"};
-  app.footer(kFooter);
   app.set_version_flag("--version", FACET_VERSION);
   app.require_subcommand(1);
   app.failure_message([](const CLI::App* command, const CLI::Error& error) {
@@ -79,6 +78,7 @@ int Main(int argc, char** argv) {
   AddLogLevel(app);
   int exit_code = 0;
   AddCommands(app, exit_code);
+  app.footer(kFooter);  // last: commands without a footer would inherit it
   if (argc <= 1) {
     std::cout << app.help();
   } else {

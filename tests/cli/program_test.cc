@@ -42,6 +42,9 @@ TEST_F(Program, ShowsTheCommandsByGroupWhereNothingIsSaid) {
   EXPECT_EQ(groups["Examples"], (std::vector<std::string>{"facet", "facet", "facet"}));
   EXPECT_FALSE(groups.contains("Subcommands"));
   EXPECT_EQ(alone.out.find("\n  man"), std::string::npos);
+  // Commands do not repeat the program's examples.
+  for (const char* command : {"ps --help", "eval --help"})
+    EXPECT_EQ(Run(command).out.find("facet run gemma4-12b"), std::string::npos) << command;
 }
 
 TEST_F(Program, WritesAManPageOfEveryCommand) {
