@@ -38,7 +38,10 @@ if(FACET_SANITIZE)
   endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     # GCC 12 sees uninitialised reads in std::regex once sanitizers are on, and warns that they do not know atomic fences.
-    target_compile_options(facet_options INTERFACE -Wno-maybe-uninitialized $<$<STREQUAL:${FACET_SANITIZE},thread>:-Wno-tsan>)
+    target_compile_options(facet_options INTERFACE -Wno-maybe-uninitialized)
+    if(FACET_SANITIZE STREQUAL thread)
+      target_compile_options(facet_options INTERFACE -Wno-tsan)
+    endif()
   endif()
 endif()
 

@@ -114,7 +114,7 @@ TEST(ConversationReader, NamesWhatItRefuses) {
        "m.content[0].image_url.url", "media_unavailable"},
       {R"({"role":"user","content":[{"type":"image_url","image_url":"u","image_budget":71}]})",
        "m.content[0].image_budget", "invalid_value"},
-      {R"({"role":"system","content":[{"type":"image_url","image_url":"u"}]})", "m.content",
+      {R"({"role":"system","content":[{"type":"image_url","image_url":"u"}]})", "m.content[0]",
        "unsupported"},
       {R"({"role":"user","content":"x","weight":1})", "m.weight", "unknown_parameter"},
       {R"({"role":"tool","content":"x"})", "m.tool_call_id", "missing_required_parameter"},
@@ -153,7 +153,7 @@ TEST(ConversationReader, DataFilesHoldMore) {
   };
   EXPECT_EQ(refused(R"({"role":"assistant","tool_calls":[{"name":"f","arguments":"{cut"}]})"),
             "m.tool_calls[0].arguments");
-  EXPECT_EQ(refused(R"({"role":"tool","content":[{"type":"image","path":"a"}]})"), "m.content");
+  EXPECT_EQ(refused(R"({"role":"tool","content":[{"type":"image","path":"a"}]})"), "m.content[0]");
 }
 
 TEST(ConversationReader, KnowsWhatIsTrained) {

@@ -351,6 +351,7 @@ TEST_F(ImportTest, ListsDisposableCaches) {
 
 // Other programs' files in the folder are not facet's to call disposable.
 TEST_F(ImportTest, ListsOnlyWhatItKeepsItself) {
+  hub_.Start();
   const auto folder = hub_.root() / "xdg-cache/facet";
   for (const char* other : {"versus/env/lib/module.py", "pebble/python/bin/python", "notes.txt",
                             "demo/venv/pyvenv.cfg"}) {
@@ -361,7 +362,8 @@ TEST_F(ImportTest, ListsOnlyWhatItKeepsItself) {
   TestHub::Write(folder / "prefixes/abc", "x");
   TestHub::Write(folder / "0123-p1.packed.77.part", "x");
   std::vector<std::string> names;
-  for (const json& file : json::parse(Facet({"list", "--json"}).out)["caches"])
+  const json listed = json::parse(Facet({"list", "--json"}).out);
+  for (const json& file : listed["caches"])
     names.push_back(fs::path(file["path"].get<std::string>()).lexically_relative(folder).string());
   ASSERT_EQ(names.size(), 4u) << json(names);
   EXPECT_EQ(names[0], "0123-p1.packed.77.part");
