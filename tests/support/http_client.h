@@ -170,7 +170,7 @@ class ServerTest : public testing::Test {
   }
   EngineStats Stats() { return server_->models().Loaded("gemma-4-12b")->engine->Stats(); }
   // Waits until no sequence runs or waits.
-  bool Idle(double seconds = 10) {
+  bool Idle(double seconds = 60) {
     return WaitFor(
         [&] {
           const EngineStats stats = Stats();

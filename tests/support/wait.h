@@ -10,7 +10,7 @@ namespace facet {
 // ASSERT_TRUE(WaitFor([&] { return server.idle(); })).
 template <typename Predicate>
 [[nodiscard]] bool WaitFor(Predicate predicate,
-                           std::chrono::milliseconds most = std::chrono::seconds(10)) {
+                           std::chrono::milliseconds most = std::chrono::seconds(60)) {
   const auto end = std::chrono::steady_clock::now() + most;
   while (!predicate()) {
     if (std::chrono::steady_clock::now() > end) return predicate();
