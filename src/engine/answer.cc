@@ -87,8 +87,8 @@ class Answer : public GenerationListener {
   bool CallsAreWhole() const {
     return parser_.calls() > 0 && parser_.complete_calls() == parser_.calls();
   }
-  // Tokens that close the channel where the budget is used up. The budget is for the thoughts of the
-  // whole answer, so any further channel is closed at once.
+  // Tokens that close the channel where the budget is used up. The budget is for the thoughts of
+  // the whole answer, so any further channel is closed at once.
   std::vector<TokenId> CloseThinking() {
     if (!parser_.thinking()) closing_ = false;
     if (!parser_.thinking() || closing_ || !options_.thinking_budget ||

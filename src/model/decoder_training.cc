@@ -95,8 +95,8 @@ ConstMat DecoderTraining::Forward() {
   return output_.view();
 }
 
-// Mirrors DecoderLayer in blocks.cc; what it leaves in the buffers of the layer at work is what the backward
-// reads.
+// Mirrors DecoderLayer in blocks.cc; what it leaves in the buffers of the layer at work is what the
+// backward reads.
 void DecoderTraining::LayerForward(const Layer& layer, Tape& tape) {
   const TrainLayer& w = layer.w;
   const int64_t query_rows = layer.query_rows();

@@ -18,8 +18,8 @@ struct DraftFlags {
 
 void AddDraftFlags(CLI::App& command, DraftFlags& flags);
 
-// Sets how to draft, and with what. Errors: a drafter although drafting is off or the model is a script, one that is
-// not found.
+// Sets how to draft, and with what. Errors: a drafter although drafting is off or the model is a
+// script, one that is not found.
 Result<void> ApplyDraftFlags(const DraftFlags& flags, ModelSpec& spec, DraftOptions& options);
 
 }  // namespace facet::cli

@@ -21,7 +21,8 @@ constexpr const char* kHelp =
     "/clear                                  forget the conversation\n"
     "/help                                   this text\n"
     "/exit, or Ctrl-D                        leave\n"
-    "A line that ends in \\ continues on the next; \"\"\" opens and closes a text of several lines. Ctrl-C stops "
+    "A line that ends in \\ continues on the next; \"\"\" opens and closes a text of several "
+    "lines. Ctrl-C stops "
     "an answer.\n";
 
 // One line from the person; nothing at the end of input.
