@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "support/command.h"
+#include "support/paths.h"
 
 namespace facet {
 namespace {
@@ -26,7 +27,7 @@ class ChatTest : public CommandTest {
     if (child_ > 0) return;
     setenv("TERM", "dumb", 1);
     setenv("LC_ALL", "C", 1);
-    execl(FACET_BINARY, FACET_BINARY, "run", model.c_str(), nullptr);
+    execl(FacetBinary().c_str(), FacetBinary().c_str(), "run", model.c_str(), nullptr);
     _exit(127);
   }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/mapped_file.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 
 namespace facet {
@@ -93,7 +94,7 @@ class EvalTest : public ::testing::Test {
   }
 
   Outcome Facet(std::vector<std::string> words) {
-    words.insert(words.begin(), {FACET_BINARY, "eval"});
+    words.insert(words.begin(), {FacetBinary(), "eval"});
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);

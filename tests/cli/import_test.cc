@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "hub/store.h"
+#include "support/paths.h"
 #include "support/test_hub.h"
 
 namespace facet {
@@ -24,7 +25,7 @@ class ImportTest : public ::testing::Test {
   static constexpr const char* kRepo = "org/tiny";
 
   void SetUp() override {
-    reference_ = fs::path(FACET_TESTS_DIR) / "reference/tiny";
+    reference_ = fs::path(TestsDir()) / "reference/tiny";
     for (const auto& entry : fs::directory_iterator(reference_ / "checkpoint")) {
       hub_.Add(kRepo, entry.path().filename().string(), TestHub::Read(entry.path()));
     }
@@ -34,7 +35,7 @@ class ImportTest : public ::testing::Test {
   }
 
   pid_t Spawn(std::vector<std::string> words) {
-    words.insert(words.begin(), FACET_BINARY);
+    words.insert(words.begin(), FacetBinary());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
@@ -392,7 +393,7 @@ TEST_F(ImportTest, CompletesInBash) {
           "COMP_WORDS=(facet imp); COMP_CWORD=1; _facet; echo \"${COMPREPLY[@]}\"\n"
           "COMP_WORDS=(facet import --quan); COMP_CWORD=2; _facet; echo \"${COMPREPLY[@]}\"\n"
           "COMP_WORDS=(facet show al); COMP_CWORD=2; _facet; echo \"${COMPREPLY[@]}\"\n");
-  const std::string command = "cd / && PATH=" + fs::path(FACET_BINARY).parent_path().string() +
+  const std::string command = "cd / && PATH=" + fs::path(FacetBinary()).parent_path().string() +
                               ":$PATH XDG_DATA_HOME=" + (hub_.root() / "data").string() + " bash " +
                               script + " > " + (hub_.root() / "completed").string();
   ASSERT_EQ(std::system(command.c_str()), 0);

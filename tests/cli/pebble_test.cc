@@ -4,6 +4,7 @@
 #include "chat/load_template.h"
 #include "formats/json.h"
 #include "model/config.h"
+#include "support/paths.h"
 #include "text/tokenizer.h"
 
 namespace facet {
@@ -15,7 +16,7 @@ using nlohmann::json;
 class PebbleTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(FACET_TESTS_DIR).parent_path() / "examples/pebble/config";
+    folder_ = fs::path(TestsDir()).parent_path() / "examples/pebble/config";
     auto tokenizer = Tokenizer::Load(folder_);
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
     tokenizer_ = *tokenizer;

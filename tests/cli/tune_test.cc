@@ -16,6 +16,7 @@
 
 #include "base/mapped_file.h"
 #include "formats/safetensors.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 #include "support/vocabularies.h"
 
@@ -63,7 +64,7 @@ class TuneCommand : public testing::Test {
   // Starts the program in the test's folder.
   pid_t Start(const std::string& arguments) const {
     std::vector<std::string> words = Words(arguments);
-    words.insert(words.begin(), FACET_BINARY);
+    words.insert(words.begin(), FacetBinary());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
@@ -410,7 +411,7 @@ TEST_F(TuneCommand, CtrlCSavesAndSaysHowToGoOn) {
 
 // Two processes with half of the batches each learn what one does with all.
 TEST_F(TuneCommand, TwoProcessesLearnAsOneSlow) {
-  const fs::path module = fs::path(FACET_BINARY).parent_path() / "facet_mpi.so";
+  const fs::path module = fs::path(FacetBinary()).parent_path() / "facet_mpi.so";
   if (!fs::exists(module) || std::system("command -v mpirun > /dev/null") != 0)
     GTEST_SKIP() << "no MPI";
   const std::string options = tiny_ +
@@ -420,7 +421,7 @@ TEST_F(TuneCommand, TwoProcessesLearnAsOneSlow) {
   setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
   setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
   const std::string command = "cd " + folder_.path().string() + " && mpirun -n 2 --oversubscribe " +
-                              FACET_BINARY + " tune " + options + "two 2> err";
+                              FacetBinary() + " tune " + options + "two 2> err";
   ASSERT_EQ(std::system(command.c_str()), 0) << File("err");
   const Json one = Json::parse(File("one/trainer_state.json"))["log_history"];
   const Json two = Json::parse(File("two/trainer_state.json"))["log_history"];
@@ -472,7 +473,7 @@ INSTANTIATE_TEST_SUITE_P(Methods, TuneKilled,
 // The commands of docs/tuning.md, with the tiny model in place of the large one. Those that other
 // commands answer run where these take adapters already.
 TEST_F(TuneCommand, FiveCommandsOfTheDocumentation) {
-  const std::string doc = *ReadFile(fs::path(FACET_TESTS_DIR).parent_path() / "docs" / "tuning.md");
+  const std::string doc = *ReadFile(fs::path(TestsDir()).parent_path() / "docs" / "tuning.md");
   const size_t begin = doc.find("```sh\n") + 6;
   std::istringstream lines(doc.substr(begin, doc.find("```", begin) - begin));
   const bool runs = Run("run --help").out.find("--adapter") != std::string::npos;

@@ -1,5 +1,6 @@
 // What a client sees of an answer's tokens.
 #include "engine/answer.h"
+#include "support/paths.h"
 
 #include <gtest/gtest.h>
 
@@ -24,7 +25,7 @@ class Seen : public AnswerSink {
 };
 
 Result<std::shared_ptr<const Tokenizer>> LoadTokenizer() {
-  return Tokenizer::Load(std::filesystem::path(FACET_TESTS_DIR) / "reference/gemma4/vocab.gguf");
+  return Tokenizer::Load(std::filesystem::path(TestsDir()) / "reference/gemma4/vocab.gguf");
 }
 
 // The model says `ids`; what the answer forces comes in between. Returns how often it did.

@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "engine/model_executor.h"
+#include "support/paths.h"
 #include "support/wait.h"
 
 namespace facet {
@@ -93,7 +94,7 @@ class EngineTest : public testing::Test {
  protected:
   std::unique_ptr<Model> Load(size_t budget = 0) {
     LoadOptions options;
-    options.model = std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny/checkpoint";
+    options.model = std::filesystem::path(TestsDir()) / "reference/tiny/checkpoint";
     options.precision = Precision::kPlain;
     options.cache = CacheType::kF32;
     options.cache_budget = budget;

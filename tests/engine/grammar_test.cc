@@ -8,6 +8,7 @@
 
 #include "chat/stream_parser.h"
 #include "engine/grammar_constraint.h"
+#include "support/paths.h"
 
 namespace facet {
 namespace {
@@ -18,7 +19,7 @@ class GrammarTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     auto tokenizer =
-        Tokenizer::Load(std::filesystem::path(FACET_TESTS_DIR) / "reference/gemma4/vocab.gguf");
+        Tokenizer::Load(std::filesystem::path(TestsDir()) / "reference/gemma4/vocab.gguf");
     ASSERT_TRUE(tokenizer.ok());
     tokenizer_ = *tokenizer;
     auto vocabulary = ConstraintVocabulary::Create(*tokenizer_, Stops());

@@ -12,6 +12,7 @@
 #include "base/mapped_file.h"
 #include "engine/engine.h"
 #include "engine/model_executor.h"
+#include "support/paths.h"
 
 namespace facet {
 namespace {
@@ -41,7 +42,7 @@ class PrefixStoreTest : public testing::Test {
     fs::remove_all(root_);
     options_.keep.folder = root_ / "made" / "prefixes";
     LoadOptions load;
-    load.model = fs::path(FACET_TESTS_DIR) / "reference/tiny/checkpoint";
+    load.model = fs::path(TestsDir()) / "reference/tiny/checkpoint";
     load.precision = Precision::kPlain;
     load.cache = CacheType::kF32;
     load_ = load;

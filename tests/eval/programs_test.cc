@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/mapped_file.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 
 namespace facet::eval {
@@ -21,7 +22,7 @@ class ProgramsTest : public ::testing::Test {
 
   std::vector<ProgramResult> Run(const std::vector<std::string>& answers) {
     const auto runner =
-        ProgramRunner::Create(fs::path(FACET_TESTS_DIR).parent_path() / "examples/pebble");
+        ProgramRunner::Create(fs::path(TestsDir()).parent_path() / "examples/pebble");
     EXPECT_TRUE(runner.ok()) << runner.error().message;
     if (!runner.ok()) return {};
     Item item;

@@ -1,5 +1,6 @@
 // Every way of judging: right answers are right, and wrong ones are wrong.
 #include "eval/score.h"
+#include "support/paths.h"
 
 #include <gtest/gtest.h>
 
@@ -11,8 +12,8 @@ using nlohmann::json;
 // The recipe's own exam.
 const Exam& PebbleExam() {
   static const Exam exam = [] {
-    const auto read = Exam::Read(std::filesystem::path(FACET_TESTS_DIR).parent_path() /
-                                 "examples/pebble/exam.json");
+    const auto read =
+        Exam::Read(std::filesystem::path(TestsDir()).parent_path() / "examples/pebble/exam.json");
     EXPECT_TRUE(read.ok()) << read.error().message;
     return read.ok() ? *read : Exam{};
   }();

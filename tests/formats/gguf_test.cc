@@ -6,12 +6,13 @@
 #include <cstring>
 
 #include "ops/quant/quant.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 
 namespace facet {
 namespace {
 
-const std::string kTiny = FACET_TESTS_DIR "/reference/tiny/gguf/";
+const std::string kTiny = TestsDir() + "/reference/tiny/gguf/";
 
 std::unique_ptr<Gguf> MustOpen(const std::filesystem::path& path) {
   auto file = Gguf::Open(path);
@@ -113,7 +114,7 @@ TEST(Gguf, QuantisingGivesTheBytesOfLlamaQuantize) {
 }
 
 TEST(Gguf, TheRealVocabularyStaysInTheFile) {
-  const auto file = MustOpen(FACET_TESTS_DIR "/reference/gemma4/vocab.gguf");
+  const auto file = MustOpen(TestsDir() + "/reference/gemma4/vocab.gguf");
   ASSERT_NE(file, nullptr);
   const auto merges = file->Strings("tokenizer.ggml.merges");
   ASSERT_TRUE(merges.ok());

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/mapped_file.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 
 namespace facet {
@@ -10,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kTiny = FACET_TESTS_DIR "/reference/tiny";
+const fs::path kTiny = TestsDir() + "/reference/tiny";
 
 bool Has(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;

@@ -4,13 +4,14 @@
 
 #include <cstring>
 
+#include "support/paths.h"
 #include "support/temp_folder.h"
 
 namespace facet {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kCheckpoint = FACET_TESTS_DIR "/reference/tiny/checkpoint";
+const fs::path kCheckpoint = TestsDir() + "/reference/tiny/checkpoint";
 
 std::unique_ptr<Safetensors> MustOpen(const fs::path& path) {
   auto file = Safetensors::Open(path);

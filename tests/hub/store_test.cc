@@ -3,6 +3,7 @@
 #include "formats/gguf.h"
 #include "hub/select.h"
 #include "hub/short_names.h"
+#include "support/paths.h"
 #include "support/test_hub.h"
 
 namespace facet {
@@ -239,7 +240,7 @@ TEST_F(StoreTest, NamesDamagedManifests) {
 
 class FindModelTest : public StoreTest {
  protected:
-  const fs::path gguf_ = fs::path(FACET_TESTS_DIR) / "reference/tiny/gguf";
+  const fs::path gguf_ = fs::path(TestsDir()) / "reference/tiny/gguf";
 };
 
 TEST_F(FindModelTest, FindsWhatLiesBesideAGguf) {
@@ -288,7 +289,7 @@ TEST_F(FindModelTest, LeavesTheFilesOfOtherModelsAlone) {
 }
 
 TEST_F(FindModelTest, TakesACheckpointFolder) {
-  const std::string folder = std::string(FACET_TESTS_DIR) + "/reference/tiny/checkpoint";
+  const std::string folder = TestsDir() + "/reference/tiny/checkpoint";
   for (const std::string& text : {folder, folder + "/"}) {
     const auto files = FindModel(store_, text);
     ASSERT_TRUE(files.ok()) << files.error().message;

@@ -8,6 +8,7 @@
 #include "formats/gguf.h"
 #include "model/convert.h"
 #include "model/weights.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 
 namespace facet {
@@ -16,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-const fs::path kTiny = FACET_TESTS_DIR "/reference/tiny";
+const fs::path kTiny = TestsDir() + "/reference/tiny";
 
 class ProcessorConfig : public testing::Test {
  protected:

@@ -12,6 +12,7 @@
 #include "formats/safetensors.h"
 #include "model/weights.h"
 #include "ops/quant/quant.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 
 namespace facet {
@@ -19,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kTiny = FACET_TESTS_DIR "/reference/tiny";
+const fs::path kTiny = TestsDir() + "/reference/tiny";
 
 std::unique_ptr<Gguf> MustOpen(const fs::path& path) {
   auto file = Gguf::Open(path);

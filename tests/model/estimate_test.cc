@@ -3,13 +3,14 @@
 #include <gtest/gtest.h>
 
 #include "model/packed_store.h"
+#include "support/paths.h"
 
 namespace facet {
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kTiny = FACET_TESTS_DIR "/reference/tiny";
+const fs::path kTiny = TestsDir() + "/reference/tiny";
 
 TEST(EstimateDrafter, CountsWhatIsPacked) {
   ThreadPool pool(1);

@@ -8,6 +8,7 @@
 #include "formats/gguf.h"
 #include "model/weights.h"
 #include "ops/quant/quant.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 #include "text/tokenizer.h"
 
@@ -78,7 +79,7 @@ TEST(Synth, RefusesByName) {
   EXPECT_NE(shape.error().message.find("13b"), std::string::npos);
   EXPECT_NE(shape.error().message.find("12b-drafter"), std::string::npos);
   const auto vocabulary =
-      WriteSynthModel({"tiny", DType::kQ4_0, path, FACET_TESTS_DIR "/reference/gemma4/vocab.gguf"});
+      WriteSynthModel({"tiny", DType::kQ4_0, path, TestsDir() + "/reference/gemma4/vocab.gguf"});
   ASSERT_FALSE(vocabulary.ok());
   EXPECT_NE(vocabulary.error().message.find("262144"), std::string::npos);
   EXPECT_TRUE(fs::is_empty(folder.path()));

@@ -1,4 +1,5 @@
 #include "ops/cpu.h"
+#include "support/paths.h"
 
 #include <gtest/gtest.h>
 
@@ -61,7 +62,7 @@ TEST(Cpu, RunsWhatItChooses) {
 
 // The features that the build compiles a set's units for, from its compiler options.
 std::set<std::string> Compiled(Isa isa) {
-  std::ifstream file(FACET_TESTS_DIR "/../cmake/isa.cmake");
+  std::ifstream file(TestsDir() + "/../cmake/isa.cmake");
   std::set<std::string> out;
   bool inside = false;
   for (std::string line; std::getline(file, line);) {

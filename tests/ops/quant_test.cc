@@ -10,6 +10,7 @@
 
 #include "base/mapped_file.h"
 #include "isa_test.h"
+#include "support/paths.h"
 
 namespace facet {
 namespace {
@@ -18,7 +19,7 @@ constexpr size_t kCols = 256;
 
 // A fixture of tests/tools/make_quant_fixtures.py.
 std::string Fixture(const std::string& name) {
-  auto text = ReadFile(std::string(FACET_TESTS_DIR "/reference/quant/") + name);
+  auto text = ReadFile((TestsDir() + "/reference/quant/") + name);
   EXPECT_TRUE(text.ok()) << text.error().message;
   return text.ok() ? *text : "";
 }

@@ -7,6 +7,7 @@
 #include "serve/openai/responses.h"
 #include "serve/openai/runs.h"
 #include "support/http_client.h"
+#include "support/paths.h"
 
 namespace facet::serve {
 namespace {
@@ -38,7 +39,7 @@ TEST_F(HarnessTest, RecordedRequestsAreAcceptedAndPrefillOnlyWhatIsNew) {
   StartServer({{{"emit", "<|channel>thought\nHm.\n<channel|>The answer."}}});
   const auto model = server_->models().Loaded("gemma-4-12b");
   std::vector<fs::path> files;
-  const fs::path folder = fs::path(FACET_TESTS_DIR) / "reference/harness";
+  const fs::path folder = fs::path(TestsDir()) / "reference/harness";
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (entry.path().extension() == ".json") files.push_back(entry.path());
   }

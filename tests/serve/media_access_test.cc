@@ -5,6 +5,7 @@
 
 #include "base/mapped_file.h"
 #include "support/http_client.h"
+#include "support/paths.h"
 
 namespace facet::serve {
 namespace {
@@ -79,9 +80,7 @@ std::string Redirect(const std::string& to) {
 
 class MediaAccessTest : public ServerTest {
  protected:
-  std::string Picture() {
-    return *ReadFile(fs::path(FACET_TESTS_DIR) / "../examples/media/house.png");
-  }
+  std::string Picture() { return *ReadFile(fs::path(TestsDir()) / "../examples/media/house.png"); }
   HttpAnswer See(const std::string& url) {
     const json part = {{"type", "image_url"}, {"image_url", {{"url", url}}}};
     return Post("/v1/chat/completions",

@@ -3,6 +3,7 @@
 #include "base/mapped_file.h"
 #include "model/estimate.h"
 #include "support/http_client.h"
+#include "support/paths.h"
 
 namespace facet::serve {
 namespace {
@@ -169,7 +170,7 @@ TEST_F(ModelsTest, TheContextIsWhatTheMemoryLeaves) {
 }
 
 TEST_F(ModelsTest, ACacheThatHoldsNothingIsAnError) {
-  const auto tiny = std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny";
+  const auto tiny = std::filesystem::path(TestsDir()) / "reference/tiny";
   options_.model.cache_budget = 1000;
   options_.models = {{.id = "tiny", .files = {"tiny", tiny / "checkpoint", {}, {}}}};
   StartServer({{{"emit", "unused"}}});
@@ -210,7 +211,7 @@ TEST_F(ModelsTest, AnAdapterIsAModelOfItsOwnWithAPrefixCacheOfItsOwn) {
 // The base model and its adapter share steps and differ in every answer; each says the same as it
 // does alone.
 TEST_F(ModelsTest, AnAdapterIsAppliedToItsOwnRequestsAlone) {
-  const auto tiny = std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny";
+  const auto tiny = std::filesystem::path(TestsDir()) / "reference/tiny";
   options_.models = {{.id = "tiny",
                       .files = {"tiny", tiny / "checkpoint", {}, {}},
                       .adapters = {{"tuned", tiny / "adapter-after-3-steps"}}}};
@@ -247,7 +248,7 @@ TEST_F(ModelsTest, AnAdapterIsAppliedToItsOwnRequestsAlone) {
 
 // The drafter is loaded with its model: what it takes counts in the model's memory.
 TEST_F(ModelsTest, ADrafterCountsInTheBudget) {
-  const auto tiny = std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny";
+  const auto tiny = std::filesystem::path(TestsDir()) / "reference/tiny";
   const ModelSpec plain{.id = "tiny", .files = {"tiny", tiny / "checkpoint", {}, {}}};
   ModelSpec drafted = plain;
   drafted.files.drafter = tiny / "checkpoint-assistant";
@@ -281,7 +282,7 @@ TEST_F(ModelsTest, ADrafterCountsInTheBudget) {
 
 // The processor's budget holds for pictures whose request names none.
 TEST_F(ModelsTest, PicturesGetTheBudgetOfTheirCheckpoint) {
-  const auto tiny = std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny";
+  const auto tiny = std::filesystem::path(TestsDir()) / "reference/tiny";
   std::filesystem::copy(tiny / "checkpoint", folder_ / "own");
   std::ofstream(folder_ / "own/processor_config.json")
       << json({{"image_processor", {{"max_soft_tokens", 70}}}});

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "base/mapped_file.h"
+#include "support/paths.h"
 
 namespace facet::serve {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 TEST(Reference, DocsServingSaysWhatTheTablesDo) {
   const char* update = std::getenv("FACET_UPDATE_DOCS");
   const std::filesystem::path path =
-      update != nullptr ? update : std::filesystem::path(FACET_TESTS_DIR) / "../docs/serving.md";
+      update != nullptr ? update : std::filesystem::path(TestsDir()) / "../docs/serving.md";
   const auto document = ReadFile(path);
   ASSERT_TRUE(document.ok()) << document.error().message;
   for (const auto& [name, text] : ReferenceSections())

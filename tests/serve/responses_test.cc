@@ -3,6 +3,7 @@
 
 #include "base/mapped_file.h"
 #include "support/media.h"
+#include "support/paths.h"
 
 namespace facet::serve {
 namespace {
@@ -24,7 +25,7 @@ class ResponsesTest : public ServerTest {
   // Three seconds of speech.
   static std::string Speech() {
     const auto wav =
-        ReadFile(std::filesystem::path(FACET_TESTS_DIR) / "reference/tiny/media/speech.wav");
+        ReadFile(std::filesystem::path(TestsDir()) / "reference/tiny/media/speech.wav");
     EXPECT_TRUE(wav.ok());
     return wav.ok() ? *wav : "";
   }

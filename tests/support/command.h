@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/mapped_file.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 #include "support/vocabularies.h"
 
@@ -27,7 +28,7 @@ class CommandTest : public testing::Test {
     const auto in = folder_.path() / "in", err = folder_.path() / "err";
     std::ofstream(in, std::ios::binary | std::ios::trunc) << input;
     const std::string command =
-        std::string(FACET_BINARY) + " " + arguments + " < " + in.string() + " 2> " + err.string();
+        FacetBinary() + " " + arguments + " < " + in.string() + " 2> " + err.string();
     Finished finished;
     FILE* pipe = popen(command.c_str(), "r");
     char buffer[4096];

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "serve/server.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 #include "support/wait.h"
 
@@ -120,8 +121,7 @@ class ServerTest : public testing::Test {
  protected:
   ServerTest() {
     options_.http.port = 0;
-    options_.model.vocabulary =
-        std::filesystem::path(FACET_TESTS_DIR) / "reference/gemma4/vocab.gguf";
+    options_.model.vocabulary = std::filesystem::path(TestsDir()) / "reference/gemma4/vocab.gguf";
   }
   ~ServerTest() override { Stop(); }
 

@@ -12,11 +12,12 @@
 #include <vector>
 
 #include "media/media.h"
+#include "support/paths.h"
 
 namespace facet::media {
 
 inline std::filesystem::path TestFile(const std::string& name) {
-  return std::filesystem::path(FACET_TESTS_DIR) / name;
+  return std::filesystem::path(TestsDir()) / name;
 }
 
 inline std::string ReadAll(const std::filesystem::path& path) {

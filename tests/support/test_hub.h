@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "hub/hub.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 
 namespace facet {
@@ -45,7 +46,7 @@ class TestHub {
     int in[2], out[2];
     ASSERT_EQ(pipe2(in, O_CLOEXEC), 0);
     ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
-    const std::string script = std::string(FACET_TESTS_DIR) + "/tools/hub_server.py";
+    const std::string script = TestsDir() + "/tools/hub_server.py";
     const std::string folder = (root() / "root").string(), text = behaviour.dump();
     server_ = fork();
     if (server_ == 0) {

@@ -9,12 +9,13 @@
 #include <memory>
 #include <string>
 
+#include "support/paths.h"
 #include "text/tokenizer.h"
 
 namespace facet {
 
 inline std::filesystem::path Reference(const std::string& path) {
-  return std::filesystem::path(FACET_TESTS_DIR) / "reference" / path;
+  return std::filesystem::path(TestsDir()) / "reference" / path;
 }
 
 // A cache of compiled vocabularies that all tests share, apart from the user's own.
@@ -35,7 +36,7 @@ inline std::filesystem::path Gemma3() {
   std::filesystem::path path;
   if (const char* set = std::getenv("FACET_GEMMA3")) return set;
   for (const char* place : {".cache/gemma3-270m.gguf", "../gemma3-270m.gguf"}) {
-    path = std::filesystem::path(FACET_TESTS_DIR).parent_path() / place;
+    path = std::filesystem::path(TestsDir()).parent_path() / place;
     if (std::filesystem::exists(path)) return path;
   }
   return {};

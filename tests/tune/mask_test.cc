@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/paths.h"
 #include "tune/models.h"
 
 namespace facet::tune {
@@ -283,8 +284,8 @@ TEST(Mask, RefusesWhatWouldNotLearn) {
        "messages[0]: an assistant's message answers nothing"},
       {R"({"messages": [{"role": "user", "content": [{"type": "image", "path": "none.png"}]},
            {"role": "assistant", "content": "x"}]})",
-       "messages[0].content[0].path: " FACET_TESTS_DIR
-       "/reference/tiny/media/none.png: no such file"},
+       "messages[0].content[0].path: " + TestsDir() +
+           "/reference/tiny/media/none.png: no such file"},
       {R"({"messages": [{"role": "user", "content": [
              {"type": "image_url", "image_url": {"url": "https://x/y.png"}}]},
            {"role": "assistant", "content": "x"}]})",
