@@ -248,7 +248,7 @@ TEST(Mask, ReadsToolsAsAColumn) {
 }
 
 struct Refusal {
-  const char *line, *message;
+  std::string line, message;
 };
 
 TEST(Mask, RefusesWhatWouldNotLearn) {
