@@ -1,6 +1,6 @@
 # Release means -O3 where numbers are computed. What reads, decides and prints is mostly templates of JSON, command lines
 # and HTTP, which -O1 compiles in half the time.
-foreach(layer formats net hub chat eval runtime serve cli)
+foreach(layer formats net hub chat eval tune runtime serve cli)
   facet_optimise(facet_${layer} 1)
 endforeach()
 
@@ -9,10 +9,13 @@ file(GLOB sources CONFIGURE_DEPENDS
   ${CMAKE_SOURCE_DIR}/src/engine/prefix_store*.cc ${CMAKE_SOURCE_DIR}/src/engine/prompt*.cc
   ${CMAKE_SOURCE_DIR}/src/engine/scripted*.cc
   ${CMAKE_SOURCE_DIR}/src/model/adapter.cc ${CMAKE_SOURCE_DIR}/src/model/config*.cc
-  ${CMAKE_SOURCE_DIR}/src/model/convert_*.cc ${CMAKE_SOURCE_DIR}/src/model/estimate.cc
-  ${CMAKE_SOURCE_DIR}/src/tune/data/*.cc ${CMAKE_SOURCE_DIR}/src/tune/run/*.cc
-  ${CMAKE_SOURCE_DIR}/src/tune/train/init.cc ${CMAKE_SOURCE_DIR}/src/tune/train/lora.cc)
+  ${CMAKE_SOURCE_DIR}/src/model/convert_*.cc ${CMAKE_SOURCE_DIR}/src/model/estimate.cc)
 set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O1>)
+
+# And where a layer that mostly reads and writes files computes.
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/tune/train/*.cc)
+list(FILTER sources EXCLUDE REGEX "/train/(init|lora)\\.cc$")
+set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
 
 # The portable packed products, which x86-64 with AVX2 never runs, take 24 s to compile at -O2 and 79 s at -O3.
 set_source_files_properties(${CMAKE_SOURCE_DIR}/src/ops/matmul/packed_generic.cc

@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-Result<std::string> TextField(const json& row, const char* key) {
+Result<std::string> SkillText(const json& row, const char* key) {
   const auto found = row.find(key);
   if (found == row.end()) return Error{Cat(key, ": missing")};
   if (!found->is_string() || found->get_ref<const std::string&>().empty())
@@ -18,7 +18,7 @@ Result<std::string> TextField(const json& row, const char* key) {
   return found->get<std::string>();
 }
 
-Result<double> NumberField(const json& row, const char* key, double most) {
+Result<double> SkillNumber(const json& row, const char* key, double most) {
   const auto found = row.find(key);
   if (found == row.end()) return Error{Cat(key, ": missing")};
   if (!found->is_number() || found->get<double>() < 0 || found->get<double>() > most)
@@ -34,16 +34,16 @@ Result<Skill> ReadSkill(const json& row) {
       return Error{Cat(key, ": not a field of a skill")};
   }
   Skill skill;
-  FACET_ASSIGN(skill.name, TextField(row, "name"));
-  FACET_ASSIGN(skill.title, TextField(row, "title"));
-  FACET_ASSIGN(skill.unit, TextField(row, "unit"));
-  FACET_ASSIGN(const std::string measure, TextField(row, "measure"));
+  FACET_ASSIGN(skill.name, SkillText(row, "name"));
+  FACET_ASSIGN(skill.title, SkillText(row, "title"));
+  FACET_ASSIGN(skill.unit, SkillText(row, "unit"));
+  FACET_ASSIGN(const std::string measure, SkillText(row, "measure"));
   if (measure != "error_rate" && measure != "right")
     return Expected("error_rate or right", measure, "measure");
   skill.error_rate = measure == "error_rate";
-  FACET_ASSIGN(skill.floor, NumberField(row, "floor", 100));
-  FACET_ASSIGN(skill.aim, NumberField(row, "aim", 100));
-  FACET_ASSIGN(const double enough, NumberField(row, "enough", 1e9));
+  FACET_ASSIGN(skill.floor, SkillNumber(row, "floor", 100));
+  FACET_ASSIGN(skill.aim, SkillNumber(row, "aim", 100));
+  FACET_ASSIGN(const double enough, SkillNumber(row, "enough", 1e9));
   skill.enough = static_cast<int>(enough);
   return skill;
 }

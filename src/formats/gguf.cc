@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint64_t kMaxKeyBytes = 65535;
 constexpr uint64_t kMaxNameBytes = 1024;
-constexpr uint32_t kMaxDims = 4;
+constexpr uint32_t kMaxGgufDims = 4;
 constexpr uint64_t kMaxAlignment = 1 << 20;
 // The smallest entries that the format allows: an empty key with a one-byte value; an unnamed
 // tensor of one dimension.
@@ -296,8 +296,8 @@ class GgufParser {
     const std::string where = Cat("tensor ", Printable(name));
     uint32_t dims;
     if (!cursor_.Read(dims)) return Truncated(where);
-    if (dims < 1 || dims > kMaxDims) {
-      return Expected(Cat("1 to ", kMaxDims, " dimensions"), dims, where);
+    if (dims < 1 || dims > kMaxGgufDims) {
+      return Expected(Cat("1 to ", kMaxGgufDims, " dimensions"), dims, where);
     }
     entry.tensor.shape.resize(dims);
     for (uint32_t d = 0; d < dims; ++d) {

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference library's own limit
-constexpr size_t kMaxDims = 8;
+constexpr size_t kMaxSafetensorsDims = 8;
 constexpr char kMetadata[] = "__metadata__";
 constexpr char kIndexName[] = "model.safetensors.index.json";
 
@@ -92,8 +92,8 @@ class HeaderReader : public nlohmann::json_sax<json> {
     if (field_ == "shape") {
       const auto size = CheckedCast<int64_t>(value);
       if (!size) return Fail(Cat(Place(), ": the dimension ", value, " is too large"));
-      if (entry.shape->size() == kMaxDims)
-        return Fail(Cat(Place(), ": more than ", kMaxDims, " dimensions"));
+      if (entry.shape->size() == kMaxSafetensorsDims)
+        return Fail(Cat(Place(), ": more than ", kMaxSafetensorsDims, " dimensions"));
       entry.shape->push_back(*size);
     } else {
       if (entry.offsets->size() == 2) return Fail(Cat(Place(), ": more than two numbers"));

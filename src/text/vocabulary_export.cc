@@ -5,6 +5,7 @@
 
 #include "base/utf8.h"
 #include "formats/json.h"
+#include "text/gguf_token_type.h"
 #include "text/vocabulary.h"
 
 namespace facet {
@@ -12,9 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-// llama_token_type of llama.cpp.
-enum TokenType : int32_t { kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
 
 // Special tokens that llama.cpp must show in its output: its parsers look for them.
 bool IsVisibleSpecial(std::string_view text) {
@@ -24,19 +22,21 @@ bool IsVisibleSpecial(std::string_view text) {
   return std::ranges::find(kVisible, text) != std::end(kVisible);
 }
 
-TokenType TypeOf(const VocabSource::Token& token) {
+GgufTokenType TypeOf(const VocabSource::Token& token) {
   switch (token.kind) {
     case TokenKind::kByte:
-      return kByte;
+      return GgufTokenType::kByte;
     case TokenKind::kSpecial:
-      return IsVisibleSpecial(token.text) ? kUserDefined : kControl;
+      return IsVisibleSpecial(token.text) ? GgufTokenType::kUserDefined : GgufTokenType::kControl;
     case TokenKind::kAdded:
       // The published files call runs of white space normal.
-      return token.text.find_first_not_of("\n\r\t ") == token.text.npos ? kNormal : kUserDefined;
+      return token.text.find_first_not_of("\n\r\t ") == token.text.npos
+                 ? GgufTokenType::kNormal
+                 : GgufTokenType::kUserDefined;
     case TokenKind::kNormal:
       break;
   }
-  return kNormal;
+  return GgufTokenType::kNormal;
 }
 
 std::string PartText(const VocabSource& source, uint32_t id) {
@@ -51,11 +51,11 @@ void SetTokens(const VocabSource& source, int64_t rows, GgufWriter& writer) {
   std::vector<int32_t> types;
   for (const VocabSource::Token& token : source.tokens) {
     texts.emplace_back(token.text);
-    types.push_back(TypeOf(token));
+    types.push_back(static_cast<int32_t>(TypeOf(token)));
   }
   for (int64_t id = static_cast<int64_t>(texts.size()); id < rows; ++id) {
     texts.push_back(Cat("[PAD", id, "]"));
-    types.push_back(kUnused);
+    types.push_back(static_cast<int32_t>(GgufTokenType::kUnused));
   }
   std::vector<std::string> merges;
   merges.reserve(source.merges.size());

@@ -2,20 +2,11 @@
 // "llama" kind with scores.
 #include "base/checked.h"
 #include "formats/gguf.h"
+#include "text/gguf_token_type.h"
 #include "text/vocabulary.h"
 
 namespace facet {
 namespace {
-
-// llama_token_type of llama.cpp.
-enum GgufTokenType : int64_t {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnused = 5,
-  kByte = 6
-};
 
 // Converters declare some control tokens user-defined so that llama.cpp prints them; what a user
 // writes must still never become one of them.
@@ -26,16 +17,16 @@ bool LooksSpecial(std::string_view text) {
 }
 
 Result<TokenKind> KindOf(int64_t type, std::string_view text, size_t id) {
-  switch (type) {
-    case kNormal:
-    case kUnused:
+  switch (static_cast<GgufTokenType>(type)) {
+    case GgufTokenType::kNormal:
+    case GgufTokenType::kUnused:
       return TokenKind::kNormal;
-    case kUnknown:
-    case kControl:
+    case GgufTokenType::kUnknown:
+    case GgufTokenType::kControl:
       return TokenKind::kSpecial;
-    case kUserDefined:
+    case GgufTokenType::kUserDefined:
       return LooksSpecial(text) ? TokenKind::kSpecial : TokenKind::kAdded;
-    case kByte:
+    case GgufTokenType::kByte:
       return TokenKind::kByte;
   }
   return Expected("a type from 1 to 6", type, Cat("tokenizer.ggml.token_type[", id, "]"));
