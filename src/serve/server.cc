@@ -29,6 +29,7 @@ Server::Server(ServerOptions options)
     : models_(std::move(options.models), std::move(options.model), options.memory),
       service_(models_, options.limits) {
   options.http.on_drain = [this] { service_.draining = true; };
+  options.http.quick = IsQuick;
   http_ =
       std::make_unique<HttpServer>(std::move(options.http), [this](auto request, auto exchange) {
         return Dispatch(service_, std::move(request), std::move(exchange));
@@ -39,6 +40,7 @@ Server::Server(ServerOptions options)
 Server::~Server() {
   models_.Clear();
   service_.media.Finish();
+  service_.constraints.Finish();
 }
 
 Result<void> Server::Run() {

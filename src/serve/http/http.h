@@ -23,6 +23,7 @@ struct HttpRequest {
   Headers headers;    // names in lower case
   std::string body;
   std::string tenant;  // which API key was shown, as a digest; empty where the server asks for none
+  std::shared_ptr<void> hold;  // what the body counts against, until the request goes
 
   // The first header of that (lower case) name.
   std::optional<std::string_view> Header(std::string_view name) const;

@@ -25,13 +25,16 @@
 #include <boost/beast/http/serializer.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
+#include <cstdlib>
 #include <ctime>
 #include <set>
+#include <thread>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/os/os.h"
 #include "base/text.h"
+#include "serve/http/body_memory.h"
 #include "serve/http/connection_exchange.h"
 
 // GCC 12 takes the coroutine frames of Asio for a mismatch of new and delete.
@@ -80,6 +83,26 @@ std::optional<Error> ReadError(const error_code& ec, const HttpOptions& options)
   return Error{Cat("malformed HTTP request: ", ec.message()), ErrorKind::kInvalid, "bad_request"};
 }
 
+// RFC 9112, 6.1 and 6.3: a message that leaves open where its body ends could hide a second request
+// in it from whoever stands before this server.
+Result<void> CheckFraming(const Parser& parser) {
+  const auto& message = parser.get();
+  const auto codings = message.equal_range(http::field::transfer_encoding);
+  const auto lengths = message.equal_range(http::field::content_length);
+  const auto coding_count = std::distance(codings.first, codings.second);
+  const auto length_count = std::distance(lengths.first, lengths.second);
+  const auto refuse = [](const char* what) {
+    return Error{what, ErrorKind::kInvalid, "bad_request"};
+  };
+  if (length_count > 1) return refuse("expected one Content-Length");
+  if (coding_count == 0) return Ok();
+  if (length_count > 0) return refuse("expected Transfer-Encoding or Content-Length, not both");
+  if (message.version() < 11) return refuse("HTTP/1.0 has no Transfer-Encoding");
+  if (coding_count > 1 || !beast::iequals(codings.first->value(), "chunked"))
+    return refuse("Transfer-Encoding: expected chunked alone");
+  return Ok();
+}
+
 std::string HttpDate() {
   const std::time_t now = std::time(nullptr);
   std::tm utc{};
@@ -123,8 +146,11 @@ struct Session {
 
   beast::tcp_stream stream;
   beast::flat_buffer buffer;
-  bool busy = false;  // inside an exchange
-  bool late = false;  // its time to send a request is over
+  asio::ip::address address;
+  Clock::time_point waiting_since = Clock::now();
+  bool waiting = true;  // it shows no complete head of a request
+  bool busy = false;    // inside an exchange
+  bool late = false;    // its time to send a request is over
   asio::steady_timer deadline;
 };
 
@@ -143,7 +169,9 @@ struct HttpServer::State : std::enable_shared_from_this<State> {
   HttpHandler handler;
   asio::io_context io{1};
   tcp::acceptor acceptor{io};
-  asio::thread_pool workers;
+  asio::thread_pool workers, quick_worker{1};
+  const std::shared_ptr<BodyMemory> bodies =
+      std::make_shared<BodyMemory>(std::max(options.max_bodies, 2 * options.max_body));
   asio::steady_timer drain_timer{io};
   std::set<SessionPtr> sessions;    // io thread only
   std::set<ExchangePtr> exchanges;  // io thread only
@@ -154,6 +182,9 @@ struct HttpServer::State : std::enable_shared_from_this<State> {
       : options(std::move(o)), handler(std::move(h)), workers(options.workers) {}
 
   awaitable<void> Accept();
+  // Closes a connection that shows no request where one more of this address would be too many.
+  // False: there is no room for it.
+  bool MakeRoom(const asio::ip::address& address);
   // One request after the other, until either side closes.
   awaitable<void> Serve(SessionPtr session);
 
@@ -163,6 +194,9 @@ struct HttpServer::State : std::enable_shared_from_this<State> {
   awaitable<std::optional<Incoming>> ReadRequest(SessionPtr session);
   awaitable<bool> ReadHeader(SessionPtr session, Parser& parser, Incoming& in);
   awaitable<bool> ReadBody(SessionPtr session, Parser& parser, Incoming& in);
+  // Nothing: it is complete, or `ec` says why not. An error: all bodies together are too large.
+  awaitable<Result<void>> TakeBody(SessionPtr session, Parser& parser, Incoming& in,
+                                   error_code& ec);
   // Answers in place of a request that is not read to its end.
   awaitable<void> Refuse(SessionPtr session, Error error, Headers extra);
 
@@ -186,6 +220,7 @@ struct HttpServer::State : std::enable_shared_from_this<State> {
 
   // Cancels the session's reading then, unless it is called again before. Zero: no limit.
   void SetDeadline(const SessionPtr& session, std::chrono::milliseconds time);
+  void WaitForSignal(asio::signal_set& signals);
   void BeginDrain();
   void EndIfDrained();
 };
@@ -313,6 +348,8 @@ awaitable<bool> HttpServer::State::SendStream(SessionPtr session, ExchangePtr ex
 // --- one request
 
 awaitable<bool> HttpServer::State::AwaitRequest(SessionPtr session) {
+  session->waiting = true;
+  session->waiting_since = Clock::now();
   if (session->buffer.size() > 0) co_return true;
   SetDeadline(session, options.idle_timeout);
   error_code ec;
@@ -336,8 +373,10 @@ awaitable<bool> HttpServer::State::ReadHeader(SessionPtr session, Parser& parser
     if (error) co_await Refuse(session, *error, Headers());
     co_return false;
   }
+  session->waiting = false;
   Result<HttpRequest> head = ReadHead(parser);
-  Result<void> allowed = head ? CheckAccess(options.access, *head, in.extra) : head.error();
+  Result<void> allowed = head ? CheckFraming(parser) : head.error();
+  if (allowed) allowed = CheckAccess(options.access, *head, in.extra);
   if (allowed && parser.content_length() && *parser.content_length() > options.max_body)
     allowed = BodyTooLarge(options);
   if (!allowed) {
@@ -351,6 +390,22 @@ awaitable<bool> HttpServer::State::ReadHeader(SessionPtr session, Parser& parser
   co_return true;
 }
 
+awaitable<Result<void>> HttpServer::State::TakeBody(SessionPtr session, Parser& parser,
+                                                    Incoming& in, error_code& ec) {
+  const auto lease = std::make_shared<BodyLease>(bodies);
+  in.request.hold = lease;
+  parser.eager(true);
+  while (!parser.is_done()) {
+    co_await http::async_read_some(session->stream, session->buffer, parser,
+                                   asio::redirect_error(use_awaitable, ec));
+    if (ec) co_return Ok();
+    if (!lease->GrowTo(parser.get().body().size())) {
+      co_return Error{"the server is reading as much from others as it may hold", ErrorKind::kBusy};
+    }
+  }
+  co_return Ok();
+}
+
 awaitable<bool> HttpServer::State::ReadBody(SessionPtr session, Parser& parser, Incoming& in) {
   if (in.request.Header("expect") == "100-continue") {
     constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -359,12 +414,13 @@ awaitable<bool> HttpServer::State::ReadBody(SessionPtr session, Parser& parser, 
   }
   SetDeadline(session, options.body_timeout);
   error_code ec;
-  co_await http::async_read(session->stream, session->buffer, parser,
-                            asio::redirect_error(use_awaitable, ec));
+  const Result<void> taken = co_await TakeBody(session, parser, in, ec);
   const bool late = session->late;
   SetDeadline(session, {});
-  if (ec) {
-    const auto error = late ? TooLate() : ReadError(ec, options);
+  if (ec || !taken) {
+    const auto error = !taken ? taken.error() : late ? TooLate() : ReadError(ec, options);
+    parser.get().body() = {};
+    in.request.hold.reset();
     if (error) co_await Refuse(session, *error, in.extra);
     co_return false;
   }
@@ -382,7 +438,8 @@ awaitable<std::optional<Incoming>> HttpServer::State::ReadRequest(SessionPtr ses
 
 void HttpServer::State::Handle(HttpRequest request, const ExchangePtr& exchange) {
   auto answer = exchange->ForHandlers();
-  asio::post(workers, [this, request = std::move(request), answer = std::move(answer)]() mutable {
+  auto& threads = options.quick(request) ? quick_worker : workers;
+  asio::post(threads, [this, request = std::move(request), answer = std::move(answer)]() mutable {
     const std::string name = Cat(request.method, " ", request.path);
     AnswerErrors(*answer, name, [&] { return handler(std::move(request), answer); });
   });
@@ -469,11 +526,36 @@ awaitable<void> HttpServer::State::Accept() {
       co_await pause.async_wait(asio::redirect_error(use_awaitable, ec));
       continue;
     }
-    if (connections >= options.max_connections) continue;  // closes it
+    const tcp::endpoint peer = socket.remote_endpoint(ec);
+    if (ec || !MakeRoom(peer.address())) continue;  // closes it
     auto session = std::make_shared<Session>(std::move(socket));
+    session->address = peer.address();
     session->buffer.max_size(options.max_header + (size_t{1} << 20));
     asio::co_spawn(io, Serve(session), asio::detached);
   }
+}
+
+bool HttpServer::State::MakeRoom(const asio::ip::address& address) {
+  SessionPtr of_address, of_all;  // those that have waited longest
+  int waiting = 0;
+  for (const SessionPtr& session : sessions) {
+    if (!session->waiting) continue;
+    const auto older = [&](const SessionPtr& other) {
+      return other == nullptr || session->waiting_since < other->waiting_since;
+    };
+    if (older(of_all)) of_all = session;
+    if (session->address != address) continue;
+    ++waiting;
+    if (older(of_address)) of_address = session;
+  }
+  const bool full = connections >= options.max_connections;
+  const SessionPtr oldest = waiting >= options.max_waiting_per_address ? of_address
+                            : full                                     ? of_all
+                                                                       : nullptr;
+  if (oldest == nullptr) return !full;
+  oldest->waiting = false;
+  oldest->stream.cancel();
+  return true;
 }
 
 void HttpServer::State::SetDeadline(const SessionPtr& session, std::chrono::milliseconds time) {
@@ -517,6 +599,7 @@ HttpServer::HttpServer(HttpOptions options, HttpHandler handler)
 
 HttpServer::~HttpServer() {
   state_->workers.join();
+  state_->quick_worker.join();
 }
 
 Result<void> HttpServer::Listen() {
@@ -544,19 +627,42 @@ uint16_t HttpServer::port() const {
   return state_->acceptor.local_endpoint(ec).port();
 }
 
+namespace {
+
+// Threads cannot be stopped from outside, and a program that was told to end must end. What it
+// writes to disk is written aside and renamed, so nothing is damaged.
+void EndProgramAfter(std::chrono::milliseconds time) {
+  std::thread([time] {
+    std::this_thread::sleep_for(time);
+    spdlog::warn("work that did not end in time was cut off");
+    std::_Exit(1);
+  }).detach();
+}
+
+}  // namespace
+
+void HttpServer::State::WaitForSignal(asio::signal_set& signals) {
+  signals.async_wait([this, &signals](const error_code& ec, int number) {
+    if (ec) return;
+    if (draining) std::_Exit(128 + number);
+    BeginDrain();
+    EndProgramAfter(options.drain + options.last_work);
+    WaitForSignal(signals);
+  });
+}
+
 void HttpServer::Run() {
   State& s = *state_;
   asio::signal_set signals(s.io);
   if (s.options.handle_signals) {
     signals.add(SIGINT);
     signals.add(SIGTERM);
-    signals.async_wait([&s](const error_code& ec, int) {
-      if (!ec) s.BeginDrain();
-    });
+    s.WaitForSignal(signals);
   }
   asio::co_spawn(s.io, s.Accept(), asio::detached);
   s.io.run();
   s.workers.join();
+  s.quick_worker.join();
 }
 
 void HttpServer::Drain() {

@@ -18,9 +18,17 @@ struct HttpOptions {
   uint16_t port = 9379;               // 0: any free one
   AccessRules access;
   size_t max_body = size_t{128} << 20;
+  // Of all bodies together that are arriving or that no handler is done with; at least two of the
+  // largest.
+  size_t max_bodies = size_t{512} << 20;
   uint32_t max_header = 32 << 10;
   int max_connections = 2048;
+  // Connections of one address that show no request; the one that has waited longest is closed for
+  // the next. Where max_connections are open, so is the one of all addresses.
+  int max_waiting_per_address = 256;
   int workers = 4;
+  // Requests that a thread of their own answers, whatever the workers do.
+  std::function<bool(const HttpRequest&)> quick = [](const HttpRequest&) { return false; };
   // From the first byte to the end of the headers.
   std::chrono::milliseconds header_timeout{30'000};
   std::chrono::milliseconds idle_timeout{75'000};  // between requests of a connection
@@ -28,7 +36,10 @@ struct HttpOptions {
   std::chrono::milliseconds write_timeout{60'000};  // without a byte taken
   std::chrono::milliseconds keepalive{5'000};       // between comments of an idle stream
   std::chrono::milliseconds drain{10'000};
-  bool handle_signals = false;  // SIGINT and SIGTERM drain
+  // SIGINT and SIGTERM drain; a second one ends the program at once, and so does work that has not
+  // ended `last_work` after the drain.
+  bool handle_signals = false;
+  std::chrono::milliseconds last_work{10'000};
   std::function<void()> on_drain;
 };
 

@@ -22,8 +22,8 @@ constexpr Route kRoutes[] = {
     {"POST", "/tokenize", Tokenize, "Tokens of a text."},
     {"POST", "/detokenize", Detokenize, "The text of tokens."},
     {"POST", "/apply-template", ApplyTemplate, "The prompt that a chat would become."},
-    {"GET", "/health", Health, "200 once the first model is in memory; no key needed."},
-    {"GET", "/metrics", Metrics, "Prometheus text; no key needed."},
+    {"GET", "/health", Health, "200 once the first model is in memory; no key needed.", true},
+    {"GET", "/metrics", Metrics, "Prometheus text; no key needed.", true},
 };
 
 bool Matches(const Route& route, std::string_view path) {
@@ -91,6 +91,12 @@ bool CarriesMedia(Service& service, const Call& call) {
 
 std::span<const Route> Routes() {
   return kRoutes;
+}
+
+bool IsQuick(const HttpRequest& request) {
+  const auto routes = RoutesOf(request.path);
+  return !routes.empty() &&
+         std::all_of(routes.begin(), routes.end(), [](const Route* route) { return route->quick; });
 }
 
 Result<void> Dispatch(Service& service, HttpRequest incoming, std::shared_ptr<Exchange> exchange) {

@@ -17,10 +17,14 @@ struct Route {
   std::string_view path;  // a * at its end stands for the rest
   Handler handler;
   std::string_view about;
+  bool quick = false;  // answered at once by a thread that no other route can take
 };
 
 // All of them; routes of one path stand together.
 std::span<const Route> Routes();
+
+// Whether all routes of the request's path are quick.
+bool IsQuick(const HttpRequest& request);
 
 // Finds the route, parses the body, and calls the handler: on a thread for media where the request
 // carries some, so that the calling thread is not kept long. What fails at once is returned, what
