@@ -1,5 +1,7 @@
 #include "serve/state/response_store.h"
 
+#include <algorithm>
+
 #include "base/clock.h"
 
 namespace facet::serve {
@@ -7,56 +9,98 @@ namespace {
 
 constexpr int64_t kKeptSeconds = 3600;
 
+// What parsed JSON takes beside its text: many small responses must not be free.
+constexpr size_t kBesideText = 4096;
+
+size_t BytesOf(const StoredResponse& response) {
+  size_t bytes = kBesideText + DumpJson(response.conversation.messages).size() +
+                 DumpJson(response.object).size();
+  for (const std::string& medium : response.conversation.media) bytes += medium.size();
+  return bytes;
+}
+
 }  // namespace
 
-void ResponseStore::Drop(const Key& key) {
-  const auto it = stored_.find(key);
-  if (it == stored_.end()) return;
+size_t ResponseStore::QuotaOf(const std::string& tenant) const {
+  return tenant.empty() ? limits_.bytes : std::min(limits_.tenant_bytes, limits_.bytes);
+}
+
+StoredResponse* ResponseStore::Find(const std::string& tenant, const std::string& id) {
+  const auto shelf = shelves_.find(tenant);
+  if (shelf == shelves_.end()) return nullptr;
+  const auto it = shelf->second.stored.find(id);
+  return it == shelf->second.stored.end() ? nullptr : &it->second;
+}
+
+void ResponseStore::Drop(Shelf& shelf, const std::string& id) {
+  const auto it = shelf.stored.find(id);
+  if (it == shelf.stored.end()) return;
+  shelf.bytes -= it->second.bytes;
   bytes_ -= it->second.bytes;
-  stored_.erase(it);
+  shelf.stored.erase(it);
+}
+
+void ResponseStore::DropOldest(Shelf& shelf) {
+  Drop(shelf, shelf.order.front());
+  shelf.order.pop_front();
 }
 
 void ResponseStore::Expire() {
   const int64_t now = UnixSeconds();
-  while (!order_.empty()) {
-    const auto oldest = stored_.find(order_.front());
-    if (oldest != stored_.end() && oldest->second.expires > now && bytes_ <= max_bytes_) return;
-    Drop(order_.front());
-    order_.pop_front();
+  for (auto& [tenant, shelf] : shelves_) {
+    while (!shelf.order.empty()) {
+      const auto oldest = shelf.stored.find(shelf.order.front());
+      if (oldest != shelf.stored.end() && oldest->second.expires > now) break;
+      DropOldest(shelf);
+    }
+  }
+  std::erase_if(shelves_, [](const auto& entry) { return entry.second.order.empty(); });
+}
+
+void ResponseStore::Trim(const std::string& tenant) {
+  Shelf& own = shelves_[tenant];
+  while (own.bytes > QuotaOf(tenant)) DropOldest(own);
+  while (bytes_ > limits_.bytes) {
+    const auto most = std::max_element(
+        shelves_.begin(), shelves_.end(),
+        [](const auto& a, const auto& b) { return a.second.bytes < b.second.bytes; });
+    DropOldest(most->second);
   }
 }
 
 void ResponseStore::Put(const std::string& tenant, const std::string& id, StoredResponse response) {
   response.expires = UnixSeconds() + kKeptSeconds;
-  response.bytes =
-      DumpJson(response.conversation.messages).size() + DumpJson(response.object).size();
-  for (const std::string& medium : response.conversation.media) response.bytes += medium.size();
+  response.bytes = BytesOf(response);
   const std::lock_guard lock(mutex_);
-  bytes_ += response.bytes;
-  stored_[{tenant, id}] = std::move(response);
-  order_.push_back({tenant, id});
   Expire();
+  Shelf& shelf = shelves_[tenant];
+  Drop(shelf, id);
+  shelf.bytes += response.bytes;
+  bytes_ += response.bytes;
+  shelf.stored[id] = std::move(response);
+  shelf.order.push_back(id);
+  Trim(tenant);
 }
 
 std::optional<StoredResponse> ResponseStore::Get(const std::string& tenant, const std::string& id) {
   const std::lock_guard lock(mutex_);
   Expire();
-  const auto it = stored_.find({tenant, id});
-  if (it == stored_.end()) return std::nullopt;
-  return it->second;
+  const StoredResponse* found = Find(tenant, id);
+  if (found == nullptr) return std::nullopt;
+  return *found;
 }
 
 bool ResponseStore::HoldsMedia(const std::string& tenant, const std::string& id) {
   const std::lock_guard lock(mutex_);
   Expire();
-  const auto it = stored_.find({tenant, id});
-  return it != stored_.end() && !it->second.conversation.media.empty();
+  const StoredResponse* found = Find(tenant, id);
+  return found != nullptr && !found->conversation.media.empty();
 }
 
 bool ResponseStore::Erase(const std::string& tenant, const std::string& id) {
   const std::lock_guard lock(mutex_);
-  if (!stored_.contains({tenant, id})) return false;
-  Drop({tenant, id});
+  if (Find(tenant, id) == nullptr) return false;
+  Drop(shelves_[tenant], id);
   return true;
 }
 

@@ -20,11 +20,19 @@ struct StoredResponse {
   size_t bytes = 0;
 };
 
-// Responses of each tenant by id: in memory, for an hour, within a budget; the oldest go first. No
-// tenant sees another's.
+// How much is kept: of one tenant, and of all. A server without keys has one tenant, which may have
+// everything.
+struct StoreLimits {
+  size_t bytes = size_t{256} << 20;
+  size_t tenant_bytes = size_t{64} << 20;
+};
+
+// Responses of each tenant by id: in memory, for an hour, within budgets. A tenant that is beyond
+// its quota loses its own oldest ones; where all together are beyond theirs, the one that holds
+// most does. No tenant sees another's.
 class ResponseStore {
  public:
-  explicit ResponseStore(size_t max_bytes = size_t{256} << 20) : max_bytes_(max_bytes) {}
+  explicit ResponseStore(StoreLimits limits = {}) : limits_(limits) {}
   void Put(const std::string& tenant, const std::string& id, StoredResponse response);
   std::optional<StoredResponse> Get(const std::string& tenant, const std::string& id);
   // Whether Get would give one whose conversation has pictures or sound.
@@ -32,14 +40,27 @@ class ResponseStore {
   bool Erase(const std::string& tenant, const std::string& id);
 
  private:
-  using Key = std::pair<std::string, std::string>;
-  void Drop(const Key& key);
+  struct Shelf {
+    std::map<std::string, StoredResponse> stored;
+    std::list<std::string> order;  // oldest first; may name what was erased
+    size_t bytes = 0;
+  };
+  using Shelves = std::map<std::string, Shelf>;
+
+  // With the mutex held.
+  size_t QuotaOf(const std::string& tenant) const;
+  StoredResponse* Find(const std::string& tenant, const std::string& id);
+  void Drop(Shelf& shelf, const std::string& id);
+  void DropOldest(Shelf& shelf);
+  // Drops what is too old, and shelves that are empty.
   void Expire();
+  // Drops what is too much, of this tenant and then of all.
+  void Trim(const std::string& tenant);
 
   std::mutex mutex_;
-  std::map<Key, StoredResponse> stored_;
-  std::list<Key> order_;  // oldest first
-  size_t bytes_ = 0, max_bytes_;
+  const StoreLimits limits_;
+  Shelves shelves_;  // by tenant
+  size_t bytes_ = 0;
 };
 
 }  // namespace facet::serve
