@@ -33,8 +33,10 @@ Result<std::vector<MediaExpansion>> DecodeMediaParts(const ModelConfig& config,
                                                      PromptRequest& request);
 
 // The rendered text with every placeholder of the template replaced by its expansion, tokenised.
-// Errors: placeholders that are not those of the expansions, in their order.
+// Errors: placeholders that are not those of the expansions, in their order; more than `max_tokens`
+// (kOverContext).
 Result<Prompt> JoinMedia(const ModelConfig& config, const Tokenizer& tokenizer,
-                         const RenderedPrompt& rendered, std::vector<MediaExpansion> expansions);
+                         const RenderedPrompt& rendered, std::vector<MediaExpansion> expansions,
+                         size_t max_tokens = SIZE_MAX);
 
 }  // namespace facet

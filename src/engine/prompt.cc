@@ -33,8 +33,8 @@ TokenId PlaceholderOf(const ModelConfig& config, SoftItem::Kind kind) {
 // its placeholders would give.
 class PromptWriter {
  public:
-  PromptWriter(const ModelConfig& config, const Tokenizer& tokenizer)
-      : config_(config), tokenizer_(tokenizer) {}
+  PromptWriter(const ModelConfig& config, const Tokenizer& tokenizer, size_t limit)
+      : config_(config), tokenizer_(tokenizer), limit_(limit) {}
 
   // Bytes [begin, end) of the rendered text, with the plain spans inside.
   void AddText(const RenderedPrompt& rendered, size_t begin, size_t end) {
@@ -52,18 +52,22 @@ class PromptWriter {
     text_ += expansion.after;
     return Ok();
   }
-  Prompt Finish() {
-    TokeniseText();
+  Result<Prompt> Finish() {
+    FACET_TRY(TokeniseText());
     return std::move(prompt_);
   }
 
  private:
-  void TokeniseText() {
-    const std::vector<TokenId> ids = tokenizer_.Encode(text_, spans_);
-    prompt_.ids.insert(prompt_.ids.end(), ids.begin(), ids.end());
+  Result<void> TokeniseText() {
+    const size_t left = limit_ - std::min(limit_, prompt_.ids.size());
+    const auto ids = tokenizer_.EncodeAtMost(left, text_, spans_);
+    if (!ids)
+      return Error{Cat("the prompt has more than ", limit_, " tokens"), ErrorKind::kOverContext};
+    prompt_.ids.insert(prompt_.ids.end(), ids->begin(), ids->end());
     prompt_.text += text_;
     text_.clear();
     spans_.clear();
+    return Ok();
   }
   Result<void> AddSoftTokens(std::string_view placeholder, std::shared_ptr<SoftItem> item) {
     const TokenId id = PlaceholderOf(config_, item->kind);
@@ -71,7 +75,7 @@ class PromptWriter {
       return Error{
           "the vocabulary does not have the placeholders of this model's pictures and sound"};
     }
-    TokeniseText();
+    FACET_TRY(TokeniseText());
     item->begin = static_cast<int>(prompt_.ids.size());
     prompt_.ids.insert(prompt_.ids.end(), item->count, id);
     for (int i = 0; i < item->count; ++i) prompt_.text += placeholder;
@@ -81,6 +85,7 @@ class PromptWriter {
 
   const ModelConfig& config_;
   const Tokenizer& tokenizer_;
+  const size_t limit_;  // tokens
   Prompt prompt_;
   size_t next_span_ = 0;         // of the rendered text's plain spans
   std::string text_;             // not tokenised yet
@@ -119,8 +124,9 @@ std::vector<PictureSpan> Prompt::Pictures() const {
 }
 
 Result<Prompt> JoinMedia(const ModelConfig& config, const Tokenizer& tokenizer,
-                         const RenderedPrompt& rendered, std::vector<MediaExpansion> expansions) {
-  PromptWriter writer(config, tokenizer);
+                         const RenderedPrompt& rendered, std::vector<MediaExpansion> expansions,
+                         size_t max_tokens) {
+  PromptWriter writer(config, tokenizer, max_tokens);
   const std::string_view text = rendered.text;
   size_t next = 0, copied = 0;
   for (size_t at = text.find("<|"); at != text.npos; at = text.find("<|", at + 1)) {
@@ -150,11 +156,12 @@ Result<Prompt> JoinMedia(const ModelConfig& config, const Tokenizer& tokenizer,
 
 Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer,
                            const ChatTemplate& chat_template, PromptRequest request) {
+  const size_t max_tokens = request.max_tokens;
   FACET_ASSIGN(std::vector<MediaExpansion> media, DecodeMediaParts(config, request));
   FACET_ASSIGN(
       const RenderedPrompt rendered,
       chat_template.Render(std::move(request.messages), std::move(request.tools), request.render));
-  return JoinMedia(config, tokenizer, rendered, std::move(media));
+  return JoinMedia(config, tokenizer, rendered, std::move(media), max_tokens);
 }
 
 Prompt RawPrompt(const Tokenizer& tokenizer, std::string text) {

@@ -75,6 +75,8 @@ struct PromptRequest {
   MediaUse media_use = MediaUse::kDecode;
   std::shared_ptr<MediaMemory> memory = nullptr;  // null: no limit but the context
   std::stop_token stop = {};                      // ends the decoding of media: kCancelled
+  // A longer prompt is an error (kOverContext), found before all of its text has been tokenised.
+  size_t max_tokens = SIZE_MAX;
 };
 
 // Renders, decodes and tokenises. Parts of type image, audio and video become soft tokens; a part

@@ -131,7 +131,8 @@ void MergeWord(const Vocabulary& vocabulary, std::vector<int32_t>& word,
 
 }  // namespace
 
-void EncodeBpe(const Vocabulary& vocabulary, std::string_view text, std::vector<int32_t>& ids) {
+void EncodeBpe(const Vocabulary& vocabulary, std::string_view text, size_t limit,
+               std::vector<int32_t>& ids) {
   std::vector<int32_t> word;
   char32_t last = 0;
   for (size_t at = 0; at < text.size();) {
@@ -139,7 +140,10 @@ void EncodeBpe(const Vocabulary& vocabulary, std::string_view text, std::vector<
     const std::string_view bytes = text.substr(at, std::max(next.bytes, 1));
     if (next.code == ' ' && vocabulary.spaces_to_blocks()) next.code = kSpaceBlock;
     const int32_t id = next.bytes > 0 ? vocabulary.CharId(next.code) : -1;
-    if (!word.empty() && vocabulary.MayCut(last, next.code)) MergeWord(vocabulary, word, ids);
+    if (!word.empty() && vocabulary.MayCut(last, next.code)) {
+      MergeWord(vocabulary, word, ids);
+      if (ids.size() > limit) return;
+    }
     if (id >= 0) {
       word.push_back(id);
     } else {

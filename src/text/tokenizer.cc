@@ -12,6 +12,18 @@ namespace {
 
 constexpr std::string_view kReplacement = "\uFFFD";
 
+// No token stands for more bytes; SIZE_MAX where one may stand for any number.
+size_t LongestToken(const Vocabulary& vocabulary) {
+  size_t longest = 1;
+  for (int32_t id = 0; id < vocabulary.size(); ++id)
+    longest = std::max(longest, vocabulary.piece(id).size());
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool spelled = vocabulary.ByteId(static_cast<unsigned char>(byte)) >= 0;
+    if (!spelled && vocabulary.fuse_unk()) return SIZE_MAX;  // one <unk> for a run of them
+  }
+  return std::max(longest, size_t{4});  // a character that has no token
+}
+
 // Bytes that begin some token of a trie, so that most positions are passed over at once.
 std::bitset<256> FirstBytes(const Trie& trie) {
   std::bitset<256> bytes;
@@ -46,6 +58,7 @@ std::string TextOfBytes(std::string_view bytes) {
 struct Tokenizer::Data {
   explicit Data(Vocabulary v)
       : vocabulary(std::move(v)),
+        longest(LongestToken(vocabulary)),
         first(FirstBytes(vocabulary.added())),
         first_normalized(FirstBytes(vocabulary.added_normalized())) {}
 
@@ -66,12 +79,15 @@ struct Tokenizer::Data {
     return best;
   }
 
-  // Text between added tokens goes to `rest`, added tokens to `ids`.
+  // Text between added tokens goes to `rest`, added tokens to `ids`. Ends early where there are
+  // more than `limit` ids.
   template <typename Rest>
   void Split(const Trie& trie, const std::bitset<256>& starts, std::string_view text,
-             std::span<const TextSpan> plain, std::vector<TokenId>& ids, Rest rest) const {
+             std::span<const TextSpan> plain, size_t limit, std::vector<TokenId>& ids,
+             Rest rest) const {
     size_t begin = 0;
     for (size_t at = 0; at < text.size();) {
+      if (ids.size() > limit) return;
       if (!starts[static_cast<unsigned char>(text[at])]) {
         ++at;
         continue;
@@ -91,16 +107,17 @@ struct Tokenizer::Data {
 
   // A part without unnormalised added tokens.
   void EncodePart(std::string_view text, std::span<const TextSpan> plain, size_t offset,
-                  std::vector<TokenId>& ids) const;
+                  size_t limit, std::vector<TokenId>& ids) const;
 
   Vocabulary vocabulary;
+  size_t longest;  // bytes of one token
   std::bitset<256> first, first_normalized;
 };
 
 void Tokenizer::Data::EncodePart(std::string_view text, std::span<const TextSpan> plain,
-                                 size_t offset, std::vector<TokenId>& ids) const {
+                                 size_t offset, size_t limit, std::vector<TokenId>& ids) const {
   const std::string_view part = text;
-  if (vocabulary.added_normalized().nodes.empty()) return EncodeBpe(vocabulary, part, ids);
+  if (vocabulary.added_normalized().nodes.empty()) return EncodeBpe(vocabulary, part, limit, ids);
   // Normalising moves bytes, so the spans move with them.
   std::string normalized;
   std::vector<size_t> moved;  // original byte -> normalised byte
@@ -119,9 +136,10 @@ void Tokenizer::Data::EncodePart(std::string_view text, std::span<const TextSpan
     const size_t end = std::clamp(span.end, offset, offset + part.size()) - offset;
     if (begin < end) spans.push_back({moved[begin], moved[end]});
   }
-  Split(vocabulary.added_normalized(), first_normalized, normalized, spans, ids,
+  Split(vocabulary.added_normalized(), first_normalized, normalized, spans, limit, ids,
         [&](size_t begin, size_t end) {
-          EncodeBpe(vocabulary, std::string_view(normalized).substr(begin, end - begin), ids);
+          EncodeBpe(vocabulary, std::string_view(normalized).substr(begin, end - begin), limit,
+                    ids);
         });
 }
 
@@ -137,15 +155,22 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::Load(const std::filesystem::
 
 std::vector<TokenId> Tokenizer::Encode(std::string_view text,
                                        std::span<const TextSpan> plain) const {
+  return *EncodeAtMost(SIZE_MAX, text, plain);
+}
+
+std::optional<std::vector<TokenId>> Tokenizer::EncodeAtMost(size_t limit, std::string_view text,
+                                                            std::span<const TextSpan> plain) const {
+  if (text.size() / data_->longest > limit) return std::nullopt;
   std::vector<TokenId> ids;
   const Trie& added = data_->vocabulary.added();
   if (added.nodes.empty()) {
-    data_->EncodePart(text, plain, 0, ids);
-    return ids;
+    data_->EncodePart(text, plain, 0, limit, ids);
+  } else {
+    data_->Split(added, data_->first, text, plain, limit, ids, [&](size_t begin, size_t end) {
+      data_->EncodePart(text.substr(begin, end - begin), plain, begin, limit, ids);
+    });
   }
-  data_->Split(added, data_->first, text, plain, ids, [&](size_t begin, size_t end) {
-    data_->EncodePart(text.substr(begin, end - begin), plain, begin, ids);
-  });
+  if (ids.size() > limit) return std::nullopt;
   return ids;
 }
 

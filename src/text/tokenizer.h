@@ -35,6 +35,10 @@ class Tokenizer {
   // disjoint). Added tokens that are not special ("\n\n") are parsed everywhere. Adds no <bos>.
   // `text` may be any bytes.
   std::vector<TokenId> Encode(std::string_view text, std::span<const TextSpan> plain = {}) const;
+  // The same; nothing where it would give more than `limit` tokens. Such a text costs no more than
+  // one that just fits.
+  std::optional<std::vector<TokenId>> EncodeAtMost(size_t limit, std::string_view text,
+                                                   std::span<const TextSpan> plain = {}) const;
   // All of `text` is plain text, as of a user: no special tokens.
   std::vector<TokenId> EncodePlain(std::string_view text) const;
 

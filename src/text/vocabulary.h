@@ -143,7 +143,9 @@ class Vocabulary {
   Trie added_, added_normalized_;
 };
 
-// Appends the ids of a text that holds no added token.
-void EncodeBpe(const Vocabulary& vocabulary, std::string_view text, std::vector<int32_t>& ids);
+// Appends the ids of a text that holds no added token. Ends early where there are more than
+// `limit`.
+void EncodeBpe(const Vocabulary& vocabulary, std::string_view text, size_t limit,
+               std::vector<int32_t>& ids);
 
 }  // namespace facet
