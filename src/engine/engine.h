@@ -20,7 +20,7 @@ struct EngineOptions {
   int max_sequences = 16;  // that run at the same time
   int max_queue = 256;     // requests that wait
   int chunk = 512;         // prompt tokens in a step, of all sequences together
-  // With decodes in the step, prompt tokens are cut so that it takes about so long.
+  // While others wait for its end, a step has as many prompt tokens as take about so long.
   double step_ms = 200;
   // How long a sequence whose reader is behind keeps its place from those that wait.
   std::chrono::milliseconds patience{5000};

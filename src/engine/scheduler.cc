@@ -176,8 +176,8 @@ void Scheduler::StartSequence(Sequence& s) {
 
 // --- one step
 
-int Scheduler::PrefillLimit(bool decodes) const {
-  if (!decodes || rows_per_ms_ <= 0) return chunk_;
+int Scheduler::PrefillLimit(bool others) const {
+  if (!others || rows_per_ms_ <= 0) return chunk_;
   return std::clamp(static_cast<int>(rows_per_ms_ * options_.step_ms), std::min(32, chunk_),
                     chunk_);
 }
@@ -196,7 +196,7 @@ std::vector<Scheduler::Work> Scheduler::PlanStep() {
   }
   // The rest of a step is shared evenly, the shortest prompts first: what they leave goes to the
   // others.
-  int left = PrefillLimit(!work.empty());
+  int left = PrefillLimit(!work.empty() || prompts.size() > 1 || waiting_.size() > 0);
   std::stable_sort(prompts.begin(), prompts.end(), [](const Sequence* a, const Sequence* b) {
     return a->size() - a->computed() < b->size() - b->computed();
   });

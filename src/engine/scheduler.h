@@ -83,8 +83,9 @@ class Scheduler {
   // Chooses rows for the next step: every decode, and shares of the prompts. Notes whose reader is
   // behind.
   std::vector<Work> PlanStep();
-  // Prompt tokens that a step may have.
-  int PrefillLimit(bool decodes) const;
+  // Prompt tokens that a step may have: what takes options_.step_ms where others wait for its end,
+  // to write, to read their prompts, or to start.
+  int PrefillLimit(bool others) const;
   // Computes the step, with the work around it. On an error that nothing helps against, ends the
   // sequences in it.
   void ExecuteStep(std::span<const Work> work);

@@ -232,6 +232,36 @@ TEST_F(EngineTest, CacheBatchAndEvictionChangeNothing) {
   }
 }
 
+// Somebody who waits to be read or to start waits for a step of bounded time, as one who writes
+// does.
+TEST_F(EngineTest, PromptsAreCutByTimeWhereOthersWait) {
+  const auto model = Load();
+  EngineOptions options;
+  options.step_ms = 1e-9;
+  options.prefix_cache = false;
+  const auto prompt = [](int seed) {
+    auto made = std::make_shared<Prompt>();
+    std::mt19937 random(seed);
+    for (int i = 0; i < 1000; ++i) made->ids.push_back(20 + random() % 200);
+    return made;
+  };
+  uint64_t alone = 0, together = 0;
+  {
+    Engine engine(MakeModelExecutor(*model), options);
+    Submit(engine, prompt(1), 1)->Wait();
+    alone = engine.Stats().steps;
+  }
+  {
+    Engine engine(MakeModelExecutor(*model), options);
+    const auto first = Submit(engine, prompt(1), 1), second = Submit(engine, prompt(2), 1);
+    first->Wait();
+    second->Wait();
+    together = engine.Stats().steps;
+  }
+  EXPECT_LE(alone, 4u);      // 512 rows a step
+  EXPECT_GE(together, 16u);  // 32 rows
+}
+
 TEST_F(EngineTest, ABranchComputesAtMost64KnownTokensAgain) {
   const auto model = Load();
   Engine engine(MakeModelExecutor(*model));
