@@ -5,8 +5,10 @@
 namespace facet {
 namespace {
 
-Error TakeError(tc_text text, ErrorKind kind) {
-  Error error{std::string(text.data == nullptr ? "" : text.data, text.size), kind};
+// A grammar that cannot be enforced never can be: whoever asked for it has to change it.
+Error TakeError(tc_text text) {
+  Error error{std::string(text.data == nullptr ? "" : text.data, text.size),
+              ErrorKind::kUnsupported, "unsupported_schema"};
   tc_text_free(text);
   return error;
 }
@@ -22,7 +24,7 @@ class GrammarConstraint : public TokenConstraint {
   Result<std::span<const uint32_t>> Allowed() override {
     tc_text error{};
     if (tc_constraint_mask(handle_, mask_.data(), mask_.size(), &error) != TC_OK)
-      return TakeError(error, ErrorKind::kResource);
+      return TakeError(error);
     return std::span<const uint32_t>(mask_);
   }
   Result<void> Accept(TokenId id) override {
@@ -30,7 +32,7 @@ class GrammarConstraint : public TokenConstraint {
       return Expected("a token of the vocabulary", id, "token");
     tc_text error{};
     if (tc_constraint_accept(handle_, static_cast<uint32_t>(id), &error) != TC_OK)
-      return TakeError(error, ErrorKind::kResource);
+      return TakeError(error);
     return Ok();
   }
   std::unique_ptr<TokenConstraint> Copy() const override {
@@ -63,7 +65,7 @@ Result<std::shared_ptr<const ConstraintVocabulary>> ConstraintVocabulary::Create
   const int32_t status =
       tc_vocabulary_new(reinterpret_cast<const uint8_t*>(bytes.data()), ends.data(), special.data(),
                         ends.size(), stop_ids.data(), stop_ids.size(), &handle, &error);
-  if (status != TC_OK) return TakeError(error, ErrorKind::kUnsupported);
+  if (status != TC_OK) return TakeError(error);
   std::shared_ptr<ConstraintVocabulary> made(new ConstraintVocabulary());
   made->handle_ = handle;
   made->size_ = ends.size();
@@ -80,7 +82,7 @@ Result<std::unique_ptr<TokenConstraint>> ConstraintVocabulary::Compile(
   tc_text error{};
   if (tc_constraint_new(static_cast<tc_vocabulary*>(handle_), grammar.data(), grammar.size(),
                         &constraint, &error) != TC_OK) {
-    return TakeError(error, ErrorKind::kUnsupported);
+    return TakeError(error);
   }
   return std::unique_ptr<TokenConstraint>(new GrammarConstraint(constraint, size_));
 }

@@ -16,7 +16,8 @@ class ConstraintVocabulary {
                                                                     std::span<const TokenId> stops);
   ~ConstraintVocabulary();
 
-  // Errors: the grammar does not compile, or something in it cannot be enforced.
+  // Takes at most some hundred milliseconds, whatever the grammar. Errors (kUnsupported,
+  // "unsupported_schema"): it does not compile, no text fits it, or it is too complex.
   Result<std::unique_ptr<TokenConstraint>> Compile(const std::string& grammar) const;
 
  private:

@@ -10,6 +10,7 @@
 
 #include "formats/json_fields.h"
 #include "runtime/model_pool.h"
+#include "serve/constraint_workers.h"
 #include "serve/http/http.h"
 #include "serve/media/access.h"
 #include "serve/media/workers.h"
@@ -51,6 +52,7 @@ class Service {
   const ApiLimits limits;
   ResponseStore responses;
   MediaWorkers media;
+  ConstraintWorkers constraints{2};
   std::atomic<bool> draining{false};  // /health says so
 
  private:

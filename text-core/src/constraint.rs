@@ -1,7 +1,7 @@
 //! What may be generated next, by llguidance: a grammar over the tokens of one vocabulary.
 
 use crate::{contained, report, silence_panics, text_of, Outcome, Text, ERROR};
-use llguidance::api::TopLevelGrammar;
+use llguidance::api::{GrammarInit, TopLevelGrammar};
 use llguidance::{Matcher, ParserFactory};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
@@ -44,6 +44,31 @@ fn vocabulary(words: &[Vec<u8>], stops: &[u32]) -> Outcome<Vocabulary> {
     factory.quiet();
     factory.limits_mut().verbose_errors = false;
     Ok(Vocabulary { factory })
+}
+
+/// llguidance takes the first step of a lexer without a limit: where a lexeme's language has few words, and long ones, that
+/// step searches for ever. The same step under the limit comes first, and leaves what it was made of.
+fn bounded(factory: &ParserFactory, grammar: &str) -> anyhow::Result<GrammarInit> {
+    let mut limits = factory.limits().clone();
+    let text = GrammarInit::Serialized(TopLevelGrammar::from_lark(grammar.to_string()));
+    let (rules, lexer) = text.to_internal(Some(factory.tok_env().clone()), limits.clone())?;
+    let mut automaton = lexer.to_regex_vec(&mut limits)?;
+    automaton.set_fuel(limits.initial_lexer_fuel);
+    automaton.set_max_states(limits.max_lexer_states);
+    let start = automaton.initial_state(&lexer.all_lexemes());
+    for byte in 0..=255 {
+        automaton.transition(start, byte);
+        anyhow::ensure!(!automaton.has_error(), "a pattern or a number's limits are too complex");
+    }
+    Ok(GrammarInit::Internal(rules, lexer))
+}
+
+/// The first mask is made here already: what no text can satisfy is an error of the grammar.
+fn compiled(factory: &ParserFactory, grammar: &str) -> anyhow::Result<Constraint> {
+    let parser = factory.create_parser_from_init_default(bounded(factory, grammar)?)?;
+    let mut matcher = Matcher::new(Ok(parser));
+    matcher.compute_mask_or_eos()?;
+    Ok(Constraint { matcher })
 }
 
 /// # Safety
@@ -99,8 +124,7 @@ pub unsafe extern "C" fn tc_constraint_new(
     let factory = &(*vocabulary).factory;
     let outcome = text_of(grammar, size).and_then(|grammar| {
         contained(MEMORY, || {
-            let parser = factory.create_parser(TopLevelGrammar::from_lark(grammar.to_string()));
-            Ok(Constraint { matcher: Matcher::new(Ok(parser.map_err(failed)?)) })
+            compiled(factory, grammar).map_err(failed)
         })
     });
     report(outcome, error, |made| *out = Box::into_raw(Box::new(made)))

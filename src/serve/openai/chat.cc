@@ -15,8 +15,9 @@ Result<void> Chat(Service& service, Call& call) {
         FACET_ASSIGN(auto prompt,
                      BuildChatPrompt(*model, chat, std::move(chat.conversation), "messages",
                                      service.media.memory(), StopWhenClosed(*exchange)));
-        FACET_ASSIGN(auto runs, ChatRuns(*model, chat, std::move(prompt), tenant));
-        return MakeChatJob(exchange, model, chat.common)->Start(std::move(runs));
+        FACET_ASSIGN(auto runs, PrepareRuns(*model, chat, std::move(prompt), tenant));
+        const auto job = MakeChatJob(exchange, model, chat.common);
+        return StartChat(service, exchange, model, std::move(runs), job);
       });
 }
 

@@ -248,8 +248,9 @@ Result<void> AnswerResponses(Service& service, const std::shared_ptr<Exchange>& 
   }
   FACET_ASSIGN(auto prompt, BuildChatPrompt(*model, request.chat, std::move(conversation), "input",
                                             service.media.memory(), StopWhenClosed(*exchange)));
-  FACET_ASSIGN(auto runs, ChatRuns(*model, request.chat, std::move(prompt), input.tenant));
-  return MakeResponsesJob(exchange, model, std::move(input))->Start(std::move(runs));
+  FACET_ASSIGN(auto runs, PrepareRuns(*model, request.chat, std::move(prompt), input.tenant));
+  const auto job = MakeResponsesJob(exchange, model, std::move(input));
+  return StartChat(service, exchange, model, std::move(runs), job);
 }
 
 Error NoResponse(const std::string& id) {

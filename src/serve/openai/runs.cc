@@ -2,20 +2,28 @@
 
 #include <algorithm>
 
-#include "chat/grammar.h"
+#include "serve/openai/forms.h"
 
 namespace facet::serve {
 namespace {
 
+// `length` says how many tokens the prompt has.
+Error TooLong(int context, const std::string& length, const std::string& param) {
+  return {Cat("This model's maximum context length is ", context, " tokens. However, your ", param,
+              " resulted in ", length, " tokens. Please reduce the length of the ", param, "."),
+          ErrorKind::kOverContext,
+          {},
+          param};
+}
+
+// Tokens of the longest prompt that leaves room for an answer.
+size_t MostTokens(const LoadedModel& model) {
+  return static_cast<size_t>(std::max(1, model.engine->context()) - 1);
+}
+
 Result<void> CheckLength(const LoadedModel& model, const Prompt& prompt, const std::string& param) {
-  const int context = model.engine->context(), length = static_cast<int>(prompt.ids.size());
-  if (length < context) return Ok();
-  return Error{
-      Cat("This model's maximum context length is ", context, " tokens. However, your ", param,
-          " resulted in ", length, " tokens. Please reduce the length of the ", param, "."),
-      ErrorKind::kOverContext,
-      {},
-      param};
+  if (prompt.ids.size() <= MostTokens(model)) return Ok();
+  return TooLong(model.engine->context(), Cat(prompt.ids.size()), param);
 }
 
 // What is wrong with a medium is the client's to mend; that the media of others are being served is
@@ -64,62 +72,6 @@ bool EndsThinking(const Tokenizer& tokenizer, const Prompt& prompt) {
 // Tokens of thoughts at most in front of an answer that must have a form.
 constexpr int kThinkingInForm = 8192;
 
-bool HasStrictTool(const OrderedJson& tools) {
-  return std::any_of(tools.begin(), tools.end(), [](const OrderedJson& tool) {
-    return tool["function"].value("strict", false);
-  });
-}
-
-// The form that the answer must have; nothing where any will do. `param` is the field that asks for
-// it.
-std::optional<AnswerForm> FormOf(const ChatRequest& chat, bool open_thinking, std::string& param) {
-  using Kind = ToolChoice::Kind;
-  AnswerForm form;
-  const bool must =
-      chat.tool_choice.kind == Kind::kRequired || chat.tool_choice.kind == Kind::kNamed;
-  const bool tools = chat.tools.is_array() && chat.tool_choice.kind != Kind::kNone;
-  if (must) {
-    param = "tool_choice";
-    form.calls = AnswerForm::Calls::kMust;
-  } else if (chat.format.kind != ResponseFormat::Kind::kText) {
-    param = "response_format";
-    form.schema = chat.format.kind == ResponseFormat::Kind::kJsonObject
-                      ? OrderedJson{{"type", "object"}}
-                      : chat.format.schema;
-  } else if (tools && HasStrictTool(chat.tools)) {
-    param = "tools";
-  } else {
-    return std::nullopt;
-  }
-  if (tools) form.tools = chat.tools;
-  if (chat.tool_choice.kind == Kind::kNamed) form.only = chat.tool_choice.name;
-  form.parallel = chat.parallel_calls;
-  using Thinking = AnswerForm::Thinking;
-  // Where text is free anyway, a model that thinks unasked is let think.
-  const bool free = form.schema.is_null() && form.calls == AnswerForm::Calls::kMay;
-  form.thinking = open_thinking                  ? Thinking::kOpen
-                  : chat.thinking.value_or(free) ? Thinking::kMay
-                                                 : Thinking::kNone;
-  return form;
-}
-
-Result<void> Constrain(LoadedModel& model, const AnswerForm& form, const std::string& param,
-                       std::vector<AnswerJob::Run>& runs) {
-  const auto refuse = [&](const Error& error) {
-    return Error{Cat(param, ": ", error.message), ErrorKind::kInvalid, "unsupported_schema", param};
-  };
-  const auto grammar = AnswerGrammar(form, *model.tokenizer);
-  if (!grammar) return refuse(grammar.error());
-  const auto vocabulary = model.Constraints();
-  if (!vocabulary) return refuse(vocabulary.error());
-  for (AnswerJob::Run& run : runs) {
-    auto constraint = (*vocabulary)->Compile(*grammar);
-    if (!constraint) return refuse(constraint.error());
-    run.request.constraint = std::move(*constraint);
-  }
-  return Ok();
-}
-
 }  // namespace
 
 std::stop_token StopWhenClosed(Exchange& exchange) {
@@ -144,8 +96,12 @@ Result<std::shared_ptr<Prompt>> BuildChatPrompt(const LoadedModel& model, const 
   request.memory = std::move(memory);
   request.media.limits.max_decode_seconds = kMaxDecodeSeconds;
   request.stop = std::move(stop);
+  request.max_tokens = MostTokens(model);
   auto prompt =
       BuildPrompt(model.config, *model.tokenizer, *model.chat_template, std::move(request));
+  if (!prompt && prompt.error().kind == ErrorKind::kOverContext && prompt.error().param.empty()) {
+    return TooLong(model.engine->context(), Cat("more than ", MostTokens(model)), param);
+  }
   if (!prompt) return PromptError(prompt.error(), param);
   FACET_TRY(CheckLength(model, *prompt, param));
   return std::make_shared<Prompt>(*std::move(prompt));
@@ -168,7 +124,11 @@ Result<std::shared_ptr<Prompt>> TextPrompt(const LoadedModel& model, const TextO
   if (const auto* ids = std::get_if<std::vector<TokenId>>(&text)) {
     prompt->ids = *ids;
   } else {
-    *prompt = RawPrompt(*model.tokenizer, std::get<std::string>(text));
+    prompt->text = std::get<std::string>(text);
+    auto encoded = model.tokenizer->EncodeAtMost(MostTokens(model), prompt->text);
+    if (!encoded)
+      return TooLong(model.engine->context(), Cat("more than ", MostTokens(model)), param);
+    prompt->ids = *std::move(encoded);
     const auto bos = model.tokenizer->bos();
     if (bos && (prompt->ids.empty() || prompt->ids[0] != *bos))
       prompt->ids.insert(prompt->ids.begin(), *bos);
@@ -207,12 +167,11 @@ GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const
   return request;
 }
 
-Result<std::vector<AnswerJob::Run>> ChatRuns(LoadedModel& model, const ChatRequest& chat,
-                                             std::shared_ptr<const Prompt> prompt,
-                                             const std::string& tenant) {
+Result<ChatRuns> PrepareRuns(const LoadedModel& model, const ChatRequest& chat,
+                             std::shared_ptr<const Prompt> prompt, const std::string& tenant) {
   FACET_TRY(CheckBias(model, chat.common));
   const bool open_thinking = EndsThinking(*model.tokenizer, *prompt);
-  std::vector<AnswerJob::Run> runs;
+  ChatRuns out;
   const bool calls = chat.tools.is_array() && chat.tool_choice.kind != ToolChoice::Kind::kNone;
   for (int choice = 0; choice < chat.common.choices; ++choice) {
     AnswerJob::Run run;
@@ -222,19 +181,35 @@ Result<std::vector<AnswerJob::Run>> ChatRuns(LoadedModel& model, const ChatReque
     run.answer.thinking_budget = chat.thinking_budget;
     run.answer.one_call = !chat.parallel_calls;
     run.answer.stop = chat.common.stop;
-    runs.push_back(std::move(run));
+    out.runs.push_back(std::move(run));
   }
-  std::string param;
-  const auto form = FormOf(chat, open_thinking, param);
-  if (!form) return runs;
-  FACET_TRY(Constrain(model, *form, param, runs));
+  out.form = FormOf(chat, open_thinking);
+  if (!out.form) return out;
   // Thoughts without an end would leave no room for the form.
   const int room = chat.common.max_tokens.value_or(kThinkingInForm * 2) / 2;
-  for (AnswerJob::Run& run : runs) {
+  for (AnswerJob::Run& run : out.runs) {
     run.answer.thinking_budget =
         std::min({run.answer.thinking_budget.value_or(kThinkingInForm), room, kThinkingInForm});
   }
-  return runs;
+  return out;
+}
+
+Result<void> StartChat(Service& service, const std::shared_ptr<Exchange>& exchange,
+                       std::shared_ptr<LoadedModel> model, ChatRuns runs,
+                       std::shared_ptr<AnswerJob> job) {
+  if (!runs.form) return job->Start(std::move(runs.runs));
+  // A task can be copied; what it holds is not to be.
+  const auto held = std::make_shared<ChatRuns>(std::move(runs));
+  const bool taken = service.constraints.Run([exchange, model, held, job] {
+    if (exchange->Closed()) return;
+    AnswerErrors(*exchange, "constraint", [&]() -> Result<void> {
+      FACET_TRY(Constrain(*model, *held->form, held->runs));
+      if (exchange->Closed()) return Ok();
+      return job->Start(std::move(held->runs));
+    });
+  });
+  if (taken) return Ok();
+  return Error{"too many forms of answers are being compiled", ErrorKind::kBusy};
 }
 
 }  // namespace facet::serve

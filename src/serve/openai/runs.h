@@ -12,7 +12,9 @@
 #include "runtime/loaded_model.h"
 #include "serve/http/http.h"
 #include "serve/openai/answer_job.h"
+#include "serve/openai/forms.h"
 #include "serve/openai/requests.h"
+#include "serve/service.h"
 
 namespace facet::serve {
 
@@ -44,11 +46,20 @@ Result<std::shared_ptr<Prompt>> BuildChatPrompt(const LoadedModel& model, const 
 Result<std::shared_ptr<Prompt>> TextPrompt(const LoadedModel& model, const TextOrIds& text,
                                            const std::string& param);
 
-// Runs for all choices of a chat, constrained where a form is asked for; refuses what cannot be
-// enforced.
-Result<std::vector<AnswerJob::Run>> ChatRuns(LoadedModel& model, const ChatRequest& chat,
-                                             std::shared_ptr<const Prompt> prompt,
-                                             const std::string& tenant);
+// The runs of all choices of a chat, and the form that their answers must have.
+struct ChatRuns {
+  std::vector<AnswerJob::Run> runs;
+  std::optional<RequestedForm> form;
+};
+Result<ChatRuns> PrepareRuns(const LoadedModel& model, const ChatRequest& chat,
+                             std::shared_ptr<const Prompt> prompt, const std::string& tenant);
+
+// Starts the job with these runs: at once, or where there is a form, when one of the threads for
+// constraints has compiled it and its client is still there. A form that cannot be enforced is the
+// answer then (code "unsupported_schema"); an error here says that too many wait.
+Result<void> StartChat(Service& service, const std::shared_ptr<Exchange>& exchange,
+                       std::shared_ptr<LoadedModel> model, ChatRuns runs,
+                       std::shared_ptr<AnswerJob> job);
 
 // Tokens, sampling and limits of one run of a prompt.
 GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const Prompt> prompt,

@@ -101,10 +101,11 @@ class TranscriptionJob : public PartsJob {
   Result<void> SubmitPart(size_t index) override {
     chat_.common.max_tokens = segments_[index].MaxTokens();
     const auto prompt = std::exchange(segments_[index].prompt, nullptr);
-    FACET_ASSIGN(auto runs, ChatRuns(*model_, chat_, prompt, tenant_));
+    FACET_ASSIGN(ChatRuns prepared, PrepareRuns(*model_, chat_, prompt, tenant_));
+    AnswerJob::Run& run = prepared.runs[0];
     auto self = std::static_pointer_cast<TranscriptionJob>(shared_from_this());
-    return Enter(std::move(runs[0].request),
-                 MakeAnswer(model_->tokenizer, std::move(runs[0].answer),
+    return Enter(std::move(run.request),
+                 MakeAnswer(model_->tokenizer, std::move(run.answer),
                             std::make_shared<Sink>(std::move(self), index)));
   }
   void OnStarted() override {

@@ -1,0 +1,213 @@
+#include "serve/openai/forms.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/clock.h"
+
+namespace facet::serve {
+namespace {
+
+using Constraint = std::unique_ptr<TokenConstraint>;
+
+// Looking for the place of an error may take this long, and so many attempts.
+constexpr double kMaxSearchSeconds = 0.5;
+constexpr int kMaxAttempts = 200;
+
+bool IsStrict(const OrderedJson& tool) {
+  return tool["function"].value("strict", false);
+}
+
+// Compiles forms over the vocabulary of one model.
+class FormCompiler {
+ public:
+  FormCompiler(const Tokenizer& tokenizer, const ConstraintVocabulary& vocabulary)
+      : tokenizer_(tokenizer), vocabulary_(vocabulary) {}
+
+  // The whole form; what it cannot enforce of tools that are not strict is left out of it.
+  Result<Constraint> Compile(AnswerForm form) {
+    Result<Constraint> whole = Attempt(form);
+    if (whole) return whole;
+    if (!form.schema.is_null()) FACET_TRY(CheckSchema(form.schema));
+    if (!form.tools.is_array() || !Loosen(form, whole)) return whole.error();
+    return Attempt(form);
+  }
+
+ private:
+  Result<Constraint> Attempt(const AnswerForm& form) const {
+    FACET_ASSIGN(const std::string grammar, AnswerGrammar(form, tokenizer_));
+    return vocabulary_.Compile(grammar);
+  }
+  bool Exhausted() {
+    return ++attempts_ > kMaxAttempts || SecondsSince(begin_) > kMaxSearchSeconds;
+  }
+
+  // --- schemas
+
+  Result<void> CheckSchema(const OrderedJson& root) {
+    const Result<void> whole = AttemptSchema(root);
+    if (whole) return Ok();
+    std::string place = "schema";
+    Error error = whole.error();
+    Descend(root, root, place, error);
+    return error.In(place);
+  }
+  Result<void> AttemptSchema(const OrderedJson& schema) const {
+    const auto compiled = Attempt({.schema = schema, .tools = {}, .only = {}});
+    return compiled ? Ok() : Result<void>(compiled.error());
+  }
+
+  // From a schema that fails to the deepest part of it that fails by itself. `root` is what its
+  // references speak of.
+  void Descend(const OrderedJson& schema, const OrderedJson& root, std::string& place,
+               Error& error) {
+    for (const auto& [name, part] : PartsOf(schema, root)) {
+      const OrderedJson alone = WithDefinitions(*part, root);
+      if (!alone.is_object() || Exhausted()) continue;
+      const Result<void> attempt = AttemptSchema(alone);
+      if (attempt) continue;
+      place += name;
+      error = attempt.error();
+      return Descend(*part, root, place, error);
+    }
+  }
+
+  using Parts = std::vector<std::pair<std::string, const OrderedJson*>>;
+
+  // The schemas that one is made of, by their places in it.
+  Parts PartsOf(const OrderedJson& schema, const OrderedJson& root) {
+    Parts parts;
+    for (const auto& [key, value] : schema.items()) {
+      static const std::set<std::string, std::less<>> kNamed = {"properties", "patternProperties",
+                                                                "dependentSchemas"};
+      static const std::set<std::string, std::less<>> kOther = {
+          "items", "prefixItems", "additionalProperties", "anyOf",    "oneOf",
+          "allOf", "not",         "propertyNames",        "contains", "if",
+          "then",  "else"};
+      if (kNamed.contains(key) && value.is_object()) {
+        for (const auto& [name, part] : value.items())
+          parts.emplace_back(Cat(".", key, ".", name), &part);
+      } else if (kOther.contains(key) && value.is_array()) {
+        for (size_t i = 0; i < value.size(); ++i)
+          parts.emplace_back(Cat(".", key, "[", i, "]"), &value[i]);
+      } else if (kOther.contains(key)) {
+        parts.emplace_back(Cat(".", key), &value);
+      } else if (key == "$ref" && value.is_string()) {
+        AddTarget(value.get<std::string>(), root, parts);
+      }
+    }
+    return parts;
+  }
+  void AddTarget(const std::string& ref, const OrderedJson& root, Parts& parts) {
+    if (!IsDefinition(ref) || !followed_.insert(ref).second) return;
+    try {
+      parts.emplace_back(Cat(" (", ref, ")"), &root.at(OrderedJson::json_pointer(ref.substr(1))));
+    } catch (const OrderedJson::exception&) {
+      // There is no such place, which is what is wrong with the schema.
+    }
+  }
+  static bool IsDefinition(std::string_view ref) {
+    return ref.starts_with("#/$defs/") || ref.starts_with("#/definitions/");
+  }
+
+  // The part as a schema of its own; null where it refers to what is outside the definitions.
+  static OrderedJson WithDefinitions(const OrderedJson& part, const OrderedJson& root) {
+    if (!part.is_object() || RefersElsewhere(part)) return nullptr;
+    OrderedJson alone = part;
+    for (const char* key : {"$defs", "definitions"}) {
+      if (root.contains(key) && !alone.contains(key)) alone[key] = root[key];
+    }
+    return alone;
+  }
+  static bool RefersElsewhere(const OrderedJson& value) {
+    if (value.is_object() && value.contains("$ref") && value["$ref"].is_string() &&
+        !IsDefinition(value["$ref"].get_ref<const std::string&>()))
+      return true;
+    return value.is_structured() && std::any_of(value.begin(), value.end(), RefersElsewhere);
+  }
+
+  // --- tools
+
+  // Takes what cannot be enforced from tools that are not strict. False: it is not that, or a
+  // strict tool's, and `whole` says so.
+  bool Loosen(AnswerForm& form, Result<Constraint>& whole) {
+    bool changed = false;
+    for (size_t i = 0; i < form.tools.size(); ++i) {
+      OrderedJson& tool = form.tools[i];
+      if (form.only && tool["function"]["name"] != *form.only) continue;
+      const Result<Constraint> alone = Attempt({.schema = {},
+                                                .tools = OrderedJson::array({tool}),
+                                                .calls = AnswerForm::Calls::kMust,
+                                                .only = {}});
+      if (alone) continue;
+      if (IsStrict(tool)) {
+        whole = alone.error().In(Cat("tools[", i, "].function.parameters"));
+        return false;
+      }
+      tool["function"]["parameters"] = {{"type", "object"}};
+      changed = true;
+    }
+    return changed;
+  }
+
+  const Tokenizer& tokenizer_;
+  const ConstraintVocabulary& vocabulary_;
+  const Clock::time_point begin_ = Clock::now();
+  int attempts_ = 0;
+  std::set<std::string> followed_;  // references
+};
+
+}  // namespace
+
+std::optional<RequestedForm> FormOf(const ChatRequest& chat, bool open_thinking) {
+  using Kind = ToolChoice::Kind;
+  RequestedForm out;
+  AnswerForm& form = out.form;
+  const bool must =
+      chat.tool_choice.kind == Kind::kRequired || chat.tool_choice.kind == Kind::kNamed;
+  const bool tools = chat.tools.is_array() && chat.tool_choice.kind != Kind::kNone;
+  if (must) {
+    out.param = "tool_choice";
+    form.calls = AnswerForm::Calls::kMust;
+  } else if (chat.format.kind != ResponseFormat::Kind::kText) {
+    out.param = "response_format";
+    form.schema = chat.format.kind == ResponseFormat::Kind::kJsonObject
+                      ? OrderedJson{{"type", "object"}}
+                      : chat.format.schema;
+  } else if (tools && std::any_of(chat.tools.begin(), chat.tools.end(), IsStrict)) {
+    out.param = "tools";
+  } else {
+    return std::nullopt;
+  }
+  if (tools) form.tools = chat.tools;
+  if (chat.tool_choice.kind == Kind::kNamed) form.only = chat.tool_choice.name;
+  form.parallel = chat.parallel_calls;
+  using Thinking = AnswerForm::Thinking;
+  // Where text is free anyway, a model that thinks unasked is let think.
+  const bool free = form.schema.is_null() && form.calls == AnswerForm::Calls::kMay;
+  form.thinking = open_thinking                  ? Thinking::kOpen
+                  : chat.thinking.value_or(free) ? Thinking::kMay
+                                                 : Thinking::kNone;
+  return out;
+}
+
+Result<void> Constrain(const LoadedModel& model, const RequestedForm& form,
+                       std::vector<AnswerJob::Run>& runs) {
+  const auto refuse = [&](const Error& error) {
+    return Error{Cat(form.param, ": ", error.message), ErrorKind::kInvalid, "unsupported_schema",
+                 form.param};
+  };
+  const auto vocabulary = model.Constraints();
+  if (!vocabulary) return refuse(vocabulary.error());
+  auto first = FormCompiler(*model.tokenizer, **vocabulary).Compile(form.form);
+  if (!first) return refuse(first.error());
+  for (size_t i = 1; i < runs.size(); ++i) {
+    runs[i].request.constraint = (*first)->Copy();
+    if (runs[i].request.constraint == nullptr)
+      return Error{"no memory for another answer's constraint", ErrorKind::kResource};
+  }
+  runs[0].request.constraint = std::move(*first);
+  return Ok();
+}
+
+}  // namespace facet::serve

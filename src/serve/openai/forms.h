@@ -1,0 +1,31 @@
+// Forms that answers must have: from what a request asks for to a constraint that the engine can
+// hold an answer to.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "chat/grammar.h"
+#include "runtime/loaded_model.h"
+#include "serve/openai/answer_job.h"
+#include "serve/openai/requests.h"
+
+namespace facet::serve {
+
+struct RequestedForm {
+  AnswerForm form;
+  std::string param;  // the field that asks for it
+};
+
+// Nothing where any answer will do. `open_thinking`: the prompt ends inside a thinking channel.
+std::optional<RequestedForm> FormOf(const ChatRequest& chat, bool open_thinking);
+
+// Compiles the form, which may take hundreds of milliseconds, and gives each run a constraint of
+// its own. Tools that are not strict are held to what can be enforced of their arguments; anything
+// else that cannot be enforced is an error with its place in the schema, code "unsupported_schema".
+Result<void> Constrain(const LoadedModel& model, const RequestedForm& form,
+                       std::vector<AnswerJob::Run>& runs);
+
+}  // namespace facet::serve
