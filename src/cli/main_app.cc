@@ -68,6 +68,7 @@ void AddCommands(CLI::App& app, int& exit_code) {
 int Main(int argc, char** argv) {
   HoldClosedStreams();
   UseUtf8();
+  ShowControlCharacters();
   InitLog();
   CLI::App app{kDescription, "facet"};
   app.set_version_flag("--version", FACET_VERSION);

@@ -13,6 +13,7 @@
 #include "cli/options/draft_options.h"
 #include "cli/terminal/report.h"
 #include "cli/terminal/resolve.h"
+#include "cli/terminal/streams.h"
 #include "model/drafter.h"
 #include "model/model.h"
 #include "ops/cpu.h"
@@ -65,19 +66,18 @@ std::string SharePercent(double share) {
 }
 
 void PrintReport(const BenchReport& report) {
-  std::printf(
-      "%s\n",
-      Cat(report.model, ", ", IsaName(ActiveIsa()), ", ", report.threads, " threads").c_str());
-  std::printf("ready after %.2f s (%s), weights %s, peak memory %s\n\n", report.ready,
-              report.packed_before ? "packed weights mapped" : "packed at this start",
-              HumanBytes(report.weights).c_str(), HumanBytes(report.peak).c_str());
-  std::printf("%-22s %12s %10s %14s %14s\n", "", "", "ms", "of bandwidth", "of int8 peak");
+  Print("%s\n",
+        Cat(report.model, ", ", IsaName(ActiveIsa()), ", ", report.threads, " threads").c_str());
+  Print("ready after %.2f s (%s), weights %s, peak memory %s\n\n", report.ready,
+        report.packed_before ? "packed weights mapped" : "packed at this start",
+        HumanBytes(report.weights).c_str(), HumanBytes(report.peak).c_str());
+  Print("%-22s %12s %10s %14s %14s\n", "", "", "ms", "of bandwidth", "of int8 peak");
   for (const Measurement& test : report.tests) {
     char rate[32];
     std::snprintf(rate, sizeof(rate), "%.4g %s", test.count / test.Seconds(), test.unit.c_str());
-    std::printf("%-22s %12s %10.1f %14s %14s\n", test.name.c_str(), rate, test.Seconds() * 1e3,
-                SharePercent(test.ShareOfBandwidth()).c_str(),
-                SharePercent(test.ShareOfInt8Peak()).c_str());
+    Print("%-22s %12s %10.1f %14s %14s\n", test.name.c_str(), rate, test.Seconds() * 1e3,
+          SharePercent(test.ShareOfBandwidth()).c_str(),
+          SharePercent(test.ShareOfInt8Peak()).c_str());
   }
 }
 
@@ -113,7 +113,7 @@ Result<void> RunBench(const BenchOptions& options) {
   FACET_ASSIGN(report.tests, RunBenchmarks(*model, drafter.get(), options));
   report.peak = PeakMemoryBytes();
   if (options.as_json) {
-    std::printf("%s\n", ReportAsJson(report).dump(2).c_str());
+    Print("%s\n", ReportAsJson(report).dump(2).c_str());
   } else {
     PrintReport(report);
   }

@@ -1,8 +1,8 @@
 #include "cli/commands/conform_case.h"
 
-#include "base/mapped_file.h"
 #include "chat/load_template.h"
 #include "cli/terminal/resolve.h"
+#include "formats/json.h"
 
 namespace facet::cli {
 
@@ -38,8 +38,7 @@ Result<void> TensorOutput::Save(const fs::path& path) const {
 
 Result<ConformCase> ReadCase(const ConformOptions& options) {
   ConformCase out;
-  FACET_ASSIGN(const std::string text, ReadFile(options.case_file));
-  out.request = json::parse(text, nullptr, false);
+  FACET_ASSIGN(out.request, ReadJson(options.case_file));
   if (!out.request.is_object())
     return Error{Cat(options.case_file.string(), ": not a JSON object")};
   FACET_ASSIGN(out.files, ResolveModel(options.model));

@@ -8,6 +8,7 @@
 #include "cli/options/cache_type.h"
 #include "cli/terminal/report.h"
 #include "cli/terminal/resolve.h"
+#include "cli/terminal/streams.h"
 #include "model/estimate.h"
 #include "tune/run/estimate.h"
 
@@ -23,14 +24,14 @@ struct EstimateFlags {
 };
 
 void PrintLine(const std::string& name, size_t bytes) {
-  std::printf("%-28s %12s\n", name.c_str(), HumanBytes(static_cast<int64_t>(bytes)).c_str());
+  Print("%-28s %12s\n", name.c_str(), HumanBytes(static_cast<int64_t>(bytes)).c_str());
 }
 
 void PrintMachine(size_t total) {
   const int64_t machine = MemoryBytes();
   if (machine <= 0) return;
-  std::printf("%-28s %12s: %s\n", "this machine", HumanBytes(machine).c_str(),
-              static_cast<size_t>(machine) >= total ? "it fits" : "it does not fit");
+  Print("%-28s %12s: %s\n", "this machine", HumanBytes(machine).c_str(),
+        static_cast<size_t>(machine) >= total ? "it fits" : "it does not fit");
 }
 
 Result<void> EstimateTune(const EstimateFlags& flags, const Checkpoint& checkpoint) {
@@ -49,7 +50,7 @@ Result<void> EstimateTune(const EstimateFlags& flags, const Checkpoint& checkpoi
                                 {"parameters", trained},
                                 {"batch_tokens", flags.batch_tokens},
                                 {"machine", MemoryBytes()}};
-    std::printf("%s\n", out.dump(2).c_str());
+    Print("%s\n", out.dump(2).c_str());
     return Ok();
   }
   PrintLine(flags.full ? "weights, as they are read" : "frozen weights", memory.weights);
@@ -89,7 +90,7 @@ Result<void> Estimate(const EstimateFlags& flags) {
                                 {"cache", memory.cache},     {"workspace", memory.workspace},
                                 {"program", memory.program}, {"total", total},
                                 {"context", flags.context},  {"machine", machine}};
-    std::printf("%s\n", out.dump(2).c_str());
+    Print("%s\n", out.dump(2).c_str());
     return Ok();
   }
   PrintLine("weights", memory.weights);

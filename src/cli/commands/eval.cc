@@ -13,6 +13,7 @@
 #include "cli/terminal/progress.h"
 #include "cli/terminal/report.h"
 #include "cli/terminal/resolve.h"
+#include "cli/terminal/streams.h"
 #include "eval/judge.h"
 #include "eval/questions.h"
 #include "runtime/conversation.h"
@@ -183,10 +184,10 @@ Result<void> Eval(const EvalFlags& flags) {
   });
   if (flags.as_json) {
     const json report = ReportAsJson(flags, items.size(), judgement, figures, held);
-    std::printf("%s\n", report.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+    Print("%s\n", report.dump(2, ' ', false, json::error_handler_t::replace).c_str());
   } else {
-    std::printf("%s%s", DescribeRun(flags, items.size(), judgement).c_str(),
-                eval::Table(exam, figures).c_str());
+    Print("%s%s", DescribeRun(flags, items.size(), judgement).c_str(),
+          eval::Table(exam, figures).c_str());
   }
   if (!held) return Error{"a floor was missed"};
   return Ok();

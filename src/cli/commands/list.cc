@@ -4,11 +4,11 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "base/mapped_file.h"
 #include "base/space.h"
 #include "cli/commands.h"
 #include "cli/terminal/report.h"
 #include "formats/gguf.h"
+#include "formats/json.h"
 #include "hub/hub.h"
 #include "hub/short_names.h"
 #include "hub/store.h"
@@ -145,8 +145,8 @@ Result<void> RunList(const ListOptions& options) {
 void AddDetails(const StoredModel& model, json& out) {
   std::error_code code;
   if (fs::is_directory(model.files.model, code)) {
-    const auto text = ReadFile(model.files.model / "config.json");
-    const json config = text.ok() ? json::parse(*text, nullptr, false) : json();
+    const auto read = ReadJson(model.files.model / "config.json");
+    const json config = read.ok() ? *read : json();
     if (config.is_object()) out["architecture"] = config.value("model_type", json());
     return;
   }

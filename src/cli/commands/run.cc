@@ -16,6 +16,7 @@
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/report.h"
 #include "cli/terminal/resolve.h"
+#include "cli/terminal/streams.h"
 #include "runtime/conversation.h"
 #include "runtime/resolve.h"
 
@@ -107,16 +108,15 @@ Result<void> AnswerOnce(const RunFlags& flags, const LoadedModel& model,
   FACET_ASSIGN(const Reply reply, Ask(model, messages, reply_options, view, interrupt.flag()));
   view.End();
   if (flags.as_json) {
-    std::printf(
-        "%s\n",
-        JsonAnswer(model, reply).dump(2, ' ', false, json::error_handler_t::replace).c_str());
+    Print("%s\n",
+          JsonAnswer(model, reply).dump(2, ' ', false, json::error_handler_t::replace).c_str());
   } else if (!reply.tool_calls.empty()) {
     for (const json& call : reply.tool_calls) {
-      std::printf("%s(%s)\n", call["name"].get<std::string>().c_str(),
-                  call["arguments"].get<std::string>().c_str());
+      Print("%s(%s)\n", call["name"].get<std::string>().c_str(),
+            call["arguments"].get<std::string>().c_str());
     }
   }
-  if (flags.stats && !flags.as_json) std::fprintf(stderr, "%s\n", DescribeSpeed(reply.end).c_str());
+  if (flags.stats && !flags.as_json) PrintError("%s\n", DescribeSpeed(reply.end).c_str());
   if (reply.end.reason == AnswerEnd::Reason::kCancelled)
     return Error{"interrupted", ErrorKind::kCancelled};
   return Ok();

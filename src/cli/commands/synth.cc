@@ -1,5 +1,6 @@
 // `facet synth`: a model with random weights in a given shape, for benchmarks.
 #include "model/synth.h"
+#include "cli/terminal/streams.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -39,8 +40,8 @@ Result<void> RunSynth(SynthFlags flags) {
   line.Clear();
   FACET_TRY(written);
   const double seconds = SecondsSince(start);
-  std::printf("%s: %.2f GB of random weights in %.1f s\n", flags.options.output.c_str(), all * 1e-9,
-              seconds);
+  Print("%s: %.2f GB of random weights in %.1f s\n", flags.options.output.c_str(), all * 1e-9,
+        seconds);
   return Ok();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
@@ -126,17 +127,17 @@ Result<void> TuneAmong(tune::Processes& processes, TuneFlags flags,
                        tune::EstimateTuning(session->config.text, session->size, shape));
   };
   if (flags.dry_run && flags.full) {  // all weights twice might not fit
-    std::fputs(describe(session->size.parameters).c_str(), stdout);
+    std::cout << describe(session->size.parameters);
     return Ok();
   }
   ThreadPool pool(flags.threads);
   FACET_ASSIGN(const SessionTrainer trained, MakeTrainer(flags, *session, pool));
   const std::string summary = describe(TrainedParameters(*trained.trainer));
   if (flags.dry_run) {
-    std::fputs(summary.c_str(), stdout);
+    std::cout << summary;
     return Ok();
   }
-  if (!flags.quiet) std::fputs(summary.c_str(), stderr);
+  if (!flags.quiet) std::cerr << summary;
   if (new_run) FACET_TRY(SaveTuneOptions(flags, options));
   tune::RunInputs inputs = MakeRunInputs(*session, *trained.trainer);
   inputs.processes = &processes;

@@ -1,4 +1,6 @@
 #include "cli/commands/tune_show_mask.h"
+#include "base/mapped_file.h"
+#include "cli/terminal/streams.h"
 
 #include <unistd.h>
 
@@ -35,6 +37,7 @@ Result<void> ShowMasks(const TuneFlags& flags) {
   FACET_ASSIGN(const std::unique_ptr<tune::Processes> processes, tune::Processes::Join());
   FACET_TRY(LoadModel(flags, *processes, session));
   const auto [path, wanted] = FileAndLine(flags.show_mask);
+  FACET_TRY(OpenFile(path));
   std::ifstream in(path);
   if (!in) return Error{Cat(path, ": cannot be read"), ErrorKind::kNotFound};
   int64_t number = 0;
@@ -51,12 +54,11 @@ Result<void> ShowMasks(const TuneFlags& flags) {
     const bool color = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
     for (size_t i = 0; i < examples->size(); ++i) {
       const tune::Example& example = (*examples)[i];
-      std::printf(
-          "%s, example %zu of %zu: %s of %s tokens are learnt\n%s\n\n", where.c_str(), i + 1,
-          examples->size(),
-          GroupedDigits(std::count(example.labelled.begin(), example.labelled.end(), 1)).c_str(),
-          GroupedDigits(static_cast<int64_t>(example.tokens.size())).c_str(),
-          tune::ShowMask(example, *session.tokenizer, color).c_str());
+      Print("%s, example %zu of %zu: %s of %s tokens are learnt\n", where.c_str(), i + 1,
+            examples->size(),
+            GroupedDigits(std::count(example.labelled.begin(), example.labelled.end(), 1)).c_str(),
+            GroupedDigits(static_cast<int64_t>(example.tokens.size())).c_str());
+      PrintColoured(tune::ShowMask(example, *session.tokenizer, color) + "\n\n");
     }
     return Ok();
   }

@@ -1,4 +1,5 @@
 #include "cli/commands/tune_summary.h"
+#include "cli/terminal/streams.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -80,20 +81,20 @@ void ReportResults(const TuneFlags& flags, const tune::Session& session,
                    const tune::ModelCard& card) {
   const tune::RunOutcome& outcome = card.outcome;
   if (outcome.best_loss) {
-    std::fprintf(stderr, "lowest validation loss %.4f after step %ld: these weights are in %s\n",
-                 *outcome.best_loss, outcome.best_step, flags.out.c_str());
+    PrintError("lowest validation loss %.4f after step %ld: these weights are in %s\n",
+               *outcome.best_loss, outcome.best_step, flags.out.c_str());
   }
   if (card.drafter) {
     const bool held_back = !session.split.validation.empty();
-    std::fprintf(stderr, "%s: %.0f %% of %d drafts a step are accepted, %.2f tokens a step\n",
-                 held_back ? "on what was held back" : "on its own text",
-                 100 * card.drafter->acceptance(), flags.drafter.drafts,
-                 card.drafter->tokens_per_step());
+    PrintError("%s: %.0f %% of %d drafts a step are accepted, %.2f tokens a step\n",
+               held_back ? "on what was held back" : "on its own text",
+               100 * card.drafter->acceptance(), flags.drafter.drafts,
+               card.drafter->tokens_per_step());
   }
   const char* what = ResultName(flags, "the drafter", "the tuned model", "the adapter");
-  std::fprintf(stderr, "%s: %s; the loss is drawn in %s/loss.svg\n", flags.out.c_str(), what,
-               flags.out.c_str());
-  std::fprintf(stderr, "try it: %s\n", tune::TryCommand(card).c_str());
+  PrintError("%s: %s; the loss is drawn in %s/loss.svg\n", flags.out.c_str(), what,
+             flags.out.c_str());
+  PrintError("try it: %s\n", tune::TryCommand(card).c_str());
 }
 
 }  // namespace facet::cli

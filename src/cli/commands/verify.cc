@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <functional>
+#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
@@ -255,7 +256,7 @@ std::string ReportAsText(const VerifyReport& report) {
 Result<void> WriteReport(const VerifyFlags& flags, const json& as_json,
                          const std::string& as_text) {
   const std::string output = flags.as_json ? as_json.dump(2) + "\n" : as_text;
-  std::fputs(output.c_str(), stdout);
+  std::cout << output;
   return flags.out.empty() ? Ok() : WriteFile(flags.out, output);
 }
 

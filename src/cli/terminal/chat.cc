@@ -6,10 +6,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <iostream>
 
 #include "base/text.h"
-
 #include "cli/terminal/interrupt.h"
+#include "cli/terminal/streams.h"
 
 namespace facet::cli {
 namespace {
@@ -66,7 +67,7 @@ class Chat {
   }
 
   Result<void> Loop() {
-    std::fprintf(stderr, "%s. /help lists what you can type.\n", model_.id.c_str());
+    PrintError("%s. /help lists what you can type.\n", model_.id.c_str());
     while (const std::optional<std::string> text = ReadQuestion()) {
       if (text->starts_with("/")) {
         if (!RunCommand(*text)) return Ok();
@@ -96,14 +97,14 @@ class Chat {
       std::fputs("The conversation is forgotten.\n", stderr);
     } else if (name == "/image" || name == "/audio" || name == "/video") {
       if (access(rest.c_str(), R_OK) != 0) {
-        std::fprintf(stderr, "%s: cannot be read\n", rest.empty() ? name.c_str() : rest.c_str());
+        PrintError("%s: cannot be read\n", rest.empty() ? name.c_str() : rest.c_str());
       } else {
         media_.push_back(
             {{"type", name.substr(1)}, {"path", std::filesystem::absolute(rest).string()}});
-        std::fprintf(stderr, "%s is attached to the next question.\n", rest.c_str());
+        PrintError("%s is attached to the next question.\n", rest.c_str());
       }
     } else {
-      if (name != "/help") std::fprintf(stderr, "%s: no such command\n", name.c_str());
+      if (name != "/help") PrintError("%s: no such command\n", name.c_str());
       std::fputs(kHelp, stderr);
     }
     return true;
@@ -123,19 +124,19 @@ class Chat {
     view.End();
     if (!reply.ok()) {
       // The question is dropped: the conversation continues as if it had not been asked.
-      std::fprintf(stderr, "facet: %s\n", reply.error().message.c_str());
+      PrintError("facet: %s\n", reply.error().message.c_str());
       return;
     }
     for (const json& call : reply->tool_calls) {
-      std::fprintf(stderr, "[asks for %s(%s)]\n", call["name"].get<std::string>().c_str(),
-                   call["arguments"].get<std::string>().c_str());
+      PrintError("[asks for %s(%s)]\n", call["name"].get<std::string>().c_str(),
+                 call["arguments"].get<std::string>().c_str());
     }
     attempt.push_back({{"role", "assistant"}, {"content", reply->content}});
     messages_ = std::move(attempt);
     media_ = json::array();
     if (reply->end.reason == AnswerEnd::Reason::kLength)
       std::fputs("[the answer was cut off]\n", stderr);
-    if (options_.stats) std::fprintf(stderr, "%s\n", DescribeSpeed(reply->end).c_str());
+    if (options_.stats) PrintError("%s\n", DescribeSpeed(reply->end).c_str());
   }
 
   const LoadedModel& model_;
@@ -160,8 +161,7 @@ void TerminalView::OnReasoning(const std::string& text) {
   if (quiet_) return;
   if (color_ && !thinking_) std::fputs("\033[2m", stdout);
   thinking_ = true;
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
+  std::cout << text << std::flush;
   if (!text.empty()) last_ = text.back();
 }
 
@@ -174,8 +174,7 @@ void TerminalView::OnContent(const std::string& text) {
     std::fputs("\n", stdout);
   }
   thinking_ = false;
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  std::cout << text << std::flush;
   if (!text.empty()) last_ = text.back();
 }
 

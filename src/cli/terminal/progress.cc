@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "base/space.h"
+#include "base/visible.h"
 
 namespace facet::cli {
 namespace {
@@ -35,7 +36,7 @@ StatusLine::~StatusLine() {
 
 void StatusLine::Draw(std::string_view text) {
   if (!terminal_) return;
-  std::cerr << "\r" << text << "\033[K" << std::flush;
+  std::fprintf(stderr, "\r%s\033[K", VisibleLine(text).c_str());
   drawn_ = true;
 }
 
@@ -45,7 +46,7 @@ void StatusLine::Note(std::string_view text) {
 }
 
 void StatusLine::Clear() {
-  if (drawn_) std::cerr << "\r\033[K" << std::flush;
+  if (drawn_) std::fputs("\r\033[K", stderr);
   drawn_ = false;
 }
 

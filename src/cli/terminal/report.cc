@@ -1,6 +1,6 @@
 #include "cli/terminal/report.h"
 
-#include <cstdio>
+#include <iostream>
 
 #include "cli/commands.h"
 
@@ -8,7 +8,7 @@ namespace facet::cli {
 
 int Report(const Result<void>& result) {
   if (result.ok()) return 0;
-  std::fprintf(stderr, "facet: %s\n", result.error().message.c_str());
+  std::cerr << "facet: " << result.error().message << std::endl;
   return result.error().kind == ErrorKind::kCancelled ? kInterrupted : kFailed;
 }
 

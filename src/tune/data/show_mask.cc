@@ -2,6 +2,8 @@
 
 #include <span>
 
+#include "base/visible.h"
+
 namespace facet::tune {
 namespace {
 
@@ -31,7 +33,8 @@ std::string ShowMask(const Example& example, const Tokenizer& tokenizer, bool co
            (example.labelled[end] != 0) == labelled) {
       ++end;
     }
-    const std::string text = tokenizer.Decode(std::span(example.tokens).subspan(at, end - at));
+    std::string text = tokenizer.Decode(std::span(example.tokens).subspan(at, end - at));
+    if (color) text = Visible(text);
     if (color) out += labelled ? kGreen : kDim;
     out += labelled ? kOpen + text + kClose : text;
     if (color) out += kNormal;
