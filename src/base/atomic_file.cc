@@ -116,7 +116,7 @@ Result<void> MakeFolders(const fs::path& folder) {
 }
 
 Result<void> FlushPath(const fs::path& path) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!file.valid() && errno == EACCES) return Ok();  // a folder that one may write but not read
   if (!file.valid() || !FlushToDevice(file.get())) return SystemError(errno, path.string());
   return Ok();

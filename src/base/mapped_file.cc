@@ -6,11 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <fstream>
-#include <sstream>
 #include <utility>
-
-#include "base/descriptor.h"
+#include <vector>
 
 namespace facet {
 namespace {
@@ -21,6 +18,12 @@ void Advise(std::span<const std::byte> part, int advice) {
   const uintptr_t begin = (reinterpret_cast<uintptr_t>(part.data()) + page - 1) / page * page;
   const uintptr_t end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / page * page;
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+}
+
+Result<void> CheckMode(mode_t mode, const std::filesystem::path& path) {
+  if (S_ISREG(mode)) return Ok();
+  const char* what = S_ISDIR(mode) ? "folder" : S_ISFIFO(mode) ? "pipe" : "device or socket";
+  return Error{Cat(path.string(), ": not a regular file, but a ", what), ErrorKind::kInvalid};
 }
 
 }  // namespace
@@ -42,12 +45,9 @@ MappedFile::~MappedFile() {
 }
 
 Result<MappedFile> MappedFile::Open(const std::filesystem::path& path) {
-  const Descriptor opened(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!opened.valid()) return SystemError(errno, path.string());
+  FACET_ASSIGN(const Descriptor opened, OpenFile(path));
   struct stat info {};
-  if (fstat(opened.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-    return Error{Cat(path.string(), ": not a regular file"), ErrorKind::kInvalid};
-  }
+  if (fstat(opened.get(), &info) != 0) return SystemError(errno, path.string());
   MappedFile file;
   file.path_ = path;
   const size_t size = static_cast<size_t>(info.st_size);
@@ -66,18 +66,35 @@ void MappedFile::WillNeed(std::span<const std::byte> part) const {
   Advise(part, MADV_WILLNEED);
 }
 
+Result<Descriptor> OpenFile(const std::filesystem::path& path) {
+  // Not blocking: opening a pipe would wait until somebody writes to it.
+  Descriptor opened(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!opened.valid()) return SystemError(errno, path.string());
+  struct stat info {};
+  if (fstat(opened.get(), &info) != 0) return SystemError(errno, path.string());
+  FACET_TRY(CheckMode(info.st_mode, path));
+  return opened;
+}
+
+Result<void> CheckIsFile(const std::filesystem::path& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return Ok();
+  return CheckMode(info.st_mode, path);
+}
+
 Result<std::string> ReadFile(const std::filesystem::path& path) {
-  std::error_code code;
-  if (std::filesystem::is_directory(path, code)) {
-    return Error{Cat(path.string(), ": is a folder"), ErrorKind::kInvalid};
+  FACET_ASSIGN(const Descriptor opened, OpenFile(path));
+  std::string text;
+  std::vector<char> part(1 << 16);
+  for (;;) {
+    const ssize_t n = read(opened.get(), part.data(), part.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return SystemError(errno, path.string());
+    if (n == 0) return text;
+    text.append(part.data(), static_cast<size_t>(n));
+    // A small file costs one read; a large one few.
+    if (text.size() >= part.size() && part.size() < (4 << 20)) part.resize(part.size() * 4);
   }
-  errno = 0;
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return SystemError(errno != 0 ? errno : EIO, path.string());
-  std::ostringstream out;
-  out << in.rdbuf();
-  if (in.bad()) return Error{Cat(path.string(), ": cannot be read"), ErrorKind::kIo};
-  return std::move(out).str();
 }
 
 }  // namespace facet

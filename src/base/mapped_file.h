@@ -6,6 +6,7 @@
 #include <span>
 
 #include "base/atomic_file.h"
+#include "base/descriptor.h"
 #include "base/result.h"
 
 namespace facet {
@@ -36,7 +37,13 @@ class MappedFile {
   std::filesystem::path path_;
 };
 
-// A whole file as a string. Errors name the path.
+// Opens a file for reading. Folders, pipes and devices are refused, and never waited for.
+Result<Descriptor> OpenFile(const std::filesystem::path& path);
+
+// Refuses what is there and no file, before something is written to it. What is not there is fine.
+Result<void> CheckIsFile(const std::filesystem::path& path);
+
+// A whole file as a string, one of OpenFile's kind. Errors name the path.
 Result<std::string> ReadFile(const std::filesystem::path& path);
 
 }  // namespace facet

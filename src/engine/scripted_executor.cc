@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/mapped_file.h"
+#include "formats/json.h"
 
 namespace facet {
 namespace {
@@ -151,7 +152,8 @@ Result<int> Milliseconds(const nlohmann::json& object, const char* key) {
 }
 
 Result<Line> ParseLine(const std::string& text, const Tokenizer& tokenizer) {
-  const auto object = nlohmann::json::parse(text, nullptr, false);
+  const auto parsed = ParseJsonAs<nlohmann::json>(text);
+  const auto object = parsed.ok() ? *parsed : nlohmann::json();
   if (!object.is_object()) return Error{"expected a JSON object"};
   for (const auto& [key, value] : object.items()) {
     if (key != "match" && key != "emit" && key != "delay_ms" && key != "prefill_ms") {

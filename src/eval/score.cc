@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "eval/text.h"
+#include "formats/json.h"
 
 namespace facet::eval {
 namespace {
@@ -58,7 +59,8 @@ bool SameValue(const json& a, const json& b) {
 // The arguments as an object, whether they are one or its text.
 json ArgumentsOf(const json& arguments) {
   if (!arguments.is_string()) return arguments;
-  return json::parse(arguments.get<std::string>(), nullptr, false);
+  const auto parsed = ParseJsonAs<json>(arguments.get_ref<const std::string&>());
+  return parsed.ok() ? *parsed : json(json::value_t::discarded);
 }
 
 bool SameCalls(const json& wanted, const json& got) {

@@ -1,9 +1,12 @@
 #include "formats/recognise.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
-#include <fstream>
+#include <cerrno>
 
+#include "base/mapped_file.h"
 #include "base/text.h"
 #include "formats/tensor_file.h"
 
@@ -111,13 +114,11 @@ Result<ModelFormat> RecogniseModel(const fs::path& path) {
   if (!fs::exists(status))
     return Error{Cat(path.string(), ": no such file or folder"), ErrorKind::kNotFound};
   if (fs::is_directory(status)) return RecogniseFolder(path);
-  if (!fs::is_regular_file(status)) return Error{Cat(path.string(), ": not a regular file")};
-  std::ifstream in(path, std::ios::binary);
+  FACET_ASSIGN(const Descriptor file, OpenFile(path));
   std::string head(32, '\0');
-  in.read(head.data(), static_cast<std::streamsize>(head.size()));
-  if (in.bad() || !in.is_open())
-    return Error{Cat(path.string(), ": cannot be read"), ErrorKind::kIo};
-  head.resize(static_cast<size_t>(in.gcount()));
+  const ssize_t read = pread(file.get(), head.data(), head.size(), 0);
+  if (read < 0) return SystemError(errno, path.string());
+  head.resize(static_cast<size_t>(read));
 
   if (head.starts_with("GGUF")) return ModelFormat::kGguf;
   // A hub cache links the name to a blob: look at both.

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/hash.h"
+#include "base/mapped_file.h"
 #include "base/os/os.h"
 #include "base/space.h"
 #include "hub/hub.h"
@@ -115,6 +116,7 @@ class FileDownload {
     partial_ = Descriptor(open(part_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
     const int fd = partial_.get();
     if (fd < 0) return SystemError(errno, part_.string());
+    FACET_TRY(CheckIsFile(part_));
     hash_ = HashFor(*file_.digest, file_.bytes);
     wrong_digest_ = false;
     ranges_.reset();

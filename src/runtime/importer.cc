@@ -4,8 +4,8 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "base/mapped_file.h"
 #include "base/space.h"
+#include "formats/json.h"
 #include "formats/recognise.h"
 #include "hub/hub.h"
 #include "hub/select.h"
@@ -78,8 +78,7 @@ Result<void> CheckShards(const fs::path& folder) {
   const fs::path index = folder / "model.safetensors.index.json";
   std::error_code code;
   if (!fs::exists(index, code)) return Ok();
-  FACET_ASSIGN(const std::string text, ReadFile(index));
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  FACET_ASSIGN(const nlohmann::json json, ReadJson(index));
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
     return Error{Cat(index.string(), ": no 'weight_map'"), ErrorKind::kInvalid};
   }

@@ -10,6 +10,7 @@
 
 #include "base/mapped_file.h"
 #include "base/os/os.h"
+#include "formats/json.h"
 
 namespace facet {
 namespace {
@@ -57,7 +58,8 @@ std::vector<RunningServer> RunningServers() {
   for (const auto& entry : fs::directory_iterator(NotesFolder(), code)) {
     if (entry.path().extension() != ".json") continue;
     const auto text = ReadFile(entry.path());
-    const auto note = nlohmann::json::parse(text ? *text : "", nullptr, false);
+    const auto parsed = ParseJsonAs<nlohmann::json>(text ? *text : "");
+    const auto note = parsed.ok() ? *parsed : nlohmann::json();
     RunningServer server;
     try {
       server = {note.at("pid").get<pid_t>(), note.at("url"), note.at("models"), note.at("started")};

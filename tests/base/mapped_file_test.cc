@@ -2,6 +2,7 @@
 #include "base/mapped_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -100,6 +101,33 @@ TEST_F(MappedFileTest, SaysWhatCannotBeOpened) {
     ASSERT_FALSE(closed.ok());
     EXPECT_EQ(closed.error().kind, ErrorKind::kPermission);
   }
+}
+
+// What is no file is refused at once, whoever holds the other end of it.
+TEST_F(MappedFileTest, PipesFoldersAndDevicesAreNoFiles) {
+  const fs::path pipe = folder_.path() / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  for (const fs::path& path :
+       {pipe, fs::path("/dev/zero"), fs::path("/dev/null"), folder_.path()}) {
+    EXPECT_FALSE(OpenFile(path).ok()) << path;
+    EXPECT_FALSE(MappedFile::Open(path).ok()) << path;
+    EXPECT_FALSE(CheckIsFile(path).ok()) << path;
+    const auto read = ReadFile(path);
+    ASSERT_FALSE(read.ok()) << path;
+    EXPECT_EQ(read.error().kind, ErrorKind::kInvalid);
+    EXPECT_NE(read.error().message.find(path.string()), std::string::npos);
+  }
+  EXPECT_TRUE(CheckIsFile(folder_.path() / "nothing").ok());
+  EXPECT_TRUE(CheckIsFile(Make("file", "x")).ok());
+}
+
+TEST_F(MappedFileTest, ReadsFilesWhoseSizeIsNotKnown) {
+  const auto status = ReadFile("/proc/self/status");  // its size is said to be 0
+  if (!fs::exists("/proc/self/status")) GTEST_SKIP();
+  ASSERT_TRUE(status.ok());
+  EXPECT_TRUE(status->starts_with("Name:"));
+  const std::string large(9 << 20, 'x');
+  EXPECT_EQ(*ReadFile(Make("large", large)), large);
 }
 
 TEST_F(MappedFileTest, ReadFileGivesTheWholeFileOrNamesIt) {

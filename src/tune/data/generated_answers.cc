@@ -12,6 +12,7 @@
 #include "base/mapped_file.h"
 #include "engine/engine.h"
 #include "engine/model_executor.h"
+#include "formats/json.h"
 #include "tune/data/seed.h"
 
 namespace facet::tune {
@@ -129,7 +130,8 @@ class AnswerGenerator {
     FACET_ASSIGN(const std::string text, ReadFile(options_.file));
     size_t at = 0;
     for (size_t end; (end = text.find('\n', at)) != text.npos; at = end + 1) {
-      const Json line = Json::parse(text.substr(at, end - at), nullptr, false);
+      const auto parsed = ParseJsonAs<Json>(std::string_view(text).substr(at, end - at));
+      const Json line = parsed.ok() ? *parsed : Json();
       try {
         if (at == 0) {
           FACET_TRY(CheckIdentity(line.at("own_text")));
@@ -180,6 +182,7 @@ class AnswerGenerator {
     // One example may have more answers than kWaiting.
     engine_options.max_queue = 1 << 20;
     Engine engine(MakeModelExecutor(model_), engine_options);
+    FACET_TRY(CheckIsFile(options_.file));
     std::ofstream file(options_.file, std::ios::app);
     if (!answers_.empty())
       next_ = std::lower_bound(entries_.begin(), entries_.end(), answers_.back().entry) -

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/atomic_file.h"
+#include "base/mapped_file.h"
 
 namespace facet::tune {
 namespace {
@@ -14,6 +14,7 @@ using Json = nlohmann::ordered_json;
 
 // One write: a killed process leaves a whole line or none.
 Result<void> AppendLine(const std::filesystem::path& path, const std::string& line) {
+  FACET_TRY(CheckIsFile(path));
   const int fd = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   const bool written =
       fd >= 0 && write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
