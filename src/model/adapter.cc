@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/atomic_file.h"
+#include "base/checksums.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "model/tensor_names.h"
@@ -12,6 +13,8 @@
 
 namespace facet {
 namespace {
+
+constexpr const char* kWeightsFile = "adapter_model.safetensors";
 
 using nlohmann::json;
 
@@ -228,8 +231,9 @@ Result<std::unique_ptr<Adapter>> Adapter::Load(const std::filesystem::path& fold
   auto out = std::make_unique<Adapter>();
   FACET_ASSIGN(const json settings, ReadSettings(folder));
   FACET_ASSIGN(out->config_, ConfigOf(settings, folder));
-  const std::filesystem::path file = folder / "adapter_model.safetensors";
+  const std::filesystem::path file = folder / kWeightsFile;
   FACET_ASSIGN(const std::unique_ptr<Safetensors> tensors, Safetensors::Open(file));
+  FACET_TRY(VerifyChecksum(folder, kWeightsFile));
   std::unordered_map<std::string, const Linear*> linears;
   const auto modules = AdapterModules(weights, config);
   for (const auto& module : modules) linears[module.name] = module.linear;
@@ -268,7 +272,9 @@ Result<void> SaveAdapter(const std::filesystem::path& folder, const AdapterConfi
                          std::as_bytes(std::span(m.data(), m.rows() * m.cols()))});
     }
   }
-  FACET_TRY(SaveSafetensors(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}}));
+  FACET_TRY(RemoveChecksums(folder, {kWeightsFile}));
+  FACET_TRY(SaveSafetensors(folder / kWeightsFile, tensors, {{"format", "pt"}}));
+  FACET_TRY(WriteChecksums(folder, {kWeightsFile}));
   json out = {{"alpha_pattern", json::object()},
               {"auto_mapping", nullptr},
               {"base_model_name_or_path", nullptr},

@@ -347,6 +347,39 @@ TEST_F(RunLoop, AHalfWrittenCheckpointIsNone) {
   EXPECT_FALSE(fs::exists(options_.out / "checkpoint-9.part"));
 }
 
+// Values that make sense and are not those of the run.
+TEST_F(RunLoop, ACheckpointThatChangedUnnoticedIsNotResumed) {
+  {
+    ToyTrainer trainer;
+    View view;
+    view.stop_after = 3;
+    ASSERT_TRUE(Go(trainer, view).ok());
+  }
+  options_.resume = true;
+  const fs::path folder = options_.out / "checkpoint-3";
+  const auto refused = [&](const char* name, const std::string& text) {
+    const std::string before = *ReadFile(folder / name);
+    EXPECT_TRUE(WriteFile(folder / name, text).ok());
+    ToyTrainer trainer;
+    View view;
+    const auto resumed = Go(trainer, view);
+    EXPECT_TRUE(WriteFile(folder / name, before).ok());
+    return !resumed.ok() && resumed.error().message.find(name) != std::string::npos &&
+           resumed.error().message.find("SHA256SUMS") != std::string::npos;
+  };
+  Json state = Json::parse(*ReadFile(folder / "trainer_state.json"));
+  state["facet"]["open_loss"] = state["facet"]["open_loss"].get<double>() + 0.5;
+  EXPECT_TRUE(refused("trainer_state.json", state.dump()));
+  std::string weights = *ReadFile(folder / "trainer.safetensors");
+  weights.back() ^= 1;
+  EXPECT_TRUE(refused("trainer.safetensors", weights));
+  // Written by somebody else: there is nothing to hold it to.
+  fs::remove(folder / "SHA256SUMS");
+  ToyTrainer trainer;
+  View view;
+  EXPECT_TRUE(Go(trainer, view).ok());
+}
+
 // A checkpoint whose trainer_state.json somebody or something has changed: an error, never a crash.
 TEST_F(RunLoop, ADamagedStateNamesFileAndKey) {
   {

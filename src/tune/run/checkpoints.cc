@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/atomic_file.h"
+#include "base/checksums.h"
 #include "base/mapped_file.h"
 #include "formats/json.h"
 
@@ -33,6 +34,7 @@ Result<void> WriteCheckpoint(const fs::path& folder, const RunState& state,
   FACET_TRY(trainer.SaveState(folder / kTrainerFile));
   FACET_TRY(trainer.Export(folder));
   FACET_TRY(WriteFile(folder / kStateFile, ToJson(state).dump(1) + "\n"));
+  FACET_TRY(WriteChecksums(folder, {kStateFile, kTrainerFile}));
   return FlushTree(folder);
 }
 
@@ -201,8 +203,13 @@ Result<RunState> LoadCheckpointState(const fs::path& checkpoint, Trainer& traine
     return Expected(Cat(*named, ", as the folder's name says,"), state.step,
                     Cat(file.string(), ": global_step"));
   }
+  FACET_TRY(VerifyChecksum(checkpoint, kTrainerFile));
   FACET_TRY(trainer.LoadState(checkpoint / kTrainerFile));
   return state;
+}
+
+Result<void> VerifyState(const fs::path& checkpoint) {
+  return VerifyChecksum(checkpoint, kStateFile);
 }
 
 void RemoveOldCheckpoints(const fs::path& out, int keep, std::optional<int64_t> best_step) {

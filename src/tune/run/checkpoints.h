@@ -41,9 +41,11 @@ void RemovePartialCheckpoints(const std::filesystem::path& out);
 // an error (a full disk) nothing new is there and older ones are as they were.
 Result<void> SaveCheckpoint(const std::filesystem::path& out, const RunState& state,
                             const Trainer& trainer);
-// Errors: those of ReadRunState, a state of another step than the folder's name says, the
-// trainer's.
+// Errors: those of ReadRunState, a state of another step than the folder's name says, a trainer's
+// file that is not what SHA256SUMS says, the trainer's.
 Result<RunState> LoadCheckpointState(const std::filesystem::path& checkpoint, Trainer& trainer);
+// That trainer_state.json is what the run wrote. To be asked last: errors of its fields say more.
+Result<void> VerifyState(const std::filesystem::path& checkpoint);
 
 // Removes all but the `keep` last ones and the best.
 void RemoveOldCheckpoints(const std::filesystem::path& out, int keep,

@@ -99,6 +99,7 @@ class Runner {
     FACET_TRY(CheckRunIdentity(run, state_.run, path.string()));
     if (state_.steps != plan_.steps())
       return Expected(Cat("max_steps ", plan_.steps()), state_.steps, path.string());
+    FACET_TRY(VerifyState(path));
     saved_ = state_.step;
     for (const Json& entry : state_.log) {
       if (entry.contains("eval_loss")) evaluated_ = entry["step"];
