@@ -154,7 +154,9 @@ class GgufParser {
     uint64_t offset = 0, bytes = 0;
   };
 
-  static Error Truncated(std::string_view what) { return {Cat("the file ends within ", what)}; }
+  static Error Truncated(std::string_view what) {
+    return {Cat("the file ends within ", what, kIncompleteFile)};
+  }
 
   Result<void> ParseHeader() {
     uint32_t magic, version;
@@ -340,7 +342,8 @@ class GgufParser {
       const auto end = CheckedAdd(entry.offset, entry.bytes);
       if (!end || *end > room) {
         return Error{Cat(where, ": its ", entry.bytes, " bytes at offset ", entry.offset,
-                         " end outside the file, whose data has ", room, " bytes")};
+                         " end outside the file, whose data has ", room, " bytes",
+                         kIncompleteFile)};
       }
       order.push_back(&entry);
     }

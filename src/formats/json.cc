@@ -1,10 +1,13 @@
 #include "formats/json.h"
 
+#include <cctype>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/file_kind.h"
 #include "base/mapped_file.h"
+#include "base/text.h"
 #include "formats/tensor_file.h"
 
 namespace facet {
@@ -47,13 +50,41 @@ class Members<ordered_json> {
   std::map<std::string, size_t> places_;
 };
 
+// What often stands where JSON breaks, and what to do about it; empty for anything else.
+// `position` counts the bytes that the parser has read, the end as one more.
+std::string BadJsonAdvice(std::string_view text, size_t position) {
+  const std::string_view head = text.substr(0, kFileKindBytes);
+  if (IsKnownFileKind(head)) return Cat("this is ", GuessFileKind(head).Text());
+  if (Trim(text).empty()) return "there is no text";
+  if (position > text.size()) return "it ends too early: cut off, or not all of it downloaded";
+  if (position == 0) return {};
+  const auto letter = [&](size_t i) { return std::isalpha(static_cast<unsigned char>(text[i])); };
+  size_t begin = position - 1;
+  const char last = text[begin];
+  while (letter(position - 1) && begin > 0 && letter(begin - 1)) --begin;
+  for (const std::string_view number : {"NaN", "nan", "Infinity", "inf", "Inf"}) {
+    if (text.substr(begin).starts_with(number))
+      return Cat(number, " is no number of JSON: write null, or leave the value out");
+  }
+  for (const std::string_view python : {"None", "True", "False"}) {
+    if (text.substr(begin).starts_with(python))
+      return Cat(python, " is Python's: JSON has null, true and false (json.dumps writes them)");
+  }
+  if (last == '\'') return "strings stand in double quotes (Python's json.dumps writes them)";
+  if (last == '/' || last == '#') return "JSON has no comments";
+  const bool closes = last == '}' || last == ']';
+  if (closes && Trim(text.substr(0, position - 1)).ends_with(','))
+    return "there is a comma too many";
+  return {};
+}
+
 // Builds a value from the parser's events.
 template <class Json>
 class Builder : public nlohmann::json_sax<Json> {
  public:
   using Base = nlohmann::json_sax<Json>;
 
-  explicit Builder(const JsonLimits& limits) : limits_(limits) {}
+  Builder(std::string_view text, const JsonLimits& limits) : text_(text), limits_(limits) {}
 
   Json value;
   Error error;
@@ -83,8 +114,13 @@ class Builder : public nlohmann::json_sax<Json> {
     error = {Cat("duplicate key \"", shown, "\""), ErrorKind::kInvalid, "duplicate_key"};
     return false;
   }
-  bool parse_error(std::size_t, const std::string&,
+  bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& problem) override {
+    if (const std::string advice = BadJsonAdvice(text_, position); !advice.empty()) {
+      error = {Cat("not valid JSON: ", advice, " (byte ", position, ")"), ErrorKind::kInvalid,
+               "invalid_json"};
+      return false;
+    }
     std::string_view text = problem.what();  // "[json.exception.parse_error.101] parse error at..."
     if (const size_t end = text.find("] "); text.starts_with('[') && end != text.npos)
       text.remove_prefix(end + 2);
@@ -127,6 +163,7 @@ class Builder : public nlohmann::json_sax<Json> {
     return true;
   }
 
+  const std::string_view text_;
   const JsonLimits& limits_;
   std::vector<Level> open_;
 };
@@ -148,7 +185,7 @@ Result<Json> Read(const std::filesystem::path& path) {
 
 template <class Json>
 Result<Json> ParseJsonAs(std::string_view text, const JsonLimits& limits) {
-  Builder<Json> builder(limits);
+  Builder<Json> builder(text, limits);
   if (!Json::sax_parse(text, &builder)) return builder.error;
   return std::move(builder.value);
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 
+#include "base/file_kind.h"
 #include "base/mapped_file.h"
 #include "base/text.h"
 #include "formats/tensor_file.h"
@@ -54,33 +55,17 @@ Error LiteRtRefusal(std::string_view where, std::string_view names) {
           ErrorKind::kUnsupported};
 }
 
-// What the beginning of a file that is no model of ours looks like.
-std::string_view Describe(std::string_view head) {
-  struct Known {
-    std::string_view magic, text;
-    size_t offset = 0;
-  };
-  constexpr std::array<Known, 13> kKnown = {{
-      {"version https://git-lfs",
-       "a Git LFS pointer; fetch the file itself (git lfs pull, or facet import)"},
-      {"<!DOCTYPE", "a web page; the download did not give the file"},
-      {"<html", "a web page; the download did not give the file"},
-      {"PK\x03\x04", "a zip archive or PyTorch checkpoint; only safetensors and GGUF are read"},
-      {"\x80\x02", "a Python pickle; only safetensors and GGUF are read"},
-      {"\x80\x03", "a Python pickle; only safetensors and GGUF are read"},
-      {"\x80\x04", "a Python pickle; only safetensors and GGUF are read"},
-      {"TFL3", "a TensorFlow Lite model; only safetensors and GGUF are read", 4},
-      {"\x89HDF", "an HDF5 file; only safetensors and GGUF are read"},
-      {"\x1f\x8b", "a gzip archive; unpack it first"},
-      {"ggjt", "a llama.cpp file older than GGUF; convert it to GGUF"},
-      {"tjgg", "a llama.cpp file older than GGUF; convert it to GGUF"},
-      {"lmgg", "a llama.cpp file older than GGUF; convert it to GGUF"},
-  }};
-  for (const Known& known : kKnown) {
-    if (head.substr(std::min(known.offset, head.size())).starts_with(known.magic))
-      return known.text;
-  }
-  return head.empty() ? "an empty file" : "neither a GGUF nor a safetensors file";
+// What a file that is no model of ours is, and what to do about it.
+std::string Describe(const fs::path& path, std::string_view head) {
+  const FileKind kind = GuessFileKind(head);
+  if (IsKnownFileKind(head)) return Cat("this is ", kind.Text());
+  constexpr std::array kUnfinished = {".part",     ".partial", ".incomplete", ".crdownload",
+                                      ".download", ".aria2",   ".tmp"};
+  const std::string name = ToLower(path.filename().string());
+  const bool unfinished =
+      std::ranges::any_of(kUnfinished, [&](const char* end) { return name.ends_with(end); });
+  if (unfinished) return "its name says that its download did not finish; download it again";
+  return Cat("this is ", kind.name, ", neither a GGUF nor a safetensors file");
 }
 
 Result<ModelFormat> RecogniseFolder(const fs::path& path) {
@@ -115,7 +100,7 @@ Result<ModelFormat> RecogniseModel(const fs::path& path) {
     return Error{Cat(path.string(), ": no such file or folder"), ErrorKind::kNotFound};
   if (fs::is_directory(status)) return RecogniseFolder(path);
   FACET_ASSIGN(const Descriptor file, OpenFile(path));
-  std::string head(32, '\0');
+  std::string head(kFileKindBytes, '\0');
   const ssize_t read = pread(file.get(), head.data(), head.size(), 0);
   if (read < 0) return SystemError(errno, path.string());
   head.resize(static_cast<size_t>(read));
@@ -128,7 +113,7 @@ Result<ModelFormat> RecogniseModel(const fs::path& path) {
   // An 8-byte length, then the JSON header.
   if (head.size() > 8 && head[8] == '{') return ModelFormat::kSafetensors;
   if (path.filename() == "model.safetensors.index.json") return ModelFormat::kSafetensors;
-  return Error{Cat(path.string(), ": this is ", Describe(head)), ErrorKind::kUnsupported};
+  return Error{Cat(path.string(), ": ", Describe(path, head)), ErrorKind::kUnsupported};
 }
 
 Result<void> CheckRepository(std::string_view repo, const std::vector<std::string>& files) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/checked.h"
+#include "base/file_kind.h"
 #include "formats/json.h"
 
 namespace facet {
@@ -14,9 +15,10 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference library's own limit
+constexpr uintmax_t kMaxIndexBytes = 256 << 20;
 constexpr size_t kMaxSafetensorsDims = 8;
 constexpr char kMetadata[] = "__metadata__";
-constexpr char kIndexName[] = "model.safetensors.index.json";
+constexpr char kWholeFile[] = "model.safetensors";
 
 std::optional<DType> FromSafetensorsName(std::string_view name) {
   for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kU8,
@@ -157,7 +159,8 @@ Result<Tensor> MakeTensor(HeaderEntry& entry, std::span<const std::byte> data) {
   const uint64_t begin = (*entry.offsets)[0], end = (*entry.offsets)[1];
   if (begin > end || end > data.size()) {
     return Error{Cat(where, ": its range [", begin, ", ", end,
-                     ") lies outside the file, whose data has ", data.size(), " bytes")};
+                     ") lies outside the file, whose data has ", data.size(), " bytes",
+                     begin <= end ? kIncompleteFile : std::string_view())};
   }
   Tensor tensor{std::move(entry.name), *type, std::move(*entry.shape),
                 data.subspan(begin, end - begin)};
@@ -192,11 +195,17 @@ Result<void> CheckCover(std::vector<Tensor>& tensors, std::span<const std::byte>
 Result<std::vector<Tensor>> ParseFile(std::span<const std::byte> bytes,
                                       std::map<std::string, std::string>& metadata) {
   uint64_t length;
-  if (bytes.size() < sizeof(length)) return Error{"the file ends within the header's length"};
+  if (bytes.size() < sizeof(length))
+    return Error{Cat("the file ends within the header's length", kIncompleteFile)};
   std::memcpy(&length, bytes.data(), sizeof(length));
   if (length > kMaxHeaderBytes || length > bytes.size() - sizeof(length)) {
+    const std::string_view head(reinterpret_cast<const char*>(bytes.data()),
+                                std::min(bytes.size(), kFileKindBytes));
+    if (IsKnownFileKind(head))
+      return Error{Cat("this is ", GuessFileKind(head).Text()), ErrorKind::kUnsupported};
     return Error{Cat("the header claims ", length, " bytes; the file has ",
-                     bytes.size() - sizeof(length), " and ", kMaxHeaderBytes, " is the limit")};
+                     bytes.size() - sizeof(length), " and ", kMaxHeaderBytes, " is the limit",
+                     length > kMaxHeaderBytes ? std::string_view() : kIncompleteFile)};
   }
   const auto header = bytes.subspan(sizeof(length), length);
   const std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
@@ -226,23 +235,63 @@ bool StaysInside(std::string_view name) {
   return std::ranges::none_of(path, [](const fs::path& part) { return part == ".."; });
 }
 
-// The file to open for a folder.
-Result<fs::path> FindInFolder(const fs::path& folder) {
+Result<ShardMap> ReadIndexFile(const fs::path& path) {
   std::error_code code;
-  for (const char* name : {"model.safetensors", kIndexName}) {
-    if (fs::exists(folder / name, code)) return folder / name;
-  }
+  if (const uintmax_t size = fs::file_size(path, code); !code && size > kMaxIndexBytes)
+    return Expected(Cat("at most ", kMaxIndexBytes, " bytes"), size, path.string());
+  FACET_ASSIGN(const std::string text, ReadFile(path));
+  return ParseShardIndex(text, path.string());
+}
+
+// The file to open for a folder. The index comes before model.safetensors, which may be one of its
+// shards.
+Result<fs::path> FindInFolder(const fs::path& folder) {
+  FACET_ASSIGN(const auto shards, ReadShardIndex(folder));
+  if (shards) return folder / kShardIndex;
+  std::error_code code;
+  if (fs::exists(folder / kWholeFile, code)) return folder / kWholeFile;
   std::vector<fs::path> found;
   for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code)) {
     if (it->path().extension() == ".safetensors") found.push_back(it->path());
   }
   if (found.size() == 1) return found[0];
-  return Error{Cat(folder.string(), ": expected model.safetensors, ", kIndexName,
+  return Error{Cat(folder.string(), ": expected ", kWholeFile, ", ", kShardIndex,
                    " or a single .safetensors file but got ", found.size(), " .safetensors files"),
                ErrorKind::kNotFound};
 }
 
 }  // namespace
+
+Result<ShardMap> ParseShardIndex(std::string_view text, std::string_view where) {
+  FACET_ASSIGN(const json index, ParseJson(text, where));
+  const auto map = index.is_object() ? index.find("weight_map") : index.end();
+  if (!index.is_object() || map == index.end() || !map->is_object() || map->empty()) {
+    return Error{Cat(where, ": expected an object \"weight_map\" that names the shards")};
+  }
+  ShardMap shards;
+  for (const auto& [tensor, shard] : map->items()) {
+    if (!shard.is_string()) {
+      return Error{Cat(where, ": the shard of tensor ", Printable(tensor), " is not a file name")};
+    }
+    shards[shard.get<std::string>()].push_back(tensor);
+  }
+  for (const auto& [shard, tensors] : shards) {
+    if (StaysInside(shard)) continue;
+    return Error{Cat(where, ": the shard \"", Printable(shard), "\" lies outside the folder"),
+                 ErrorKind::kPermission};
+  }
+  return shards;
+}
+
+Result<std::optional<ShardMap>> ReadShardIndex(const fs::path& folder) {
+  std::error_code code;
+  if (!fs::exists(folder / kShardIndex, code)) return std::optional<ShardMap>();
+  FACET_ASSIGN(ShardMap shards, ReadIndexFile(folder / kShardIndex));
+  const bool whole = std::ranges::all_of(
+      shards, [&](const auto& shard) { return fs::exists(folder / shard.first, code); });
+  if (!whole && fs::exists(folder / kWholeFile, code)) return std::optional<ShardMap>();
+  return std::optional(std::move(shards));
+}
 
 Result<std::unique_ptr<Safetensors>> Safetensors::Open(const fs::path& path) {
   std::error_code code;
@@ -281,25 +330,8 @@ Result<void> Safetensors::AddFile(const fs::path& path) {
 }
 
 Result<void> Safetensors::AddIndex(const fs::path& path) {
-  FACET_ASSIGN(const json index, ReadJson(path));
-  const auto map = index.is_object() ? index.find("weight_map") : index.end();
-  if (!index.is_object() || map == index.end() || !map->is_object()) {
-    return Error{Cat(path.string(), ": expected an object \"weight_map\"")};
-  }
-  std::map<std::string, std::vector<std::string>> shards;
-  for (const auto& [tensor, shard] : map->items()) {
-    if (!shard.is_string()) {
-      return Error{
-          Cat(path.string(), ": the shard of tensor ", Printable(tensor), " is not a file name")};
-    }
-    shards[shard.get<std::string>()].push_back(tensor);
-  }
+  FACET_ASSIGN(const ShardMap shards, ReadIndexFile(path));
   for (const auto& [shard, names] : shards) {
-    if (!StaysInside(shard)) {
-      return Error{
-          Cat(path.string(), ": the shard \"", Printable(shard), "\" lies outside the folder"),
-          ErrorKind::kPermission};
-    }
     const size_t before = tensors().size();
     FACET_TRY(AddFile(path.parent_path() / shard));
     for (const std::string& name : names) {

@@ -4,16 +4,31 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/mapped_file.h"
 #include "formats/tensor_file.h"
 
 namespace facet {
 
+// The file that says which shard of a checkpoint holds which tensor.
+constexpr char kShardIndex[] = "model.safetensors.index.json";
+// The names of shards, relative to the index's folder, each with its tensors.
+using ShardMap = std::map<std::string, std::vector<std::string>>;
+// The shards that an index names, whatever they are called. Errors begin with `where`: not JSON, no
+// object "weight_map" or an empty one, a shard that is no file name or lies outside the folder.
+Result<ShardMap> ParseShardIndex(std::string_view text, std::string_view where);
+// The same for the index of a folder; nullopt where it has none, or where a whole
+// model.safetensors stands beside an index whose shards are not there.
+Result<std::optional<ShardMap>> ReadShardIndex(const std::filesystem::path& folder);
+
 class Safetensors : public TensorFile {
  public:
-  // One .safetensors file, a model.safetensors.index.json, or a folder that holds
-  // model.safetensors, that index, or a single .safetensors file. Shards may be symbolic links, as
+  // One .safetensors file, a model.safetensors.index.json, or a folder that holds that index,
+  // model.safetensors, or a single .safetensors file. Shards may be symbolic links, as
   // in a hub cache; their names may not leave the folder. Errors name the file and the tensor:
   // truncated, bad header, unknown type, range outside the file, overlap, bytes that disagree with
   // the shape, a shard that is missing or lies outside the folder, a tensor the index promises but

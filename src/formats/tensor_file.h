@@ -16,6 +16,10 @@
 
 namespace facet {
 
+// What stands behind the errors of files that end before their contents do.
+inline constexpr std::string_view kIncompleteFile =
+    ": the file is incomplete; download or copy it again";
+
 // Text from a file made fit for an error message: control bytes become \xNN, and what is long is
 // cut.
 std::string Printable(std::string_view text);

@@ -394,6 +394,32 @@ Result<void> DownloadSmall(const HubConfig& config, const HubListing& listing,
 
 }  // namespace
 
+Result<std::string> Hub::Read(const HubListing& listing, HubFile file, int64_t max_bytes,
+                              const HubMonitor& monitor) const {
+  const HubCache cache(config_.cache, listing.repo);
+  const fs::path published = file.name.In(cache.Snapshot(listing.commit));
+  if (listing.from_cache) return ReadFile(published);
+  std::vector<HubFile> one = {std::move(file)};
+  FACET_TRY(MissingBytes(listing, one));
+  const HubFile& wanted = one.front();
+  if (wanted.bytes > max_bytes) {
+    Error error = Expected(Cat("at most ", max_bytes, " bytes"), wanted.bytes,
+                           Cat(listing.repo.text(), "/", wanted.name.text()));
+    error.kind = ErrorKind::kTooLarge;
+    return error;
+  }
+  if (!cache.Has(*wanted.digest, wanted.bytes) &&
+      cache.HasInSnapshot(listing.commit, wanted.name, wanted.bytes)) {
+    return ReadFile(published);
+  }
+  FACET_TRY(cache.Prepare());
+  HubMonitor quiet = monitor;  // progress counts from the first byte of the model
+  quiet.on_progress = nullptr;
+  Meter meter(quiet, wanted.bytes);
+  FACET_TRY(DownloadFile(config_, listing, wanted, cache, meter, 1));
+  return ReadFile(cache.Blob(*wanted.digest));
+}
+
 Result<fs::path> Hub::Download(const HubListing& listing, std::vector<HubFile> wanted,
                                const HubMonitor& monitor) const {
   const HubCache cache(config_.cache, listing.repo);

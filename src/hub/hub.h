@@ -77,6 +77,11 @@ class Hub {
   // not say.
   Result<int64_t> MissingBytes(const HubListing& listing, std::vector<HubFile>& wanted) const;
 
+  // The content of a small file of the revision, from the cache or through it; no snapshot appears.
+  // Errors: as Download; kTooLarge above `max_bytes`.
+  Result<std::string> Read(const HubListing& listing, HubFile file, int64_t max_bytes,
+                           const HubMonitor& monitor) const;
+
   // Fetches what is missing, verifies every digest, and publishes the snapshot. Returns the
   // snapshot's folder. A partial file stays for the next time. Errors: as List; kResource (disk),
   // kCancelled, a wrong digest or length.

@@ -7,9 +7,12 @@
 #include "base/space.h"
 #include "base/text.h"
 #include "formats/recognise.h"
+#include "formats/safetensors.h"
 
 namespace facet {
 namespace {
+
+constexpr std::string_view kSafetensors = ".safetensors";
 
 bool IsGguf(const HubFile& file) {
   return ToLower(file.name.text()).ends_with(".gguf");
@@ -57,34 +60,75 @@ const HubFile* BestFile(const std::vector<const HubFile*>& files, GgufRole role)
   return best == files.end() ? nullptr : *best;
 }
 
-bool HasFile(const HubListing& listing, std::string_view name) {
-  return std::any_of(listing.files.begin(), listing.files.end(),
-                     [&](const HubFile& file) { return file.name.text() == name; });
+const HubFile* FindExact(const HubListing& listing, std::string_view name) {
+  const auto at = std::ranges::find_if(
+      listing.files, [&](const HubFile& file) { return file.name.text() == name; });
+  return at == listing.files.end() ? nullptr : &*at;
 }
 
-// Configuration, vocabulary, template, licence and weights of the top folder. Where a repository
-// holds the weights twice, those that the index or the usual name says.
-Result<HubSelection> SelectCheckpoint(const HubListing& listing) {
-  if (!HasFile(listing, "config.json")) {
+constexpr std::string_view kWholeFile = "model.safetensors";
+
+// The files that the index names; nullopt where the index is out of date and the weights stand in
+// one file beside it.
+Result<std::optional<std::set<std::string>>> ShardNames(const HubListing& listing,
+                                                        const HubFile& index,
+                                                        const ReadHubFile& read) {
+  const std::string where = Cat(listing.repo.text(), "/", index.name.text());
+  FACET_ASSIGN(const std::string text, read(index));
+  FACET_ASSIGN(const ShardMap shards, ParseShardIndex(text, where));
+  std::set<std::string> names;
+  for (const auto& [shard, tensors] : shards) {
+    FACET_ASSIGN(const PathUnder name, PathUnder::Parse(shard, where));
+    // A cache may hold a part of the repository; what lacks is named where the files are checked.
+    if (!listing.from_cache && FindExact(listing, name.text()) == nullptr) {
+      if (FindExact(listing, kWholeFile) != nullptr) return std::optional<std::set<std::string>>();
+      return Error{Cat(where, ": names ", Printable(shard), ", which the repository does not have"),
+                   ErrorKind::kNotFound};
+    }
+    names.insert(name.text());
+  }
+  return std::optional(std::move(names));
+}
+
+// The files that hold the tensors: those that the index names, or the usual one, or the only one.
+// A repository may hold the weights once more under other names.
+Result<std::set<std::string>> WeightNames(const HubListing& listing, const ReadHubFile& read) {
+  if (const HubFile* index = FindExact(listing, kShardIndex)) {
+    FACET_ASSIGN(const auto names, ShardNames(listing, *index, read));
+    if (names) return *names;
+  }
+  if (FindExact(listing, kWholeFile) != nullptr)
+    return std::set<std::string>{std::string(kWholeFile)};
+  std::vector<const HubFile*> all;
+  for (const HubFile& file : listing.files) {
+    if (file.name.depth() == 0 && file.name.text().ends_with(kSafetensors)) all.push_back(&file);
+  }
+  if (all.size() == 1) return std::set<std::string>{all.front()->name.text()};
+  return Error{Cat(listing.repo.text(), ": several safetensors files and no ", kShardIndex,
+                   " that says what is where:", Choices(all)),
+               ErrorKind::kUnsupported};
+}
+
+// Configuration, vocabulary, template, licence of the top folder, and the weights.
+Result<HubSelection> SelectCheckpoint(const HubListing& listing, const ReadHubFile& read) {
+  if (FindExact(listing, "config.json") == nullptr) {
     return Error{Cat(listing.repo.text(), ": safetensors without a config.json are no checkpoint"),
                  ErrorKind::kUnsupported};
   }
   static constexpr std::array kKept = {".json", ".jinja", ".txt", ".md", ".model"};
-  static const std::regex shard(R"(^model-\d{5}-of-\d{5}\.safetensors$)");
-  const bool sharded = HasFile(listing, "model.safetensors.index.json");
-  const bool single = HasFile(listing, "model.safetensors");
   HubSelection selection;
   selection.checkpoint = true;
+  FACET_ASSIGN(selection.weights, WeightNames(listing, read));
+  const bool whole = selection.weights.contains(std::string(kWholeFile));
   for (const HubFile& file : listing.files) {
     const std::string& name = file.name.text();
-    if (file.name.depth() > 0) continue;
-    bool wanted = name.starts_with("LICENSE") || name.starts_with("NOTICE") ||
-                  std::any_of(kKept.begin(), kKept.end(),
-                              [&](const char* end) { return name.ends_with(end); });
-    if (name.ends_with(".safetensors")) {
-      wanted = sharded ? std::regex_match(name, shard) : !single || name == "model.safetensors";
-    }
-    if (wanted) selection.files.push_back(file);
+    const bool described =
+        name.starts_with("LICENSE") || name.starts_with("NOTICE") ||
+        std::ranges::any_of(kKept, [&](const char* end) { return name.ends_with(end); });
+    // An index that was not followed would be missed by whoever reads the folder.
+    const bool stale = name == kShardIndex && whole && selection.weights.size() == 1;
+    const bool top = file.name.depth() == 0 && described && !stale;
+    if (top || selection.weights.contains(name)) selection.files.push_back(file);
   }
   return selection;
 }
@@ -169,37 +213,37 @@ int Preference(GgufRole role, std::string_view file_name) {
   return static_cast<int>(order.size());
 }
 
-Result<HubSelection> SelectFiles(const HubListing& listing, const HubQuery& query) {
+Result<HubSelection> SelectFiles(const HubListing& listing, const HubQuery& query,
+                                 const ReadHubFile& read) {
   std::vector<std::string> names;
   bool safetensors = false;
   for (const HubFile& file : listing.files) {
     names.push_back(file.name.text());
-    safetensors |= file.name.depth() == 0 && file.name.text().ends_with(".safetensors");
+    const std::string& name = file.name.text();
+    safetensors |= name == kShardIndex || (file.name.depth() == 0 && name.ends_with(kSafetensors));
   }
   if (ToLower(query.file).ends_with(".litertlm")) {
     FACET_TRY(CheckRepository(listing.repo.text(), {std::string(query.file)}));
   }
   FACET_TRY(CheckRepository(listing.repo.text(), names));
-  if (query.file.empty() && safetensors) return SelectCheckpoint(listing);
+  if (query.file.empty() && safetensors) return SelectCheckpoint(listing, read);
 
   const GgufFiles files(listing);
   FACET_ASSIGN(const HubFile* const model, SelectModel(listing, files, query.file));
   HubSelection selection;
-  selection.files.push_back(*model);
-  selection.model = model->name;
+  const auto take = [&](const HubFile& file) {
+    selection.files.push_back(file);
+    selection.weights.insert(file.name.text());
+    return file.name;
+  };
+  selection.model = take(*model);
   if (RoleOf(model->name.name()) != GgufRole::kModel) return selection;
   FACET_ASSIGN(const HubFile* const projector,
                SelectCompanion(listing, files.projectors, GgufRole::kProjector, query.mmproj));
   FACET_ASSIGN(const HubFile* const drafter,
                SelectCompanion(listing, files.drafters, GgufRole::kDrafter, query.drafter));
-  if (projector != nullptr) {
-    selection.files.push_back(*projector);
-    selection.mmproj = projector->name;
-  }
-  if (drafter != nullptr) {
-    selection.files.push_back(*drafter);
-    selection.drafter = drafter->name;
-  }
+  if (projector != nullptr) selection.mmproj = take(*projector);
+  if (drafter != nullptr) selection.drafter = take(*drafter);
   return selection;
 }
 

@@ -13,6 +13,7 @@
 #include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/recognise.h"
+#include "formats/safetensors.h"
 #include "hub/select.h"
 
 namespace facet {
@@ -349,7 +350,8 @@ Result<ModelFiles> FilesOfPath(const fs::path& given) {
     std::vector<fs::path> models;
     bool safetensors = false;
     for (fs::directory_iterator it(path, code), end; !code && it != end; it.increment(code)) {
-      safetensors |= it->path().extension() == ".safetensors";
+      safetensors |=
+          it->path().extension() == ".safetensors" || it->path().filename() == kShardIndex;
       if (it->path().extension() == ".gguf" &&
           RoleOf(it->path().filename().string()) == GgufRole::kModel) {
         models.push_back(it->path());

@@ -25,7 +25,7 @@ constexpr int kMostStreams = 64;
 constexpr const char* kDecoders =
     "pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_u8,pcm_s8,pcm_f32le,pcm_f32be,"
     "pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,"
-    "mp3float,mp3,mp2float,mp2,flac,vorbis,libopus,opus,aac,alac,ac3,eac3,"
+    "mp3float,mp3,mp2float,mp2,flac,vorbis,libopus,opus,aac,alac,ac3,eac3,amrnb,amrwb,"
     "h264,hevc,vp8,vp9,libdav1d,av1,mpeg4,mpeg2video,mpeg1video,h263,mjpeg,theora,prores,dnxhd,"
     "ffv1,huffyuv,ffvhuff,utvideo,png,rawvideo,qtrle,gif,bmp,tiff";
 
@@ -43,70 +43,12 @@ int RefuseToOpen(AVFormatContext*, AVIOContext** io, const char*, int, AVDiction
   return AVERROR(EPERM);
 }
 
-std::string_view Text(Bytes bytes, size_t at, size_t count) {
-  if (at + count > bytes.size()) return {};
-  return {reinterpret_cast<const char*>(bytes.data()) + at, count};
-}
-
-bool IsMpegAudio(Bytes bytes) {
-  if (bytes.size() < 4) return false;
-  const auto at = [&](int i) { return static_cast<uint8_t>(bytes[i]); };
-  // 11 sync bits, a version and a layer that exist, a bit rate and a sample rate that exist.
-  return at(0) == 0xFF && (at(1) & 0xE0) == 0xE0 && (at(1) & 0x18) != 0x08 && (at(1) & 0x06) != 0 &&
-         (at(2) & 0xF0) != 0xF0 && (at(2) & 0x0C) != 0x0C;
-}
-
-Format SniffIsoMedia(Bytes bytes) {
-  constexpr std::array<std::string_view, 7> kBoxes = {"ftyp", "moov", "mdat", "wide",
-                                                      "free", "skip", "pnot"};
-  const std::string_view box = Text(bytes, 4, 4);
-  if (std::find(kBoxes.begin(), kBoxes.end(), box) == kBoxes.end()) return {};
-  const std::string_view brand = box == "ftyp" ? Text(bytes, 8, 4) : std::string_view();
-  if (brand == "avif" || brand == "avis" || brand == "heic" || brand == "heix" || brand == "mif1") {
-    return {};
-  }
-  if (brand == "M4A " || brand == "M4B ") return {Kind::kSound, "M4A", "mov"};
-  return {Kind::kFilm, "MP4", "mov"};
+Error Unfinished(const Format& format, std::string_view lacks) {
+  return {Cat("the ", format.name, " file has no ", lacks,
+              ": its recording or its download did not come to its end; save or fetch it again")};
 }
 
 }  // namespace
-
-Format SniffFormat(Bytes bytes) {
-  const std::string_view head = Text(bytes, 0, std::min<size_t>(bytes.size(), 12));
-  if (head.starts_with("\x89PNG\r\n\x1a\n")) return {Kind::kPicture, "PNG", nullptr};
-  if (head.starts_with("\xFF\xD8\xFF")) return {Kind::kPicture, "JPEG", nullptr};
-  if (head.starts_with("RIFF") && Text(bytes, 8, 4) == "WEBP")
-    return {Kind::kPicture, "WebP", nullptr};
-  if (head.starts_with("GIF87a") || head.starts_with("GIF89a"))
-    return {Kind::kPicture, "GIF", "gif"};
-  if (head.starts_with(std::string_view("II*\0", 4)) ||
-      head.starts_with(std::string_view("MM\0*", 4))) {
-    return {Kind::kPicture, "TIFF", nullptr};
-  }
-  if (head.starts_with("BM") && bytes.size() >= 26 &&
-      Text(bytes, 6, 4) == std::string_view("\0\0\0\0", 4)) {
-    return {Kind::kPicture, "BMP", nullptr};
-  }
-  if ((head.starts_with("RIFF") || head.starts_with("RF64")) && Text(bytes, 8, 4) == "WAVE") {
-    return {Kind::kSound, "WAV", "wav"};
-  }
-  if (head.starts_with("fLaC")) return {Kind::kSound, "FLAC", "flac"};
-  if (head.starts_with("OggS")) return {Kind::kSound, "Ogg", "ogg"};
-  if (head.starts_with("\x1A\x45\xDF\xA3")) return {Kind::kFilm, "Matroska/WebM", "matroska"};
-  if (Format iso = SniffIsoMedia(bytes); iso.demuxer != nullptr) return iso;
-  if (head.starts_with("ID3")) {
-    // A tag of 7-bit lengths, and behind it MPEG audio or, rarely, FLAC.
-    if (bytes.size() < 10) return {};
-    size_t length = 10;
-    for (int i = 6, shift = 21; i < 10; ++i, shift -= 7) {
-      length += size_t{static_cast<uint8_t>(bytes[i]) & 0x7Fu} << shift;
-    }
-    if (Text(bytes, length, 4) == "fLaC") return {Kind::kSound, "FLAC", "flac"};
-    return {Kind::kSound, "MP3", "mp3"};
-  }
-  if (IsMpegAudio(bytes)) return {Kind::kSound, "MP3", "mp3"};
-  return {};
-}
 
 std::string AvErrorText(int code) {
   char text[AV_ERROR_MAX_STRING_SIZE] = "";
@@ -182,12 +124,16 @@ Result<std::unique_ptr<AvFile>> AvFile::Open(Bytes bytes, const Limits& limits,
   SetUpOnce();
   const Format format = SniffFormat(bytes);
   if (!format.demuxer) {
-    return Error{Cat("expected WAV, MP3, FLAC, Ogg, M4A, MP4, MOV, Matroska, WebM or GIF but got ",
-                     format.name ? format.name : "an unknown format"),
-                 ErrorKind::kUnsupported};
+    return Error{
+        Cat("expected WAV, AIFF, MP3, AAC, FLAC, Ogg, M4A, MP4, MOV, Matroska, WebM or GIF "
+            "but got ",
+            DescribeFormat(bytes)),
+        ErrorKind::kUnsupported};
   }
+  if (std::string_view(format.demuxer) == "matroska" && LacksClusters(bytes))
+    return Unfinished(format, "content behind its header");
   std::unique_ptr<AvFile> file(new AvFile);
-  file->bytes_ = bytes;
+  file->bytes_ = bytes.subspan(format.skip);
   file->format_ = format;
   file->budget_ = &budget;
   auto* buffer = static_cast<uint8_t*>(av_malloc(kIoBuffer));
@@ -211,6 +157,7 @@ Result<std::unique_ptr<AvFile>> AvFile::Open(Bytes bytes, const Limits& limits,
           avformat_open_input(&file->context_, "", av_find_input_format(format.demuxer), nullptr);
       code < 0) {
     FACET_TRY(budget.Check());
+    if (LacksIndex(file->bytes_)) return Unfinished(format, "index (moov)");
     return Error{Cat("damaged ", format.name, ": ", AvErrorText(code))};
   }
   context = file->context_;

@@ -39,8 +39,15 @@ struct Format {
   Kind kind = Kind::kUnknown;
   const char* name = nullptr;
   const char* demuxer = nullptr;
+  size_t skip = 0;  // bytes in front that are no part of it: a tag, zeros
 };
 Format SniffFormat(Bytes bytes);
+// True for an MP4 or MOV that ends before its index.
+bool LacksIndex(Bytes bytes);
+// True for a Matroska or WebM that has a header and nothing behind it.
+bool LacksClusters(Bytes bytes);
+// "WAV", or for what no decoder here reads what it is and what to do about it.
+std::string DescribeFormat(Bytes bytes);
 
 // A decoder of the whitelist, opened; for stills `parameters` is null.
 Result<CodecPtr> OpenDecoder(AVCodecID id, const AVCodecParameters* parameters,
@@ -139,8 +146,12 @@ class SoundSink {
 
 // A decoded frame as RGB, (height, width, 3), by swscale as PyAV's to_ndarray("rgb24") converts.
 // Error: kUnsupported, a pixel format that swscale does not read.
-Result<Picture> FilmFrameToPicture(const AVFrame* frame);
+Result<Picture> FilmFrameToPicture(const AVFrame* frame, Transparency transparency);
+
+// The opacity of a still picture's pixels: not looked at, or laid on white, where the colours may
+// have been multiplied with it.
+enum class StillAlpha { kDropped, kOnWhite, kMultiplied };
 // As Pillow converts formats of plain 8- and 16-bit samples, bits and palettes; others as above.
-Result<Picture> StillFrameToPicture(const AVFrame* frame);
+Result<Picture> StillFrameToPicture(const AVFrame* frame, StillAlpha alpha);
 
 }  // namespace facet::media

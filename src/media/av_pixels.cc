@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "media/av.h"
+#include "media/still.h"
 
 extern "C" {
 #include <libavutil/pixdesc.h>
@@ -91,6 +92,29 @@ bool PlainPixel(AVPixelFormat format, const uint8_t* row, const uint8_t* palette
   }
 }
 
+// Where a plain format's pixels keep their opacity: a byte behind the pixel's first one, and the
+// bytes of a pixel; nothing for formats without.
+struct AlphaPlace {
+  int at = 0, step = 0;
+};
+AlphaPlace AlphaPlaceOf(AVPixelFormat format) {
+  switch (format) {
+    case AV_PIX_FMT_RGBA:
+    case AV_PIX_FMT_BGRA:
+      return {3, 4};
+    case AV_PIX_FMT_ARGB:
+      return {0, 4};
+    case AV_PIX_FMT_YA8:
+      return {1, 2};
+    case AV_PIX_FMT_RGBA64LE:
+      return {7, 8};
+    case AV_PIX_FMT_RGBA64BE:
+      return {6, 8};
+    default:
+      return {};
+  }
+}
+
 // The matrix and range that the film says; where it says none, swscale's default (BT.601, limited
 // range).
 void SetColors(SwsContext* sws, const AVFrame* frame) {
@@ -110,37 +134,52 @@ void SetColors(SwsContext* sws, const AVFrame* frame) {
 
 }  // namespace
 
-Result<Picture> StillFrameToPicture(const AVFrame* frame) {
+Result<Picture> StillFrameToPicture(const AVFrame* frame, StillAlpha alpha) {
   const auto format = static_cast<AVPixelFormat>(frame->format);
   uint8_t probe[3];
   if (format != AV_PIX_FMT_PAL8 && !PlainPixel(format, frame->data[0], nullptr, 0, probe)) {
-    return FilmFrameToPicture(frame);
+    const bool dropped = alpha == StillAlpha::kDropped;
+    return FilmFrameToPicture(frame, dropped ? Transparency::kDropped : Transparency::kWhite);
   }
+  const AlphaPlace place = alpha == StillAlpha::kDropped ? AlphaPlace() : AlphaPlaceOf(format);
   Picture picture = Blank(frame);
   for (int y = 0; y < frame->height; ++y) {
     const uint8_t* row = frame->data[0] + ptrdiff_t{y} * frame->linesize[0];
     uint8_t* to = picture.rgb.data() + size_t(y) * frame->width * 3;
-    for (int x = 0; x < frame->width; ++x, to += 3) PlainPixel(format, row, frame->data[1], x, to);
+    for (int x = 0; x < frame->width; ++x, to += 3) {
+      PlainPixel(format, row, frame->data[1], x, to);
+      if (place.step == 0) continue;
+      const uint32_t opacity = row[size_t(x) * place.step + place.at];
+      for (int c = 0; c < 3; ++c) {
+        to[c] = alpha == StillAlpha::kOnWhite
+                    ? OnWhite(to[c], opacity)
+                    : static_cast<uint8_t>(std::min(to[c] + 255 - opacity, 255u));
+      }
+    }
   }
   return picture;
 }
 
-Result<Picture> FilmFrameToPicture(const AVFrame* frame) {
+Result<Picture> FilmFrameToPicture(const AVFrame* frame, Transparency transparency) {
   const auto format = static_cast<AVPixelFormat>(frame->format);
   const AVPixFmtDescriptor* descriptor = av_pix_fmt_desc_get(format);
   if (!descriptor || !sws_isSupportedInput(format)) {
     return Error{Cat("pixel format ", descriptor ? descriptor->name : "?", " is not supported"),
                  ErrorKind::kUnsupported};
   }
+  const bool with_alpha =
+      transparency == Transparency::kWhite && (descriptor->flags & AV_PIX_FMT_FLAG_ALPHA) != 0;
+  const int step = with_alpha ? 4 : 3;
   const std::unique_ptr<SwsContext, decltype(&sws_freeContext)> sws(
       sws_getContext(frame->width, frame->height, format, frame->width, frame->height,
-                     AV_PIX_FMT_RGB24, SWS_BILINEAR, nullptr, nullptr, nullptr),
+                     with_alpha ? AV_PIX_FMT_RGBA : AV_PIX_FMT_RGB24, SWS_BILINEAR, nullptr,
+                     nullptr, nullptr),
       sws_freeContext);
   if (!sws)
     return Error{Cat("no conversion from ", descriptor->name, " to RGB"), ErrorKind::kUnsupported};
   SetColors(sws.get(), frame);
   // swscale's vector code may write past a row's end: rows are padded and copied.
-  const int stride = (frame->width * 3 + 63) / 64 * 64 + 64;
+  const int stride = (frame->width * step + 63) / 64 * 64 + 64;
   std::vector<uint8_t> padded(size_t(stride) * frame->height + 64);
   uint8_t* const to[4] = {padded.data(), nullptr, nullptr, nullptr};
   const int strides[4] = {stride, 0, 0, 0};
@@ -150,8 +189,13 @@ Result<Picture> FilmFrameToPicture(const AVFrame* frame) {
   }
   Picture picture = Blank(frame);
   for (int y = 0; y < frame->height; ++y) {
-    std::memcpy(picture.rgb.data() + size_t(y) * frame->width * 3,
-                padded.data() + size_t(y) * stride, size_t(frame->width) * 3);
+    uint8_t* row = picture.rgb.data() + size_t(y) * frame->width * 3;
+    const uint8_t* from = padded.data() + size_t(y) * stride;
+    if (with_alpha) {
+      DropAlpha(from, row, frame->width, transparency);
+    } else {
+      std::memcpy(row, from, size_t(frame->width) * 3);
+    }
   }
   return picture;
 }

@@ -28,7 +28,8 @@ Result<Media> Decode(std::span<const std::byte> bytes, Kind kind, const Limits& 
     case Kind::kUnknown:
       break;
   }
-  return Error{"neither a picture, a sound nor a film in a format that is known",
+  return Error{Cat("neither a picture, a sound nor a film in a format that is known here but ",
+                   DescribeFormat(bytes)),
                ErrorKind::kUnsupported};
 }
 

@@ -213,7 +213,7 @@ Result<Film> DecodeFilm(std::span<const std::byte> bytes, const Limits& limits,
   const auto see = [&](const AVFrame* frame) -> Result<void> {
     FACET_ASSIGN(const std::optional<FrameShape> shape, sampler.Next(frame));
     if (!shape) return Ok();
-    FACET_ASSIGN(Picture picture, FilmFrameToPicture(frame));
+    FACET_ASSIGN(Picture picture, FilmFrameToPicture(frame, limits.transparency));
     picture = Orient(std::move(picture), sampler.orientation());
     film.frames.push_back({shape->seconds, Resize(picture, shape->size)});
     return Ok();

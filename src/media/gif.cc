@@ -1,5 +1,6 @@
-// The first frame of a GIF by giflib, composed as Pillow shows it: transparent pixels keep their
-// colour, what the frame does not cover has colour 0, or the transparent one where there is one.
+// The first frame of a GIF by giflib. Where transparency is dropped, composed as Pillow shows it:
+// transparent pixels keep their colour, what the frame does not cover has colour 0, or the
+// transparent one where there is one. Else both are white.
 #include <gif_lib.h>
 
 #include <algorithm>
@@ -51,13 +52,16 @@ class GifFirstFrame {
 
   PictureSize size() const { return size_; }
 
-  Result<Picture> Decode() {
+  Result<Picture> Decode(Transparency transparency) {
     const GifImageDesc& image = gif_->Image;
-    const ColorTable colors = Colors();
+    ColorTable colors = Colors();
+    const bool white = transparency == Transparency::kWhite;
+    if (white && transparent_ >= 0) std::fill_n(&colors[transparent_ * 3], 3, uint8_t{255});
     Picture picture{size_.width, size_.height,
-                    std::vector<uint8_t>(size_t(size_.width) * size_.height * 3)};
+                    std::vector<uint8_t>(size_t(size_.width) * size_.height * 3, 255)};
     const uint8_t* ground = &colors[std::max(transparent_, 0) * 3];
-    for (size_t i = 0; i < picture.rgb.size(); i += 3) std::memcpy(&picture.rgb[i], ground, 3);
+    for (size_t i = 0; !white && i < picture.rgb.size(); i += 3)
+      std::memcpy(&picture.rgb[i], ground, 3);
     std::vector<GifPixelType> line(image.Width);
     for (const int y : RowOrder(image.Height, image.Interlace)) {
       if (DGifGetLine(gif_.get(), line.data(), image.Width) != GIF_OK) return Damage(gif_->Error);
@@ -166,7 +170,7 @@ Result<PictureSize> GifSize(Bytes bytes, const Limits& limits) {
 
 Result<Picture> DecodeGif(Bytes bytes, const Limits& limits, DecodeBudget&) {
   FACET_ASSIGN(const std::unique_ptr<GifFirstFrame> frame, GifFirstFrame::Open(bytes, limits));
-  return frame->Decode();
+  return frame->Decode(limits.transparency);
 }
 
 }  // namespace facet::media

@@ -51,6 +51,10 @@ struct Film {
   double seconds = 0;
 };
 
+// What becomes of transparent pixels. People see a picture on a page; the reference (Pillow's
+// convert("RGB")) shows the colours that the file keeps where nothing is to be seen, often black.
+enum class Transparency { kWhite, kDropped };
+
 // What a decoder may spend on one file; exceeding a limit is an error that gives both numbers. Its
 // kind is kTooLarge for max_audio_seconds and max_film_pixels, which a prompt's room may set, and
 // kResource or kInvalid for the others.
@@ -68,6 +72,7 @@ struct Limits {
   double max_audio_seconds = 4 * 3600;
   double frames_per_second = 1.0;  // sampling rate of films
   bool film_sound = true;
+  Transparency transparency = Transparency::kWhite;
   // A budget of soft tokens: each frame is resized to its TargetSize as it is decoded, so that a
   // long film does not stay in memory at full size (then CutPatches, not ToPatches, makes its
   // patches). 0 keeps the frames as they are.
@@ -94,8 +99,8 @@ struct Media {
 Result<Media> Decode(std::span<const std::byte> bytes, Kind kind, const Limits& limits = {},
                      std::stop_token stop = {});
 
-// Still pictures: PNG, JPEG, WebP, GIF (first frame), BMP, TIFF; orientation of EXIF or XMP
-// applied; alpha dropped.
+// Still pictures: PNG, JPEG, WebP, GIF (first frame), BMP, TIFF, HEIC, AVIF; orientation of EXIF or
+// XMP applied; transparency as the limits say.
 Result<Picture> DecodePicture(std::span<const std::byte> bytes, const Limits& limits = {},
                               std::stop_token stop = {});
 // WAV, MP3, FLAC, OGG/Opus, M4A: channels averaged, resampled by soxr HQ.

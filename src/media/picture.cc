@@ -9,7 +9,8 @@
 namespace facet::media {
 namespace {
 
-Result<Picture> DecodeStill(Bytes bytes, AVCodecID id, const char* name, const Limits& limits) {
+Result<Picture> DecodeStill(Bytes bytes, AVCodecID id, const char* name, const Limits& limits,
+                            StillAlpha alpha) {
   FACET_ASSIGN(const CodecPtr codec, OpenDecoder(id, nullptr, limits));
   const PacketPtr packet(av_packet_alloc());
   const FramePtr frame(av_frame_alloc());
@@ -22,7 +23,7 @@ Result<Picture> DecodeStill(Bytes bytes, AVCodecID id, const char* name, const L
   if (code >= 0) code = avcodec_receive_frame(codec.get(), frame.get());
   if (code < 0) return Error{Cat("damaged or unsupported ", name, ": ", AvErrorText(code))};
   FACET_TRY(CheckSize(frame->width, frame->height, limits, name));
-  return StillFrameToPicture(frame.get());
+  return StillFrameToPicture(frame.get(), alpha);
 }
 
 uint32_t Little(Bytes bytes, size_t at, int size) {
@@ -49,6 +50,8 @@ constexpr StillFormat kStillFormats[] = {
     {"GIF", DecodeGif, GifSize, Upright},
     {"BMP", DecodeBmp, BmpSize, Upright},
     {"TIFF", DecodeTiff, TiffSize, TiffOrientation},
+    {"HEIC", DecodeHeif, HeifSize, Upright},
+    {"AVIF", DecodeHeif, HeifSize, Upright},
 };
 
 Result<const StillFormat*> FindStillFormat(Bytes bytes, const Limits& limits) {
@@ -60,14 +63,22 @@ Result<const StillFormat*> FindStillFormat(Bytes bytes, const Limits& limits) {
   for (const StillFormat& still : kStillFormats) {
     if (format.name && still.name == format.name) return &still;
   }
-  return Error{Cat("expected a PNG, JPEG, WebP, GIF, BMP or TIFF picture but got ",
-                   bytes.empty() ? "an empty file"
-                   : format.name ? format.name
-                                 : "an unknown format"),
+  return Error{Cat("expected a PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC or AVIF picture but got ",
+                   DescribeFormat(bytes)),
                ErrorKind::kUnsupported};
 }
 
 }  // namespace
+
+void DropAlpha(const uint8_t* rgba, uint8_t* rgb, size_t pixels, Transparency transparency) {
+  for (size_t i = 0; i < pixels; ++i, rgba += 4, rgb += 3) {
+    if (transparency == Transparency::kDropped) {
+      std::memcpy(rgb, rgba, 3);
+    } else {
+      for (int c = 0; c < 3; ++c) rgb[c] = OnWhite(rgba[c], rgba[3]);
+    }
+  }
+}
 
 Result<void> CheckSize(int64_t width, int64_t height, const Limits& limits,
                        std::string_view format) {
@@ -99,7 +110,8 @@ Result<PictureSize> BmpSize(Bytes bytes, const Limits& limits) {
 
 Result<Picture> DecodeBmp(Bytes bytes, const Limits& limits, DecodeBudget&) {
   FACET_TRY(BmpSize(bytes, limits));
-  return DecodeStill(bytes, AV_CODEC_ID_BMP, "BMP", limits);
+  // The fourth byte of a BMP's pixels is seldom meant.
+  return DecodeStill(bytes, AV_CODEC_ID_BMP, "BMP", limits, StillAlpha::kDropped);
 }
 
 Result<PictureSize> TiffSize(Bytes bytes, const Limits& limits) {
@@ -127,7 +139,13 @@ Result<Picture> DecodeTiff(Bytes bytes, const Limits& limits, DecodeBudget&) {
                      " is not supported (grey, RGB, palette and CMYK are)"),
                  ErrorKind::kUnsupported};
   }
-  return DecodeStill(bytes, AV_CODEC_ID_TIFF, "TIFF", limits);
+  // ExtraSamples: 1 is opacity that colours were multiplied with already, 2 is opacity, 0 unknown.
+  const uint32_t extra = TiffTag(bytes, 338).value_or(0);
+  const bool white = limits.transparency == Transparency::kWhite;
+  return DecodeStill(bytes, AV_CODEC_ID_TIFF, "TIFF", limits,
+                     !white || extra == 0 ? StillAlpha::kDropped
+                     : extra == 1         ? StillAlpha::kMultiplied
+                                          : StillAlpha::kOnWhite);
 }
 
 Result<Picture> DecodePicture(std::span<const std::byte> bytes, const Limits& limits,

@@ -1,5 +1,5 @@
 // PNG by libpng, with the conversions of Pillow: low bit depths are scaled, 16-bit samples keep
-// their high byte, transparency is ignored. Pillow cuts 16-bit grey off at 255 instead (its "I;16"
+// their high byte. Pillow cuts 16-bit grey off at 255 instead (its "I;16"
 // to "RGB"), which leaves nothing of such a picture but white: there it is not followed.
 #include <png.h>
 
@@ -53,6 +53,7 @@ struct RowFormat {
   int channels;
   int sample_bytes;
   bool palette;
+  bool on_white;  // the last channel is opacity, to be applied
   std::array<uint8_t, 768> colors;
 };
 
@@ -66,6 +67,9 @@ void ToRgb(const uint8_t* from, uint8_t* to, int width, const RowFormat& format)
     } else {
       to[0] = to[1] = to[2] = from[0];
     }
+    if (!format.on_white) continue;
+    const uint32_t alpha = from[step - format.sample_bytes];
+    for (int c = 0; c < 3; ++c) to[c] = OnWhite(to[c], alpha);
   }
 }
 
@@ -128,10 +132,15 @@ Result<Picture> DecodePng(Bytes bytes, const Limits& limits, DecodeBudget&) {
   const bool palette = png_get_color_type(reader.png, reader.info) == PNG_COLOR_TYPE_PALETTE;
   if (depth < 8 && palette) png_set_packing(reader.png);
   if (depth < 8 && !palette) png_set_expand_gray_1_2_4_to_8(reader.png);
+  const bool white = limits.transparency == Transparency::kWhite;
+  // A transparent colour or palette entry becomes opacity, and the palette colours.
+  if (white && png_get_valid(reader.png, reader.info, PNG_INFO_tRNS) != 0)
+    png_set_tRNS_to_alpha(reader.png);
   png_set_interlace_handling(reader.png);
   png_read_update_info(reader.png, reader.info);
 
-  const RowFormat format = FormatOf(reader);
+  RowFormat format = FormatOf(reader);
+  format.on_white = white && format.channels % 2 == 0;
   const size_t row_bytes = png_get_rowbytes(reader.png, reader.info);
   std::vector<uint8_t> raw(row_bytes * height);
   std::vector<png_bytep> rows(height);

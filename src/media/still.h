@@ -19,13 +19,24 @@ using Bytes = std::span<const std::byte>;
 Result<void> CheckSize(int64_t width, int64_t height, const Limits& limits,
                        std::string_view format);
 
-// What Pillow's Image.open(...).convert("RGB") gives, to the byte; orientation not yet applied.
+// What lies behind a transparent pixel shows through: Pillow's paste() onto white, to the byte.
+inline uint8_t OnWhite(uint32_t value, uint32_t alpha) {
+  const uint32_t sum = value * alpha + 255 * (255 - alpha) + 128;
+  return static_cast<uint8_t>((sum + (sum >> 8)) >> 8);
+}
+// A row of RGBA pixels to RGB.
+void DropAlpha(const uint8_t* rgba, uint8_t* rgb, size_t pixels, Transparency transparency);
+
+// What Pillow's Image.open(...).convert("RGB") gives, to the byte, where transparency is dropped;
+// orientation not yet applied.
 Result<Picture> DecodePng(Bytes bytes, const Limits& limits, DecodeBudget& budget);
 Result<Picture> DecodeJpeg(Bytes bytes, const Limits& limits, DecodeBudget& budget);
 Result<Picture> DecodeWebp(Bytes bytes, const Limits& limits, DecodeBudget& budget);
 Result<Picture> DecodeGif(Bytes bytes, const Limits& limits, DecodeBudget& budget);
 Result<Picture> DecodeBmp(Bytes bytes, const Limits& limits, DecodeBudget& budget);
 Result<Picture> DecodeTiff(Bytes bytes, const Limits& limits, DecodeBudget& budget);
+// HEIC and AVIF; its rotation is part of the picture.
+Result<Picture> DecodeHeif(Bytes bytes, const Limits& limits, DecodeBudget& budget);
 
 // The size that the decoder of the format would give, within the limits.
 Result<PictureSize> PngSize(Bytes bytes, const Limits& limits);
@@ -34,6 +45,7 @@ Result<PictureSize> WebpSize(Bytes bytes, const Limits& limits);
 Result<PictureSize> GifSize(Bytes bytes, const Limits& limits);
 Result<PictureSize> BmpSize(Bytes bytes, const Limits& limits);
 Result<PictureSize> TiffSize(Bytes bytes, const Limits& limits);
+Result<PictureSize> HeifSize(Bytes bytes, const Limits& limits);
 
 // EXIF orientation, 1 to 8; 1 where there is none or it is damaged.
 int PngOrientation(Bytes bytes);

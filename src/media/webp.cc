@@ -14,7 +14,7 @@ const uint8_t* Data(Bytes bytes) {
   return reinterpret_cast<const uint8_t*>(bytes.data());
 }
 
-Result<Picture> FirstFrame(Bytes bytes) {
+Result<Picture> FirstFrame(Bytes bytes, Transparency transparency) {
   const WebPData data{Data(bytes), bytes.size()};
   WebPAnimDecoderOptions options;
   WebPAnimDecoderOptionsInit(&options);
@@ -32,13 +32,13 @@ Result<Picture> FirstFrame(Bytes bytes) {
   const size_t pixels = size_t{info.canvas_width} * info.canvas_height;
   Picture picture{static_cast<int>(info.canvas_width), static_cast<int>(info.canvas_height),
                   std::vector<uint8_t>(pixels * 3)};
-  for (size_t i = 0; i < pixels; ++i) std::memcpy(&picture.rgb[i * 3], &rgba[i * 4], 3);
+  DropAlpha(rgba, picture.rgb.data(), pixels, transparency);
   return picture;
 }
 
 struct WebpHeader {
   PictureSize size;
-  bool animated = false;
+  bool animated = false, alpha = false;
 };
 
 Result<WebpHeader> ReadHeader(Bytes bytes, const Limits& limits) {
@@ -47,7 +47,8 @@ Result<WebpHeader> ReadHeader(Bytes bytes, const Limits& limits) {
     return Error{"damaged WebP: its header cannot be read"};
   }
   FACET_TRY(CheckSize(features.width, features.height, limits, "WebP"));
-  WebpHeader header{{features.width, features.height}, features.has_animation != 0};
+  WebpHeader header{
+      {features.width, features.height}, features.has_animation != 0, features.has_alpha != 0};
   if (!header.animated) return header;
   // The canvas may be larger than the first frame that WebPGetFeatures reports.
   const WebPData data{Data(bytes), bytes.size()};
@@ -70,9 +71,16 @@ Result<PictureSize> WebpSize(Bytes bytes, const Limits& limits) {
 
 Result<Picture> DecodeWebp(Bytes bytes, const Limits& limits, DecodeBudget&) {
   FACET_ASSIGN(const WebpHeader header, ReadHeader(bytes, limits));
-  if (header.animated) return FirstFrame(bytes);
+  if (header.animated) return FirstFrame(bytes, limits.transparency);
   const auto [width, height] = header.size;
   Picture picture{width, height, std::vector<uint8_t>(size_t(width) * height * 3)};
+  if (header.alpha && limits.transparency == Transparency::kWhite) {
+    std::vector<uint8_t> rgba(size_t(width) * height * 4);
+    if (!WebPDecodeRGBAInto(Data(bytes), bytes.size(), rgba.data(), rgba.size(), width * 4))
+      return Error{"damaged WebP: its pixels cannot be decoded"};
+    DropAlpha(rgba.data(), picture.rgb.data(), size_t(width) * height, limits.transparency);
+    return picture;
+  }
   if (!WebPDecodeRGBInto(Data(bytes), bytes.size(), picture.rgb.data(), picture.rgb.size(),
                          width * 3)) {
     return Error{"damaged WebP: its pixels cannot be decoded"};

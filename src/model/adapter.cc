@@ -149,13 +149,16 @@ std::optional<Half> ParseName(std::string_view name) {
   return std::nullopt;
 }
 
-Result<void> ReadHalf(const Tensor& tensor, Buffer& out) {
+Result<void> ReadHalf(const TensorFile& file, const Tensor& tensor, Buffer& out) {
   if (tensor.shape.size() != 2 || !IsFloating(tensor.type) || IsQuantized(tensor.type))
     return Expected("a matrix of floating numbers", tensor.Describe(), tensor.name);
   Mat rows = out.Resize(tensor.rows(), tensor.cols());
   for (int64_t r = 0; r < rows.rows(); ++r) {
     DequantizeRow(tensor.type, tensor.data.data() + r * RowBytes(tensor.type, tensor.cols()),
                   rows.row_span(r));
+    const auto row = std::as_bytes(rows.row_span(r));
+    if (FindNonFinite(DType::kF32, row.data(), tensor.cols()) >= 0)
+      return NotFinite(file, tensor.name, r);
   }
   return Ok();
 }
@@ -245,7 +248,7 @@ Result<std::unique_ptr<Adapter>> Adapter::Load(const std::filesystem::path& fold
                        " belongs to no projection of this model"),
                    ErrorKind::kUnsupported};
     LoraPair& pair = out->pairs_[at->second->name];
-    FACET_TRY(ReadHalf(tensor, half->which == 'A' ? pair.a : pair.b));
+    FACET_TRY(ReadHalf(*tensors, tensor, half->which == 'A' ? pair.a : pair.b));
   }
   if (out->pairs_.empty()) return Error{Cat(file.string(), ": holds no tensor")};
   for (const auto& module : modules) {
@@ -255,6 +258,9 @@ Result<std::unique_ptr<Adapter>> Adapter::Load(const std::filesystem::path& fold
         CheckPair(module.name, *module.linear, at->second, settings, out->config_.rank);
     if (!checked.ok()) return checked.error().In(file.string());
     at->second.scale = out->config_.Scale(at->second.a.rows());
+    if (!std::isfinite(at->second.scale))
+      return Expected("a finite scale", at->second.scale,
+                      Cat((folder / "adapter_config.json").string(), ": lora_alpha"));
   }
   return out;
 }

@@ -221,11 +221,22 @@ class TensorStream {
     file_.Drop(part);
   }
 
+  // Weights that are copied as they are; `at` and `count` in bytes, of whole blocks.
+  Result<void> CheckPiece(const Tensor& source, size_t at, size_t count) const {
+    const DTypeTraits traits = Traits(source.type);
+    const auto n = static_cast<int64_t>(count / traits.bytes * traits.block);
+    const int64_t bad = FindNonFinite(source.type, source.data.data() + at, n);
+    if (bad < 0) return Ok();
+    const auto first = static_cast<int64_t>(at / traits.bytes * traits.block);
+    return NotFinite(file_, source.name, (first + bad) / source.cols());
+  }
+
   Result<void> WriteBytes(const PlannedTensor& tensor) {
-    constexpr size_t kPiece = 16 << 20;
+    const size_t block = Traits(tensor.source->type).bytes, kPiece = (16 << 20) / block * block;
     const std::span<const std::byte> data = tensor.source->data;
     for (size_t at = 0; at < data.size(); at += kPiece) {
       const size_t count = std::min(kPiece, data.size() - at);
+      FACET_TRY(CheckPiece(*tensor.source, at, count));
       FACET_TRY(Emit(data.subspan(at, count)));
       Drop(*tensor.source, at, count);
     }

@@ -11,6 +11,8 @@ Result<std::unique_ptr<Drafter>> Drafter::Load(const std::filesystem::path& path
   std::unique_ptr<PackedStore> packed;
   if (target.precision() == Precision::kFast) {
     FACET_ASSIGN(packed, PackedStore::Create(checkpoint, true, target.pool()));
+  } else {
+    FACET_TRY(CheckFinite(checkpoint, target.pool()));
   }
   std::unique_ptr<Drafter> drafter(new Drafter(std::move(checkpoint), std::move(packed), target));
   const auto fits = CheckDrafterFits(drafter->config(), target.config());

@@ -1,5 +1,6 @@
 #include "model/merge.h"
 
+#include <atomic>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -15,17 +16,26 @@ namespace fs = std::filesystem;
 
 constexpr size_t kShardBytes = size_t{2} << 30;
 
-std::vector<std::byte> Merged(const Tensor& tensor, const LoraPair& pair, ThreadPool& pool) {
+// Errors: a sum beyond what the tensor's type can hold.
+Result<std::vector<std::byte>> Merged(const TensorFile& file, const Tensor& tensor,
+                                      const LoraPair& pair, ThreadPool& pool) {
   const int64_t cols = tensor.cols();
   const size_t bytes = RowBytes(tensor.type, cols);
   std::vector<std::byte> out(tensor.data.size());
+  std::atomic<int64_t> bad = -1;
   pool.ParallelFor(tensor.rows(), [&](int64_t r) {
     thread_local std::vector<float> row;
     row.resize(cols);
     DequantizeRow(tensor.type, tensor.data.data() + r * bytes, row);
     MergeRow(pair, r, row);
     QuantizeRow(tensor.type, row, out.data() + r * bytes);
+    if (FindNonFinite(tensor.type, out.data() + r * bytes, cols) >= 0) bad = r;
   });
+  if (bad >= 0) {
+    return Error{Cat(file.path().string(), ": tensor ", Printable(tensor.name), ", row ",
+                     bad.load(), ": with the adapter's term it is no finite ",
+                     Traits(tensor.type).name, " number")};
+  }
   return out;
 }
 
@@ -72,8 +82,10 @@ Result<void> WriteWeights(const Checkpoint& checkpoint, const Adapter& adapter,
     std::vector<std::vector<std::byte>> merged;
     for (const Tensor* tensor : shards[i]) {
       std::span<const std::byte> data = tensor->data;
-      if (const LoraPair* pair = adapter.Find(tensor->name))
-        data = merged.emplace_back(Merged(*tensor, *pair, pool));
+      if (const LoraPair* pair = adapter.Find(tensor->name)) {
+        FACET_ASSIGN(auto sum, Merged(*checkpoint.text, *tensor, *pair, pool));
+        data = merged.emplace_back(std::move(sum));
+      }
       tensors.push_back({tensor->name, tensor->type, tensor->shape, data});
       places[tensor->name] = name;
       total += data.size();
@@ -86,10 +98,12 @@ Result<void> WriteWeights(const Checkpoint& checkpoint, const Adapter& adapter,
 
 // Configuration, tokenizer, template: everything but the weights.
 Result<void> CopyOthers(const fs::path& source, const fs::path& output) {
+  FACET_ASSIGN(const auto shards, ReadShardIndex(source));
   std::error_code code;
   for (const fs::directory_entry& entry : fs::directory_iterator(source, code)) {
     const std::string name = entry.path().filename().string();
     if (name.find(".safetensors") != std::string::npos || !entry.is_regular_file()) continue;
+    if (shards && shards->contains(name)) continue;
     fs::copy_file(entry.path(), output / name, fs::copy_options::overwrite_existing, code);
     if (code) break;
   }
@@ -105,6 +119,7 @@ Result<void> MergeToFolder(const fs::path& source, const fs::path& adapter_folde
   if (dynamic_cast<const Safetensors*>(checkpoint.text.get()) == nullptr)
     return Error{Cat(source.string(), ": a GGUF merges into a GGUF: name the output OUT.gguf"),
                  ErrorKind::kUnsupported};
+  FACET_TRY(CheckFinite(checkpoint, pool));
   FACET_ASSIGN(const std::unique_ptr<Adapter> adapter,
                Adapter::Load(adapter_folder, checkpoint.weights, checkpoint.config));
   std::error_code code;

@@ -17,6 +17,8 @@ Result<std::unique_ptr<Model>> Model::Load(const LoadOptions& options, ThreadPoo
   std::unique_ptr<PackedStore> packed;
   if (options.precision == Precision::kFast) {
     FACET_ASSIGN(packed, PackedStore::Create(checkpoint, options.keep_packed, pool));
+  } else {
+    FACET_TRY(CheckFinite(checkpoint, pool));
   }
   return std::unique_ptr<Model>(new Model(std::move(checkpoint), std::move(packed), options, pool));
 }

@@ -1,6 +1,7 @@
 #include "model/packed_store.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "base/atomic_file.h"
@@ -11,6 +12,7 @@
 #include "base/os/os.h"
 #include "base/space.h"
 #include "ops/matmul/packed_layout.h"
+#include "ops/quant/quant.h"
 
 namespace facet {
 namespace {
@@ -62,32 +64,39 @@ std::string Identity(const Checkpoint& checkpoint, const std::vector<Linear*>& l
   return hash.Hex();
 }
 
-// Packs one matrix group by group; pages of the source are dropped in pieces, so that source and
+// Packs one matrix group by group, and looks for values that are not finite while they are in the
+// processor's cache; pages of the source are dropped in pieces, so that source and
 // copy together never exceed one copy by more than a piece.
-void PackAndDrop(const Checkpoint& checkpoint, const Linear& linear, std::byte* out,
-                 ThreadPool& pool) {
+Result<void> PackAndDrop(const Checkpoint& checkpoint, const Linear& linear, std::byte* out,
+                         ThreadPool& pool) {
   const WeightView& w = linear.weight;
   const int64_t groups = (w.rows + kPackedGroup - 1) / kPackedGroup;
   const size_t group_bytes = PackedGroupBytes(w.type, w.cols);
   const int64_t piece =
       std::max<int64_t>(1, static_cast<int64_t>((size_t{32} << 20) / group_bytes));
   const TensorFile* file = checkpoint.FileOf(linear.name);
+  std::atomic<int64_t> bad = -1;
   for (int64_t begin = 0; begin < groups; begin += piece) {
     const int64_t end = std::min(groups, begin + piece);
     constexpr int64_t kStep = 8;
     pool.ParallelFor((end - begin + kStep - 1) / kStep, [&](int64_t s) {
       for (int64_t g = begin + s * kStep; g < std::min(end, begin + (s + 1) * kStep); ++g) {
         const int64_t row = g * kPackedGroup;
-        PackGroup(w.rows_at(row, std::min<int64_t>(kPackedGroup, w.rows - row)),
-                  out + g * group_bytes);
+        const WeightView rows = w.rows_at(row, std::min<int64_t>(kPackedGroup, w.rows - row));
+        for (int64_t r = 0; r < rows.rows; ++r) {
+          if (FindNonFinite(w.type, rows.row(r), w.cols) >= 0) bad = row + r;
+        }
+        PackGroup(rows, out + g * group_bytes);
       }
     });
     if (file == nullptr) continue;
+    if (bad >= 0) return NotFinite(*file, linear.name, bad);
     Tensor part;
     const int64_t first = begin * kPackedGroup, last = std::min(w.rows, end * kPackedGroup);
     part.data = {w.row(first), static_cast<size_t>(w.row(last) - w.row(first))};
     file->Drop(part);
   }
+  return Ok();
 }
 
 }  // namespace
@@ -115,7 +124,7 @@ Result<std::unique_ptr<PackedStore>> PackedStore::Create(Checkpoint& checkpoint,
   const std::byte* const weights = found ? store->file_.bytes().data() : store->memory_;
   for (size_t i = 0; i < linears.size(); ++i) {
     Linear& linear = *linears[i];
-    if (!found) PackAndDrop(checkpoint, linear, store->memory_ + plan.offsets[i], pool);
+    if (!found) FACET_TRY(PackAndDrop(checkpoint, linear, store->memory_ + plan.offsets[i], pool));
     linear.packed = {linear.weight.type, linear.rows(), linear.cols(), weights + plan.offsets[i]};
   }
   if (!found) {

@@ -28,7 +28,8 @@ std::string CheckpointIdentity(const Checkpoint& checkpoint);
 class PackedStore {
  public:
   // Sets `packed` of every Linear of the checkpoint. `keep`: use and write the file in the cache
-  // folder (small models are packed anew each time, which is faster than looking).
+  // folder (small models are packed anew each time, which is faster than looking). Errors: a weight
+  // that is NaN or infinite, by tensor and row; no memory.
   static Result<std::unique_ptr<PackedStore>> Create(Checkpoint& checkpoint, bool keep,
                                                      ThreadPool& pool);
   ~PackedStore();

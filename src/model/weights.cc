@@ -1,5 +1,6 @@
 #include "model/weights.h"
 
+#include <atomic>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -64,6 +65,9 @@ class TensorReader {
     for (int64_t r = 0; r < tensor->rows(); ++r) {
       DequantizeRow(tensor->type, tensor->data.data() + r * RowBytes(tensor->type, cols),
                     std::span(out).subspan(r * cols, cols));
+      const auto row = std::as_bytes(std::span(out).subspan(r * cols, cols));
+      if (FindNonFinite(DType::kF32, row.data(), cols) >= 0)
+        return NotFinite(file_, tensor->name, r);
     }
     return out;
   }
@@ -354,6 +358,25 @@ std::vector<Linear*> AllLinears(Weights& weights) {
       all.push_back(&weights.drafter->centroids);
   }
   return all;
+}
+
+Error NotFinite(const TensorFile& file, std::string_view tensor, int64_t row) {
+  return {Cat(file.path().string(), ": tensor ", Printable(tensor), ", row ", row,
+              ": holds NaN or infinity; the file is damaged, or its training diverged")};
+}
+
+Result<void> CheckFinite(const Checkpoint& checkpoint, ThreadPool& pool) {
+  Weights weights = checkpoint.weights;  // copies views, not matrices
+  for (const Linear* linear : AllLinears(weights)) {
+    const WeightView& w = linear->weight;
+    std::atomic<int64_t> bad = -1;
+    pool.ParallelFor(w.rows, [&](int64_t r) {
+      if (FindNonFinite(w.type, w.row(r), w.cols) >= 0) bad = r;
+    });
+    const TensorFile* file = checkpoint.FileOf(linear->name);
+    if (bad >= 0 && file != nullptr) return NotFinite(*file, linear->name, bad);
+  }
+  return Ok();
 }
 
 bool IsGgufFile(const std::filesystem::path& path) {

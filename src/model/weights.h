@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/thread_pool.h"
 #include "formats/tensor_file.h"
 #include "model/config.h"
 #include "ops/matmul/packed.h"
@@ -81,6 +82,13 @@ std::vector<Linear*> AllLinears(Weights& weights);
 // tensor that nothing here computes.
 Result<Checkpoint> LoadCheckpoint(const std::filesystem::path& model,
                                   const std::optional<std::filesystem::path>& mmproj);
+
+// The error for a weight that is NaN or infinite. `row` counts from the tensor's first one.
+Error NotFinite(const TensorFile& file, std::string_view tensor, int64_t row);
+
+// Every matrix of the weights has finite values alone; the vectors are checked as they are read.
+// For those who do not pack them (model/packed_store.h), where it is done on the way.
+Result<void> CheckFinite(const Checkpoint& checkpoint, ThreadPool& pool);
 
 // A regular file whose name ends in .gguf.
 bool IsGgufFile(const std::filesystem::path& path);

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "base/space.h"
 #include "formats/json.h"
 #include "formats/recognise.h"
+#include "formats/safetensors.h"
 #include "hub/hub.h"
 #include "hub/select.h"
 #include "model/convert.h"
@@ -54,10 +54,6 @@ Result<void> CheckMemory(const std::string& what, int64_t weights, const ImportR
       ErrorKind::kResource};
 }
 
-bool IsWeights(std::string_view name) {
-  return name.ends_with(".safetensors") || name.ends_with(".gguf");
-}
-
 int64_t TreeBytes(const fs::path& path) {
   std::error_code code;
   if (!fs::is_directory(path, code)) {
@@ -69,28 +65,25 @@ int64_t TreeBytes(const fs::path& path) {
     if (std::error_code ignored; it->is_regular_file(ignored))
       bytes += static_cast<int64_t>(it->file_size(ignored));
   }
+  const auto shards = ReadShardIndex(path);
+  if (!shards.ok() || !*shards) return bytes;
+  for (const auto& [shard, tensors] : **shards) {
+    if (shard.find('/') == shard.npos) continue;
+    const uintmax_t size = fs::file_size(path / shard, code);
+    if (!code) bytes += static_cast<int64_t>(size);
+  }
   return bytes;
 }
 
 // Every file that a checkpoint's index names is there. A cache that is read offline may hold a part
-// of a repository.
+// of a repository, and so may a folder that was copied by hand.
 Result<void> CheckShards(const fs::path& folder) {
-  const fs::path index = folder / "model.safetensors.index.json";
+  FACET_ASSIGN(const auto shards, ReadShardIndex(folder));
   std::error_code code;
-  if (!fs::exists(index, code)) return Ok();
-  FACET_ASSIGN(const nlohmann::json json, ReadJson(index));
-  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
-    return Error{Cat(index.string(), ": no 'weight_map'"), ErrorKind::kInvalid};
-  }
-  for (const auto& [tensor, file] : json["weight_map"].items()) {
-    if (!file.is_string())
-      return Error{Cat(index.string(), ": no file for ", tensor), ErrorKind::kInvalid};
-    FACET_ASSIGN(const PathUnder name,
-                 PathUnder::Parse(file.get_ref<const std::string&>(), index.string()));
-    if (!fs::exists(name.In(folder), code)) {
-      return Error{Cat(name.In(folder).string(), ": named by the index, but not there"),
-                   ErrorKind::kNotFound};
-    }
+  for (const auto& [shard, tensors] : shards.value_or(ShardMap())) {
+    if (fs::exists(folder / shard, code)) continue;
+    return Error{Cat((folder / shard).string(), ": named by the index, but not there"),
+                 ErrorKind::kNotFound};
   }
   return Ok();
 }
@@ -158,6 +151,7 @@ class Importer {
     for (const auto& path : {std::optional(files.model), files.mmproj, files.drafter}) {
       if (path) model_.bytes += TreeBytes(*path);
     }
+    FACET_TRY(CheckContent());
     return CheckRoom(TreeBytes(files.model), 0, request_.file);
   }
 
@@ -170,9 +164,10 @@ class Importer {
     FACET_ASSIGN(const RepoId repo, RepoId::Parse(request_.repo));
     FACET_ASSIGN(const HubListing listing, hub.List(repo, request_.revision, request_.monitor));
     const bool foreign_drafter = !request_.drafter_repo.empty();
-    FACET_ASSIGN(HubSelection selection,
-                 SelectFiles(listing, {request_.file, request_.mmproj,
-                                       foreign_drafter ? "" : request_.drafter}));
+    FACET_ASSIGN(HubSelection selection, SelectFiles(listing,
+                                                     {request_.file, request_.mmproj,
+                                                      foreign_drafter ? "" : request_.drafter},
+                                                     ReaderOf(hub, listing)));
     if (foreign_drafter && selection.drafter) {
       std::erase_if(selection.files,
                     [&](const HubFile& file) { return file.name == *selection.drafter; });
@@ -183,7 +178,8 @@ class Importer {
     if (foreign_drafter) {
       FACET_ASSIGN(const RepoId drafter_repo, RepoId::Parse(request_.drafter_repo));
       FACET_ASSIGN(drafter_listing, hub.List(drafter_repo, "main", request_.monitor));
-      FACET_ASSIGN(drafter, SelectFiles(*drafter_listing, {request_.drafter, "", ""}));
+      FACET_ASSIGN(drafter, SelectFiles(*drafter_listing, {request_.drafter, "", ""},
+                                        ReaderOf(hub, *drafter_listing)));
     }
 
     // Everything is known now: ask for room before the first byte.
@@ -194,7 +190,7 @@ class Importer {
     }
     int64_t weights = 0;
     for (const HubFile& file : selection.files)
-      weights += IsWeights(file.name.text()) ? file.bytes : 0;
+      weights += selection.weights.contains(file.name.text()) ? file.bytes : 0;
     FACET_TRY(CheckRoom(weights, missing, request_.repo, config.cache));
 
     FACET_ASSIGN(const fs::path snapshot, Fetch(hub, listing, selection));
@@ -206,6 +202,13 @@ class Importer {
       model_.files.drafter = drafter->checkpoint ? folder : drafter->model->In(folder);
     }
     return CheckContent();
+  }
+
+  ReadHubFile ReaderOf(const Hub& hub, const HubListing& listing) const {
+    constexpr int64_t kMaxIndexBytes = 64 << 20;
+    return [&](const HubFile& file) {
+      return hub.Read(listing, file, kMaxIndexBytes, request_.monitor);
+    };
   }
 
   Result<fs::path> Fetch(const Hub& hub, const HubListing& listing, const HubSelection& selection) {

@@ -182,6 +182,7 @@ Result<std::shared_ptr<LoadedModel>> LoadModel(const ModelSpec& spec, const Mode
   auto model = std::make_shared<LoadedModel>();
   model->id = spec.id;
   model->created = UnixSeconds();
+  model->transparency = options.transparency;
   if (spec.script) {
     FACET_TRY(LoadScripted(spec, options, *model));
   } else {

@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "engine/grammar_constraint.h"
 #include "formats/model_files.h"
+#include "media/media.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
 
@@ -37,7 +38,8 @@ struct LoadedModel {
   bool template_damaged = false;                      // there is one, but it does not compile
   std::vector<TokenId> eos;
   std::optional<TokenId> call_open;  // <|tool_call>
-  SamplingParams sampling;           // the checkpoint's defaults
+  media::Transparency transparency = media::Transparency::kWhite;
+  SamplingParams sampling;  // the checkpoint's defaults
   std::shared_ptr<ThreadPool> pool;
   std::shared_ptr<Model> model;  // null for a script
   std::shared_ptr<Engine> engine;
@@ -73,6 +75,7 @@ struct ModelOptions {
   size_t cache_budget = size_t{2} << 30;
   int threads = 0;
   CacheType cache_type = CacheType::kF16;
+  media::Transparency transparency = media::Transparency::kWhite;
   std::filesystem::path vocabulary;  // for scripts; empty: looked for
 };
 

@@ -18,6 +18,7 @@ Result<void> GetResponse(Service& service, Call& call);
 Result<void> DeleteResponse(Service& service, Call& call);
 // transcriptions.cc
 Result<void> Transcriptions(Service& service, Call& call);
+Result<void> Translations(Service& service, Call& call);
 // models.cc
 Result<void> ListModels(Service& service, Call& call);
 Result<void> GetModel(Service& service, Call& call);

@@ -183,6 +183,67 @@ TEST_F(ImportTest, ImportsOfflineOnlyWhatIsWhole) {
   EXPECT_EQ(Facet({"list", "--names"}).out, "s\nt\n");
 }
 
+// The tensors of a checkpoint's one file in shards of these names, with an index.
+void AddSharded(TestHub& hub, const std::string& repo, const fs::path& checkpoint,
+                const std::vector<std::string>& names) {
+  for (const auto& entry : fs::directory_iterator(checkpoint)) {
+    const std::string name = entry.path().filename();
+    if (name != "model.safetensors") hub.Add(repo, name, TestHub::Read(entry.path()));
+  }
+  const auto whole = Safetensors::Open(checkpoint / "model.safetensors");
+  ASSERT_TRUE(whole.ok()) << whole.error().message;
+  std::vector<std::vector<TensorOut>> shards(names.size());
+  json map;
+  for (const Tensor& t : (*whole)->tensors()) {
+    const size_t shard = map.size() % names.size();
+    shards[shard].push_back({t.name, t.type, t.shape, t.data});
+    map[t.name] = names[shard];
+  }
+  const fs::path folder = hub.root() / "root" / repo;
+  for (size_t i = 0; i < names.size(); ++i) {
+    fs::create_directories((folder / names[i]).parent_path());
+    ASSERT_TRUE(SaveSafetensors(folder / names[i], shards[i]).ok());
+  }
+  hub.Add(repo, "model.safetensors.index.json",
+          json{{"metadata", {{"total_size", 1}}}, {"weight_map", map}}.dump());
+}
+
+TEST_F(ImportTest, FollowsTheIndexToShardsOfAnyName) {
+  const std::vector<std::vector<std::string>> namings = {
+      {"model.safetensors-00001-of-00002.safetensors",
+       "model.safetensors-00002-of-00002.safetensors"},
+      {"weights/first.safetensors", "weights/second.safetensors", "rest.safetensors"},
+      {"model.safetensors", "model-media.safetensors"}};
+  for (size_t i = 0; i < namings.size(); ++i) {
+    AddSharded(hub_, "org/odd" + std::to_string(i), reference_ / "checkpoint", namings[i]);
+    // The same weights again, as some repositories have them.
+    hub_.Add("org/odd" + std::to_string(i), "consolidated.safetensors", TestHub::Noise(1000, 1));
+  }
+  hub_.Start();
+  for (size_t i = 0; i < namings.size(); ++i) {
+    const std::string repo = "org/odd" + std::to_string(i), name = "odd" + std::to_string(i);
+    const Outcome done = Facet({"import", "--from-huggingface-repo=" + repo, name, "--json"});
+    ASSERT_EQ(done.status, 0) << done.err;
+    const fs::path folder = json::parse(done.out)["model"].get<std::string>();
+    for (const std::string& shard : namings[i]) EXPECT_TRUE(fs::exists(folder / shard)) << shard;
+    EXPECT_FALSE(fs::exists(folder / "consolidated.safetensors"));
+    const Outcome answer = Facet({"run", name, "Hello", "--max-tokens", "4", "--temperature", "0"});
+    EXPECT_EQ(answer.status, 0) << answer.err;
+  }
+  ExpectNoHalfModel();
+}
+
+TEST_F(ImportTest, RefusesALocalFolderThatLacksAShard) {
+  AddSharded(hub_, "org/odd", reference_ / "checkpoint", {"a.safetensors", "b.safetensors"});
+  const fs::path folder = hub_.root() / "root/org/odd";
+  ASSERT_EQ(Facet({"import", folder.string(), "whole"}).status, 0);
+  fs::remove(folder / "b.safetensors");
+  const Outcome done = Facet({"import", folder.string(), "half"});
+  EXPECT_EQ(done.status, 1);
+  EXPECT_NE(done.err.find("b.safetensors: named by the index, but not there"), std::string::npos)
+      << done.err;
+}
+
 TEST_F(ImportTest, ImportsLocalFilesInPlace) {
   hub_.Start();
   ASSERT_EQ(Facet({"import", (reference_ / "checkpoint").string(), "a"}).status, 0);

@@ -40,6 +40,45 @@ TYPED_TEST(JsonReader, RefusesMalformedText) {
   }
 }
 
+// What people and programs write in its place, and what to do about it.
+TYPED_TEST(JsonReader, SaysWhatIsWrong) {
+  const std::pair<std::string, std::string> cases[] = {
+      {R"({"loss": NaN})", "NaN is no number of JSON"},
+      {R"([nan])", "nan is no number of JSON"},
+      {R"([1, -Infinity])", "Infinity is no number of JSON"},
+      {R"({"a": None})", "None is Python's"},
+      {R"({"a": True, "b": 1})", "True is Python's"},
+      {R"({'a': 1})", "double quotes"},
+      {"{\"a\": 1} // b", "no comments"},
+      {"# a\n{}", "no comments"},
+      {R"([1, 2,])", "a comma too many"},
+      {"{\"a\": 1,\n}", "a comma too many"},
+      {R"({"a": "b)", "it ends too early"},
+      {R"({"a": [1, 2)", "it ends too early"},
+      {"", "there is no text"},
+      {" \n", "there is no text"},
+      {"<!DOCTYPE html><html>", "a web page"},
+      {"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"},
+      {std::string("\xff\xfe{\0}\0", 6), "UTF-16"},
+      {std::string("{\0\"\0a\0\"\0:\0", 10), "UTF-16"},
+      {std::string("\x1f\x8b\x08\0", 4), "gzip"},
+      {"%PDF-1.4", "a PDF document"}};
+  for (const auto& [text, advice] : cases) {
+    const auto value = ParseJsonAs<TypeParam>(text);
+    ASSERT_FALSE(value.ok()) << text;
+    EXPECT_EQ(value.error().code, "invalid_json") << text;
+    EXPECT_TRUE(value.error().message.starts_with("not valid JSON: ")) << value.error().message;
+    EXPECT_NE(value.error().message.find(advice), std::string::npos)
+        << text << ": " << value.error().message;
+  }
+  // Words in strings and numbers beyond the range are something else.
+  for (const char* text : {"1e999", "{\"NaN\" 1}", "{} x", "[1 2]"}) {
+    const std::string message = ParseJsonAs<TypeParam>(text).error().message;
+    for (const char* wrong : {"NaN is", "ends too early", "comma too many", "Python"})
+      EXPECT_EQ(message.find(wrong), std::string::npos) << text << ": " << message;
+  }
+}
+
 TYPED_TEST(JsonReader, LimitsTheDepth) {
   EXPECT_TRUE(ParseJsonAs<TypeParam>(Nested(kMaxJsonDepth)).ok());
   const auto deep = ParseJsonAs<TypeParam>(Nested(kMaxJsonDepth + 1));

@@ -64,6 +64,14 @@ TEST(Recognise, OtherFilesAreNamedForWhatTheyAre) {
       {std::string("\x1c\0\0\0TFL3....", 12), "TensorFlow Lite"},
       {"", "an empty file"},
       {"hello", "neither a GGUF nor a safetensors"},
+      {"{\"model_type\": \"gemma\"}", "this is JSON"},
+      {"%PDF-1.7", "a PDF document"},
+      {std::string("\x1f\x8b\x08\0", 4), "compressed by gzip; unpack it first: gunzip"},
+      {std::string("\xff\xfeh\0e\0", 6), "UTF-16"},
+      {std::string(4096, '\0'), "a download that did not finish leaves it; download it again"},
+      {std::string(257, 'x') + "ustar", "a tar archive"},
+      {"<html><head><title>Sign in</title>", "the download gave an error or a login page"},
+      {"PAR1", "Parquet"},
   };
   for (const auto& [content, words] : cases) {
     const fs::path path = folder.path() / "model.dat";
@@ -73,6 +81,10 @@ TEST(Recognise, OtherFilesAreNamedForWhatTheyAre) {
     EXPECT_TRUE(Has(got.error().message, words)) << got.error().message;
     EXPECT_TRUE(Has(got.error().message, "model.dat")) << got.error().message;
   }
+  // A partial file whose first bytes are no model's.
+  ASSERT_TRUE(WriteFile(folder.path() / "model.safetensors.crdownload", "\1\2\3").ok());
+  EXPECT_TRUE(Has(RecogniseModel(folder.path() / "model.safetensors.crdownload").error().message,
+                  "its download did not finish"));
   EXPECT_EQ(RecogniseModel(folder.path() / "none").error().kind, ErrorKind::kNotFound);
   const TempFolder empty;
   EXPECT_EQ(RecogniseModel(empty.path()).error().kind, ErrorKind::kNotFound);

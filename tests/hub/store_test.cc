@@ -28,8 +28,25 @@ std::set<std::string> Names(const HubSelection& selection) {
   return out;
 }
 
-std::string SelectError(const HubListing& listing, const HubQuery& wish) {
-  const auto selection = SelectFiles(listing, wish);
+// With the index of a checkpoint that it has, if it has one.
+Result<HubSelection> Select(const HubListing& listing, const HubQuery& wish,
+                            const std::string& index = "") {
+  return SelectFiles(listing, wish, [&](const HubFile& file) -> Result<std::string> {
+    EXPECT_EQ(file.name.text(), "model.safetensors.index.json");
+    return index;
+  });
+}
+
+// An index whose tensors lie in these shards.
+std::string Index(const std::vector<std::string>& shards) {
+  nlohmann::json map;
+  for (size_t i = 0; i < shards.size(); ++i) map["tensor" + std::to_string(i)] = shards[i];
+  return nlohmann::json{{"metadata", {{"total_size", 1}}}, {"weight_map", map}}.dump();
+}
+
+std::string SelectError(const HubListing& listing, const HubQuery& wish,
+                        const std::string& index = "") {
+  const auto selection = Select(listing, wish, index);
   EXPECT_FALSE(selection.ok());
   return selection.ok() ? "" : selection.error().message;
 }
@@ -41,9 +58,12 @@ TEST(HubSelect, TakesAllOfACheckpointAndNothingElse) {
        "model-00002-of-00002.safetensors", "model.safetensors.index.json", "onnx/model.onnx",
        "original/params.json", "processor_config.json", "pytorch_model.bin", "tokenizer.json",
        "tokenizer_config.json"});
-  const auto selection = SelectFiles(listing, {});
+  const auto selection = Select(
+      listing, {}, Index({"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}));
   ASSERT_TRUE(selection.ok()) << selection.error().message;
   EXPECT_TRUE(selection->checkpoint);
+  EXPECT_EQ(selection->weights, (std::set<std::string>{"model-00001-of-00002.safetensors",
+                                                       "model-00002-of-00002.safetensors"}));
   EXPECT_EQ(
       Names(*selection),
       (std::set<std::string>{"LICENSE", "README.md", "chat_template.jinja", "config.json",
@@ -53,10 +73,64 @@ TEST(HubSelect, TakesAllOfACheckpointAndNothingElse) {
   EXPECT_NE(SelectError(Listing({"model.safetensors"}), {}).find("config.json"), std::string::npos);
 }
 
+TEST(HubSelect, TakesTheShardsThatTheIndexNamesWhateverTheyAreCalled) {
+  const std::vector<std::vector<std::string>> namings = {
+      {"model.safetensors-00001-of-00002.safetensors",
+       "model.safetensors-00002-of-00002.safetensors"},
+      {"model-00001-of-000002.safetensors", "model-00002-of-000002.safetensors"},
+      {"weights/part a.safetensors", "weights/part b.safetensors"},
+      {"model.safetensors", "model-vision.safetensors"},
+      {"pytorch_model-00001-of-00001.safetensors"},
+      {"shard_0.st", "shard_1.st"}};
+  for (const auto& shards : namings) {
+    std::vector<std::string> names = {"config.json",
+                                      "model.safetensors.index.json",
+                                      "consolidated.safetensors",
+                                      "model-00001-of-00009.safetensors",
+                                      "weights/other.safetensors",
+                                      "weights/config.json"};
+    names.insert(names.end(), shards.begin(), shards.end());
+    const auto selection = Select(Listing(names), {}, Index(shards));
+    ASSERT_TRUE(selection.ok()) << selection.error().message;
+    std::set<std::string> want(shards.begin(), shards.end());
+    EXPECT_EQ(selection->weights, want);
+    want.insert({"config.json", "model.safetensors.index.json"});
+    EXPECT_EQ(Names(*selection), want);
+  }
+}
+
+TEST(HubSelect, LeavesAnIndexThatIsOutOfDateBehind) {
+  const auto selection =
+      Select(Listing({"config.json", "model.safetensors", "model.safetensors.index.json"}), {},
+             Index({"model-00001-of-00002.safetensors"}));
+  ASSERT_TRUE(selection.ok()) << selection.error().message;
+  EXPECT_EQ(Names(*selection), (std::set<std::string>{"config.json", "model.safetensors"}));
+}
+
+TEST(HubSelect, RefusesAnIndexThatLeadsNowhere) {
+  const HubListing listing =
+      Listing({"config.json", "model-00001-of-00002.safetensors", "model.safetensors.index.json"});
+  const auto error = [&](const std::string& index) { return SelectError(listing, {}, index); };
+  EXPECT_NE(error(Index({"model-00002-of-00002.safetensors"}))
+                .find("names model-00002-of-00002.safetensors, which the repository does not have"),
+            std::string::npos);
+  EXPECT_NE(error(Index({"../../x.safetensors"})).find("lies outside the folder"),
+            std::string::npos);
+  EXPECT_NE(error(Index({"/etc/passwd"})).find("lies outside the folder"), std::string::npos);
+  EXPECT_NE(error(R"({"weight_map": {"a": 1}})").find("tensor a is not a file name"),
+            std::string::npos);
+  for (const char* none :
+       {"", "{}", "[]", R"({"weight_map": []})", R"({"weight_map": {}})", "<html>"})
+    EXPECT_NE(error(none).find("org/m/model.safetensors.index.json"), std::string::npos) << none;
+  EXPECT_NE(SelectError(Listing({"config.json", "a.safetensors", "b.safetensors"}), {})
+                .find("several safetensors files and no model.safetensors.index.json"),
+            std::string::npos);
+}
+
 TEST(HubSelect, TakesAGgufWithProjectorAndDrafter) {
   const HubListing listing = Listing({"README.md", "gemma-Q4_0.gguf", "mmproj-BF16.gguf",
                                       "mmproj-F16.gguf", "mmproj-F32.gguf", "mtp-gemma.gguf"});
-  const auto selection = SelectFiles(listing, {});
+  const auto selection = Select(listing, {});
   ASSERT_TRUE(selection.ok()) << selection.error().message;
   EXPECT_FALSE(selection->checkpoint);
   EXPECT_EQ(Names(*selection),
@@ -64,8 +138,8 @@ TEST(HubSelect, TakesAGgufWithProjectorAndDrafter) {
   EXPECT_EQ(selection->model->text(), "gemma-Q4_0.gguf");
   EXPECT_EQ(selection->mmproj->text(), "mmproj-BF16.gguf");
   EXPECT_EQ(selection->drafter->text(), "mtp-gemma.gguf");
-  EXPECT_EQ(SelectFiles(listing, {"", "F32", ""})->mmproj->text(), "mmproj-F32.gguf");
-  EXPECT_EQ(Names(*SelectFiles(listing, {"mtp-gemma.gguf", "", ""})),
+  EXPECT_EQ(Select(listing, {"", "F32", ""})->mmproj->text(), "mmproj-F32.gguf");
+  EXPECT_EQ(Names(*Select(listing, {"mtp-gemma.gguf", "", ""})),
             std::set<std::string>{"mtp-gemma.gguf"});
 }
 
@@ -77,8 +151,8 @@ TEST(HubSelect, ListsTheChoices) {
     EXPECT_NE(error.find(name), std::string::npos) << error;
   }
   EXPECT_EQ(error.find("mmproj"), std::string::npos);
-  EXPECT_EQ(SelectFiles(listing, {"q4_0", "", ""})->model->text(), "g-Q4_0.gguf");
-  EXPECT_EQ(SelectFiles(listing, {"g-Q8_0.gguf", "", ""})->model->text(), "g-Q8_0.gguf");
+  EXPECT_EQ(Select(listing, {"q4_0", "", ""})->model->text(), "g-Q4_0.gguf");
+  EXPECT_EQ(Select(listing, {"g-Q8_0.gguf", "", ""})->model->text(), "g-Q8_0.gguf");
   EXPECT_NE(SelectError(listing, {"Q8_0", "", ""}).find("more than one file"), std::string::npos);
   EXPECT_NE(SelectError(listing, {"Q5", "", ""}).find("no file is called 'Q5'"), std::string::npos);
 }

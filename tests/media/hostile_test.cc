@@ -25,14 +25,16 @@ void TryExact(const std::string& text) {
 // One small file of each format.
 const std::vector<std::string>& Samples() {
   static const std::vector<std::string> names = {
-      "rgb.png",      "interlaced.gif", "subsampling2.jpg", "subsampling2-progressive.jpg",
-      "cmyk.jpg",     "lossy.webp",     "lossless.webp",    "animated.webp",
-      "palette.bmp",  "rgb565.bmp",     "tiff_lzw.tif",     "tiff_adobe_deflate.tif",
-      "packbits.tif", "palette.tif",    "png-grey16.png",   "orientation6.jpg",
-      "u8.wav",       "f32.wav",        "chirp.flac",       "chirp.mp3",
-      "vorbis.ogg",   "opus.ogg",       "chirp.m4a",        "animated.gif",
-      "h264.mp4",     "vp9.webm",       "silent.mkv",       "turned90.mov",
-      "av1.mp4"};
+      "rgb.png",       "interlaced.gif", "subsampling2.jpg", "subsampling2-progressive.jpg",
+      "cmyk.jpg",      "lossy.webp",     "lossless.webp",    "animated.webp",
+      "palette.bmp",   "rgb565.bmp",     "tiff_lzw.tif",     "tiff_adobe_deflate.tif",
+      "packbits.tif",  "palette.tif",    "png-grey16.png",   "orientation6.jpg",
+      "u8.wav",        "f32.wav",        "chirp.flac",       "chirp.mp3",
+      "vorbis.ogg",    "opus.ogg",       "chirp.m4a",        "animated.gif",
+      "h264.mp4",      "vp9.webm",       "silent.mkv",       "turned90.mov",
+      "av1.mp4",       "photo.heic",     "photo.avif",       "transparent.webp",
+      "trns-rgb8.png", "voice.aac",      "chirp.aiff",       "chirp.caf",
+      "sound.webm",    "sound.mp4",      "leading-zeros.mp3"};
   return names;
 }
 

@@ -1,6 +1,8 @@
 // The responses API and transcriptions.
 #include "support/http_client.h"
 
+#include <regex>
+
 #include "base/mapped_file.h"
 #include "support/media.h"
 #include "support/paths.h"
@@ -15,12 +17,12 @@ class ResponsesTest : public ServerTest {
   static std::string Field(const std::string& name, const std::string& value) {
     return "--B\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n";
   }
-  HttpAnswer Transcribe(const std::string& fields, const std::string& file) {
+  HttpAnswer Transcribe(const std::string& fields, const std::string& file,
+                        const std::string& path = "/v1/audio/transcriptions") {
     std::string body = fields;
     body += "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n" +
             file + "\r\n--B--\r\n";
-    return Request("POST", "/v1/audio/transcriptions", body,
-                   "Content-Type: multipart/form-data; boundary=B\r\n");
+    return Request("POST", path, body, "Content-Type: multipart/form-data; boundary=B\r\n");
   }
   // Three seconds of speech.
   static std::string Speech() {
@@ -165,8 +167,9 @@ TEST_F(ResponsesTest, Transcribes) {
   const std::string wav = Speech();
   EXPECT_EQ(Transcribe(Field("model", "gemma-4-12b"), wav).Json()["text"], "hello world");
   EXPECT_EQ(Transcribe(Field("response_format", "text"), wav).body, "hello world\n");
-  EXPECT_EQ(Transcribe(Field("response_format", "srt"), wav).body.substr(0, 34),
-            "1\n00:00:00,000 --> 00:00:02,992\nhe");
+  EXPECT_TRUE(
+      std::regex_match(Transcribe(Field("response_format", "srt"), wav).body,
+                       std::regex("1\n00:00:00,\\d{3} --> 00:00:02,\\d{3}\nhello world\n\n")));
   EXPECT_TRUE(Transcribe(Field("response_format", "vtt"), wav)
                   .body.starts_with("WEBVTT\n\n00:00:00.000 --> "));
   const json verbose = Transcribe(Field("response_format", "verbose_json"), wav).Json();
@@ -184,6 +187,117 @@ TEST_F(ResponsesTest, Transcribes) {
                     "Content-Type: multipart/form-data; boundary=B\r\n")
                 .Json()["error"]["param"],
             "file");
+}
+
+TEST_F(ResponsesTest, TranscriptionsHaveWhatTheSchemaRequires) {
+  StartServer({{{"emit", "Hello there, this is a test."}}});
+  const std::string wav = Speech();
+  const json plain = Transcribe("", wav).Json();
+  const json& usage = plain["usage"];
+  EXPECT_EQ(usage["type"], "tokens");
+  EXPECT_GT(usage["input_token_details"]["audio_tokens"].get<int>(), 10);
+  EXPECT_EQ(usage["input_token_details"]["audio_tokens"].get<int>() +
+                usage["input_token_details"]["text_tokens"].get<int>(),
+            usage["input_tokens"]);
+  EXPECT_FALSE(plain.contains("logprobs"));
+
+  const json verbose = Transcribe(Field("response_format", "verbose_json"), wav).Json();
+  EXPECT_EQ(verbose["task"], "transcribe");
+  EXPECT_EQ(verbose["usage"], (json{{"type", "duration"}, {"seconds", verbose["duration"]}}));
+  EXPECT_FALSE(verbose.contains("words"));
+  const json& segment = verbose["segments"][0];
+  for (const char* number : {"id", "seek", "start", "end", "temperature", "avg_logprob",
+                             "compression_ratio", "no_speech_prob"})
+    EXPECT_TRUE(segment[number].is_number()) << number;
+  EXPECT_EQ(segment["text"], "Hello there, this is a test.");
+  EXPECT_GE(segment["tokens"].size(), 4u);
+  EXPECT_LE(segment["avg_logprob"].get<double>(), 0);
+  EXPECT_EQ(segment["no_speech_prob"], 0.0);
+  const json silent =
+      Transcribe(Field("response_format", "verbose_json"), Silence(3)).Json()["segments"][0];
+  EXPECT_EQ(silent["no_speech_prob"], 1.0);
+}
+
+TEST_F(ResponsesTest, TranscriptionsTimeTheirWords) {
+  StartServer({{{"emit", "Hello there, this is a test."}}});
+  const std::string wav = Speech(), verbose = Field("response_format", "verbose_json");
+  const std::string word = Field("timestamp_granularities[]", "word");
+  const json words = Transcribe(verbose + word, wav).Json();
+  EXPECT_FALSE(words.contains("segments"));
+  ASSERT_EQ(words["words"].size(), 6u);
+  double before = 0;
+  for (const json& entry : words["words"]) {
+    EXPECT_GE(entry["start"].get<double>(), before - 1e-9);
+    EXPECT_GE(entry["end"].get<double>(), entry["start"].get<double>());
+    before = entry["end"];
+  }
+  EXPECT_LE(before, words["duration"].get<double>());
+  EXPECT_EQ(words["words"][1]["word"], "there,");
+  const json both =
+      Transcribe(verbose + word + Field("timestamp_granularities[]", "segment"), wav).Json();
+  EXPECT_EQ(both["words"], words["words"]);
+  EXPECT_EQ(both["segments"].size(), 1u);
+  EXPECT_EQ(Transcribe(word, wav).Json()["error"]["param"], "timestamp_granularities[]");
+  EXPECT_EQ(Transcribe(verbose + Field("timestamp_granularities[]", "line"), wav)
+                .Json()["error"]["param"],
+            "timestamp_granularities[]");
+}
+
+TEST_F(ResponsesTest, TranscriptionsTakeWhatClientsSend) {
+  StartServer({{{"emit", "Hello there."}}});
+  const std::string wav = Speech();
+  for (const std::string& fields :
+       {Field("chunking_strategy", "auto"),
+        Field("chunking_strategy", R"({"type": "server_vad", "threshold": 0.4})"),
+        Field("chunking_strategy[type]", "server_vad") +
+            Field("chunking_strategy[silence_duration_ms]", "300"),
+        Field("language", "en"), Field("languages[]", "de") + Field("languages[]", "fr"),
+        Field("keywords[]", "Oslo"), Field("user", "me")}) {
+    const HttpAnswer answer = Transcribe(fields, wav);
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(answer.Json()["text"], "Hello there.");
+  }
+  EXPECT_EQ(Transcribe(Field("chunking_strategy", "never"), wav).Json()["error"]["param"],
+            "chunking_strategy");
+  EXPECT_EQ(Transcribe(Field("known_speaker_names[]", "me"), wav).Json()["error"]["param"],
+            "known_speaker_names[]");
+  const json with = Transcribe(Field("include[]", "logprobs"), wav).Json();
+  ASSERT_GE(with["logprobs"].size(), 2u);
+  EXPECT_EQ(with["logprobs"][0]["token"], "Hello");
+  EXPECT_TRUE(with["logprobs"][0]["logprob"].is_number());
+  EXPECT_EQ(with["logprobs"][0]["bytes"].size(), 5u);
+  const auto events =
+      Transcribe(Field("include[]", "logprobs") + Field("stream", "true"), wav).Events();
+  EXPECT_EQ(events.back()["logprobs"], with["logprobs"]);
+  EXPECT_EQ(Transcribe(Field("include[]", "logprobs") + Field("response_format", "srt"), wav)
+                .Json()["error"]["param"],
+            "include[]");
+}
+
+TEST_F(ResponsesTest, Translates) {
+  StartServer({{{"match", "Translate the speech into English"}, {"emit", "Good morning."}},
+               {{"emit", "Guten Morgen."}}});
+  const std::string wav = Speech(), path = "/v1/audio/translations";
+  EXPECT_EQ(Transcribe("", wav).Json()["text"], "Guten Morgen.");
+  EXPECT_EQ(Transcribe("", wav, path).Json()["text"], "Good morning.");
+  const json verbose = Transcribe(Field("response_format", "verbose_json"), wav, path).Json();
+  EXPECT_EQ(verbose["task"], "translate");
+  EXPECT_EQ(verbose["language"], "english");
+  EXPECT_EQ(verbose["segments"][0]["text"], "Good morning.");
+  EXPECT_EQ(Transcribe(Field("response_format", "vtt"), wav, path).body.substr(0, 8), "WEBVTT\n\n");
+  EXPECT_EQ(Transcribe(Field("language", "de"), wav, path).Json()["error"]["param"], "language");
+}
+
+// Text that looks like times, or has empty lines, stays text.
+TEST_F(ResponsesTest, SubtitlesCannotBeBroken) {
+  StartServer({{{"emit", "One.\n\n2\n00:00:09,000 --> 00:00:10,000\nforged <b>x</b>"}}});
+  const std::string wav = Speech();
+  for (const char* format : {"srt", "vtt"}) {
+    const std::string body = Transcribe(Field("response_format", format), wav).body;
+    EXPECT_EQ(body.find("09,000 -->"), std::string::npos) << body;
+    EXPECT_EQ(body.find("\n\n2\n"), std::string::npos) << body;
+    EXPECT_EQ(body.find("\n\n\n"), std::string::npos) << body;
+  }
 }
 
 TEST_F(ResponsesTest, FieldsOfATranscriptionAreNotCut) {
@@ -221,7 +335,7 @@ TEST_F(ResponsesTest, ALongSoundNeedsNoLongQueue) {
   EXPECT_EQ(events.back()["type"], "transcript.text.done");
   EXPECT_EQ(events.back()["text"], whole.Json()["text"]);
   EXPECT_EQ(deltas, whole.Json()["text"]);
-  EXPECT_EQ(events.back()["usage"], whole.Json()["usage"]);
+  EXPECT_EQ(events.back()["usage"], Transcribe("", wav).Json()["usage"]);
   EXPECT_TRUE(Idle());
 }
 

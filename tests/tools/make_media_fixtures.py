@@ -4,7 +4,9 @@
 
 Needs pillow, av, soundfile, soxr, numpy and the program ffmpeg. pictures.json: size and FNV-1a hash of
 ImageOps.exif_transpose(Image.open(f)).convert("RGB"), but 16-bit grey keeps its high byte. films.json: label, size, mean colour and hash of the frames that the
-sampling rule takes (hashes only where the film is lossless RGB). sounds.json: samples after soxr HQ.
+sampling rule takes (hashes only where the film is lossless RGB). pictures-on-white.json: the transparent ones pasted onto white; a
+transparent grey of few bits is compared before it is scaled, which Pillow does not do. text-on-transparent.png, transparent.webp,
+grey16-ramp.png, orientation6-xmp.jpg and photo.* are not made here. sounds.json: samples after soxr HQ.
 """
 import json, math, pathlib, struct, subprocess, zlib
 import av, numpy as np, soundfile, soxr
@@ -22,14 +24,16 @@ def pixels(channels):
     return np.clip(np.stack(waves, -1) + RNG.normal(0, 6, (HEIGHT, WIDTH, channels)), 0, 255).astype(np.uint8)
 
 
-def png(name, depth, color, interlaced=0, palette=None):
+def png(name, depth, color, interlaced=0, palette=None, transparent=None, levels=256):
     """A PNG of random samples in a kind that Pillow does not write."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
     row = (WIDTH * depth * channels + 7) // 8
-    raw = b"".join(b"\0" + RNG.integers(0, 256, row).astype(np.uint8).tobytes() for _ in range(HEIGHT))
+    samples = lambda: (RNG.integers(0, levels, row) * (255 // (levels - 1))).astype(np.uint8)
+    raw = b"".join(b"\0" + samples().tobytes() for _ in range(HEIGHT))
     chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, depth, color, 0, 0, interlaced)
     (OUT / name).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + (chunk(b"PLTE", palette) if palette else b"") +
+                             (chunk(b"tRNS", transparent) if transparent else b"") +
                              chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
 
 
@@ -64,6 +68,9 @@ def make_pictures():
         png(f"png-color{color}-16.png", 16, color)
     png("png-palette4-short.png", 4, 3, palette=bytes(range(30)))
     png("png-palette2.png", 2, 3, palette=bytes(range(100, 112)))
+    png("trns-grey2.png", 2, 0, transparent=b"\0\2"); png("trns-grey8.png", 8, 0, transparent=b"\0\x40")
+    png("trns-rgb8.png", 8, 2, transparent=struct.pack(">HHH", 85, 170, 0), levels=4)
+    png("trns-palette4.png", 4, 3, palette=bytes(range(48)), transparent=bytes(range(0, 256, 20)))
     for name, kind in (("rgb555.bmp", "rgb555le"), ("rgb565.bmp", "rgb565le")):
         subprocess.run(["ffmpeg", "-y", "-loglevel", "error", "-i", OUT / "rgb.png", "-pix_fmt", kind, OUT / name], check=True)
     for orientation in range(1, 9):
@@ -72,7 +79,7 @@ def make_pictures():
     exif = Image.Exif(); exif[0x112] = 6
     rgb.save(OUT / "orientation6.png", exif=exif); rgb.save(OUT / "orientation6.tif", exif=exif)
     rgb.save(OUT / "orientation6.webp", exif=exif, lossless=True)
-    record = {}
+    record, white = {}, {}
     for path in sorted(OUT.iterdir()):
         if path.suffix in (".png", ".jpg", ".gif", ".webp", ".bmp", ".tif"):
             picture = ImageOps.exif_transpose(Image.open(path))
@@ -80,6 +87,14 @@ def make_pictures():
                 picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
             decoded = picture.convert("RGB")
             record[path.name] = dict(width=decoded.width, height=decoded.height, hash=fnv1a(decoded.tobytes()))
+            if not picture.has_transparency_data or path.suffix == ".bmp":
+                continue
+            rgba, ground = picture.convert("RGBA"), Image.new("RGB", picture.size, (255, 255, 255))
+            ground.paste(rgba, mask=rgba.split()[3])
+            if path.name == "trns-grey2.png":
+                values = np.asarray(decoded).copy(); values[values == 170] = 255; ground = Image.fromarray(values)
+            white[path.name] = dict(width=ground.width, height=ground.height, hash=fnv1a(ground.tobytes()))
+    (OUT / "pictures-on-white.json").write_text(json.dumps(white, indent=0) + "\n")
     (OUT / "pictures.json").write_text(json.dumps(record, indent=0) + "\n")
 
 
@@ -135,6 +150,9 @@ def make_sounds():
     convert("chirp.flac", "-sample_fmt", "s16"); convert("chirp24.flac", "-c:a", "flac", "-sample_fmt", "s32")
     convert("chirp.mp3", "-c:a", "libmp3lame", "-b:a", "64k"); convert("vorbis.ogg", "-c:a", "libvorbis", "-q:a", "2", "-page_duration", "50000")
     convert("opus.ogg", "-c:a", "libopus", "-b:a", "32k"); convert("chirp.m4a", "-c:a", "aac", "-b:a", "48k")
+    convert("chirp.aiff", "-ar", "8000", "-ac", "1"); convert("chirp.caf", "-ar", "8000", "-ac", "1", "-c:a", "pcm_s16le")
+    convert("sound.webm", "-ar", "16000", "-ac", "1", "-c:a", "libopus", "-b:a", "24k")
+    convert("sound.mp4", "-c:a", "aac", "-b:a", "48k", "-f", "mp4", "-brand", "isom")
     for name in ("chirp.wav", "s24.wav", "u8.wav", "f32.wav", "mulaw.wav", "chirp.flac", "chirp24.flac", "chirp.mp3", "vorbis.ogg", "opus.ogg"):
         samples, rate = soundfile.read(OUT / name, dtype="float32")
         mono = samples.mean(axis=1) if samples.ndim > 1 else samples

@@ -67,6 +67,23 @@ TEST_F(Data, ErrorsNameFileAndLine) {
             "bad.jsonl:3: messages: expected a list but got 1");
   EXPECT_TRUE(Error(Cat(kGood, "\n{broken\n", kGood, "\n{\"x\": 1}"))
                   .starts_with("bad.jsonl:2: not valid JSON: "));
+  EXPECT_NE(
+      Error(R"({"prompt": "a", "completion": NaN})").find("1: not valid JSON: NaN is no number"),
+      std::string::npos);
+  const std::pair<std::string, std::string> kinds[] = {
+      {std::string("\x1f\x8b\x08\0", 4), "compressed by gzip; unpack it first"},
+      {std::string("PK\3\4", 4), "a zip archive"},
+      {std::string("\xff\xfe{\0", 4), "UTF-16; convert it to UTF-8: iconv"},
+      {"<!DOCTYPE html><html>", "a web page"},
+      {"PAR1\x15\4", "a Parquet table; write it as JSON lines"},
+      {"%PDF-1.5", "a PDF document"},
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS pointer"},
+      {std::string(50, '\0'), "a download that did not finish"}};
+  for (const auto& [content, name] : kinds) {
+    const std::string error = Error(content);
+    EXPECT_TRUE(error.starts_with("bad.jsonl: expected JSON lines but got ")) << error;
+    EXPECT_NE(error.find(name), std::string::npos) << error;
+  }
   EXPECT_EQ(Error(""), "bad.jsonl: has no examples");
   EXPECT_NE(Error("[{}]").find("jq -c '.[]'"), std::string::npos);
   DataOptions options;

@@ -218,6 +218,33 @@ TEST(Trainer, SavedStateGoesOnBitForBit) {
   EXPECT_NE(refused.error().message.find("lora_A"), std::string::npos);
 }
 
+// A run that has gone wrong is not continued, nor one whose state was damaged.
+TEST(Trainer, RefusesAStateThatHoldsNaN) {
+  ThreadPool pool(1);
+  const TempFolder folder;
+  const TrainerOptions options{.lora = {.rank = 2}};
+  const auto trainer = Make(options, pool);
+  ASSERT_TRUE(trainer->SaveState(folder.path() / "state").ok());
+  const auto saved = Take(Safetensors::Open(folder.path() / "state"));
+  std::vector<TensorOut> tensors;
+  std::string poisoned;
+  std::vector<float> values;
+  for (const Tensor& t : saved->tensors()) {
+    tensors.push_back({t.name, t.type, t.shape, t.data});
+    if (!t.name.starts_with("square.") || !poisoned.empty()) continue;
+    poisoned = t.name;
+    values.assign(t.elements(), 0.0f);
+    values.back() = std::numeric_limits<float>::quiet_NaN();
+    tensors.back().data = std::as_bytes(std::span(values));
+  }
+  ASSERT_TRUE(SaveSafetensors(folder.path() / "bad", tensors, saved->metadata()).ok());
+  const auto loaded = Make(options, pool)->LoadState(folder.path() / "bad");
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_NE(loaded.error().message.find(Cat("tensor ", poisoned, ": holds NaN or infinity")),
+            std::string::npos)
+      << loaded.error().message;
+}
+
 TEST(Trainer, ClipsAsTorchDoes) {
   ThreadPool pool(1);
   const Example example = TextExample(30, 10, 1);

@@ -49,6 +49,7 @@ Result<ConformCase> ReadCase(const ConformOptions& options) {
 
 MediaOptions MediaOfCase(const json& request) {
   MediaOptions media;
+  media.limits.transparency = media::Transparency::kDropped;  // as the reference does
   if (request.contains("image_budget")) media.image_budget = request["image_budget"].get<int>();
   if (request.contains("video_budget")) media.video_budget = request["video_budget"].get<int>();
   return media;

@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/options/byte_size.h"
 #include "cli/options/draft_options.h"
+#include "cli/options/media_options.h"
 #include "cli/terminal/report.h"
 #include "cli/terminal/resolve.h"
 #include "runtime/running_servers.h"
@@ -248,6 +249,7 @@ void AddLimits(CLI::App& command, ServeFlags& flags) {
 
 void AddMedia(CLI::App& command, ServeFlags& flags) {
   const char* group = "Media";
+  AddTransparency(command, flags.options.model.transparency);
   command
       .add_option("--allow-media-hosts", flags.options.limits.media.hosts,
                   "Hosts whose http(s) addresses requests may name as media")

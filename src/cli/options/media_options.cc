@@ -13,9 +13,24 @@ void AddMediaOptions(CLI::App& command, MediaOptions& media) {
       "Soft tokens of a picture at most (default: the checkpoint's, or 280)");
   add("--video-budget", media.video_budget,
       "Soft tokens of a film's frame at most (default: the checkpoint's, or 70)");
+  AddTransparency(command, media.limits.transparency);
   command.add_option("--fps", media.frames_per_second, "Frames of a film that are seen a second")
       ->check(CLI::Range(0.01, 60.0))
       ->capture_default_str()
+      ->group("Media");
+}
+
+void AddTransparency(CLI::App& command, media::Transparency& transparency) {
+  static const std::map<std::string, media::Transparency> kTransparency = {
+      {"white", media::Transparency::kWhite}, {"drop", media::Transparency::kDropped}};
+  command
+      .add_option_function<std::string>(
+          "--transparency",
+          [&transparency](const std::string& name) { transparency = kTransparency.at(name); },
+          "What is behind transparent pixels: white, or the colours that the file keeps there "
+          "(drop)")
+      ->check(CLI::IsMember({"white", "drop"}))
+      ->default_str("white")
       ->group("Media");
 }
 

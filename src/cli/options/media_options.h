@@ -1,4 +1,4 @@
-// How closely pictures and films are looked at: --image-budget, --video-budget, --fps.
+// How pictures and films are looked at: --image-budget, --video-budget, --fps, --transparency.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -8,5 +8,7 @@
 namespace facet::cli {
 
 void AddMediaOptions(CLI::App& command, MediaOptions& media);
+// --transparency, which is one of them.
+void AddTransparency(CLI::App& command, media::Transparency& transparency);
 
 }  // namespace facet::cli

@@ -81,6 +81,7 @@ std::vector<std::pair<std::string, std::string>> ReferenceSections() {
       {"responses", FieldTables(Without(ResponsesFields().docs(), dialogue))},
       {"embeddings", FieldTables(EmbeddingFields().docs())},
       {"transcriptions", FieldTables(TranscriptionFields().docs())},
+      {"translations", FieldTables(TranslationFields().docs())},
       {"tokenize", FieldTables(TokenizeFields().docs())},
       {"detokenize", FieldTables(DetokenizeFields().docs())},
   };

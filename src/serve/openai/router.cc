@@ -17,6 +17,7 @@ constexpr Route kRoutes[] = {
     {"DELETE", "/v1/responses/*", DeleteResponse, "Forgets a response."},
     {"POST", "/v1/embeddings", Embeddings, "Vectors of texts."},
     {"POST", "/v1/audio/transcriptions", Transcriptions, "What is said in a sound."},
+    {"POST", "/v1/audio/translations", Translations, "What is said in a sound, in English."},
     {"GET", "/v1/models", ListModels, "The models, and what each can do."},
     {"GET", "/v1/models/*", GetModel, "One model."},
     {"POST", "/tokenize", Tokenize, "Tokens of a text."},

@@ -95,6 +95,7 @@ Result<std::shared_ptr<Prompt>> BuildChatPrompt(const LoadedModel& model, const 
   request.load = std::move(load);
   request.memory = std::move(memory);
   request.media.limits.max_decode_seconds = kMaxDecodeSeconds;
+  request.media.limits.transparency = model.transparency;
   request.stop = std::move(stop);
   request.max_tokens = MostTokens(model);
   auto prompt =

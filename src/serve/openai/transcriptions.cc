@@ -1,8 +1,9 @@
 #include "serve/openai/transcriptions.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "serve/media/multipart.h"
 #include "serve/openai/parts_job.h"
 #include "serve/openai/runs.h"
+#include "serve/openai/spoken_text.h"
 
 namespace facet::serve {
 namespace {
@@ -46,27 +48,35 @@ std::vector<size_t> Cut(const std::vector<float>& samples) {
   return cuts;
 }
 
-// hh:mm:ss.mmm
-std::string Timestamp(double seconds, char point) {
-  const auto ms = static_cast<int64_t>(std::llround(seconds * 1000));
-  char text[40];
-  std::snprintf(text, sizeof(text), "%02lld:%02lld:%02lld%c%03lld",
-                static_cast<long long>(ms / 3600000), static_cast<long long>(ms / 60000 % 60),
-                static_cast<long long>(ms / 1000 % 60), point, static_cast<long long>(ms % 1000));
-  return text;
-}
-
 // One stretch of the sound and what was heard in it.
 struct Segment {
   double begin = 0, end = 0;             // seconds
+  std::vector<Stretch> spoken;           // where somebody speaks, from the segment's beginning
   std::shared_ptr<const Prompt> prompt;  // null: the engine has it
+  int audio_tokens = 0;
   std::string text;
+  std::vector<TokenId> tokens;
+  double logprob = 0;  // of all tokens together
+  OrderedJson logprobs = OrderedJson::array();
   bool done = false;
 
   int MaxTokens() const {
     return kLeastTokens + static_cast<int>(std::ceil(kTokensPerSecond * (end - begin)));
   }
 };
+
+// As in a chat: JSON has no infinities.
+constexpr float kLeastLogprob = -9999;
+
+// How many times shorter zlib makes a text: above 2.4 it repeats itself. 1 where there is none.
+double CompressionRatio(std::string_view text) {
+  if (text.empty()) return 1;
+  uLongf bytes = compressBound(text.size());
+  std::vector<Bytef> packed(bytes);
+  const auto* from = reinterpret_cast<const Bytef*>(text.data());
+  if (compress(packed.data(), &bytes, from, text.size()) != Z_OK) return 1;
+  return static_cast<double>(text.size()) / static_cast<double>(bytes);
+}
 
 // Joins the texts of the segments.
 class TranscriptionJob : public PartsJob {
@@ -87,8 +97,8 @@ class TranscriptionJob : public PartsJob {
    public:
     Sink(std::shared_ptr<TranscriptionJob> job, size_t index)
         : job_(std::move(job)), index_(index) {}
-    void OnEvents(std::vector<OutputEvent> events, const AnswerToken*) override {
-      job_->Heard(index_, events);
+    void OnEvents(std::vector<OutputEvent> events, const AnswerToken* token) override {
+      job_->Heard(index_, events, token);
     }
     void OnEnd(const AnswerEnd& end) override { job_->Done(index_, end); }
     bool Ready() const override { return job_->exchange_->Pending() < Exchange::kMaxPending; }
@@ -119,15 +129,24 @@ class TranscriptionJob : public PartsJob {
     exchange_->End();
   }
 
-  void Heard(size_t index, const std::vector<OutputEvent>& events) {
+  void Heard(size_t index, const std::vector<OutputEvent>& events, const AnswerToken* token) {
     const std::lock_guard lock(mutex_);
     if (stopped()) return;
+    if (token != nullptr && token->content) Count(segments_[index], *token);
     for (const OutputEvent& event : events) {
       if (event.kind != OutputEvent::Kind::kContent) continue;
       segments_[index].text += event.text;
       // Deltas leave in order: those of a later segment wait.
       if (streams_ && index == current_) Delta(event.text);
     }
+  }
+  void Count(Segment& segment, const AnswerToken& token) const {
+    segment.tokens.push_back(token.sampled.id);
+    segment.logprob += std::max(token.sampled.logprob, kLeastLogprob);
+    if (!request_.logprobs) return;
+    OrderedJson entry = TokenLogprob(*model_->tokenizer, token);
+    entry.erase("top_logprobs");
+    segment.logprobs.push_back(std::move(entry));
   }
   void Done(size_t index, const AnswerEnd& end) {
     const std::lock_guard lock(mutex_);
@@ -158,52 +177,88 @@ class TranscriptionJob : public PartsJob {
       text.append(text.empty() || part.empty() ? "" : " ").append(part);
     }
     if (streams_) {
-      exchange_->Write(ServerSentEvent(DumpJson(
-          OrderedJson{{"type", "transcript.text.done"}, {"text", text}, {"usage", TokenUsage()}})));
+      OrderedJson event = {{"type", "transcript.text.done"}, {"text", text}};
+      AddLogprobs(event);
+      event["usage"] = TokenUsage();
+      exchange_->Write(ServerSentEvent(DumpJson(event)));
       return exchange_->End();
     }
     const std::string& format = request_.format;
     if (format == "text") return Send("text/plain; charset=utf-8", text + "\n");
-    if (format == "srt") return Send("application/x-subrip; charset=utf-8", Subtitles(','));
-    if (format == "vtt") return Send("text/vtt; charset=utf-8", "WEBVTT\n\n" + Subtitles('.'));
+    if (format == "srt")
+      return Send("application/x-subrip; charset=utf-8", WriteSrt(MakeCues(Words())));
+    if (format == "vtt") return Send("text/vtt; charset=utf-8", WriteVtt(MakeCues(Words())));
+    if (format == "verbose_json") return SendJson(*exchange_, Verbose(text));
     OrderedJson body = {{"text", text}};
-    if (format == "verbose_json") body = Verbose(text);
+    AddLogprobs(body);
     body["usage"] = TokenUsage();
     SendJson(*exchange_, body);
   }
   void Send(const char* type, std::string body) {
     exchange_->Send({.status = 200, .content_type = type, .body = std::move(body), .headers = {}});
   }
-  OrderedJson TokenUsage() const {
-    return {{"type", "tokens"},
-            {"input_tokens", prompt_tokens_},
-            {"output_tokens", output_tokens_},
-            {"total_tokens", prompt_tokens_ + output_tokens_}};
-  }
-  std::string Subtitles(char point) const {
-    std::string out;
-    int number = 0;
+  void AddLogprobs(OrderedJson& body) const {
+    if (!request_.logprobs) return;
+    OrderedJson& all = body["logprobs"] = OrderedJson::array();
     for (const Segment& segment : segments_) {
-      const std::string_view text = Trim(segment.text);
-      if (text.empty()) continue;
-      if (point == ',') out += Cat(++number, "\n");
-      out += Cat(Timestamp(segment.begin, point), " --> ", Timestamp(segment.end, point), "\n",
-                 text, "\n\n");
+      for (const OrderedJson& entry : segment.logprobs) all.push_back(entry);
     }
-    return out;
+  }
+  OrderedJson TokenUsage() const {
+    int64_t audio = 0;
+    for (const Segment& segment : segments_) audio += segment.audio_tokens;
+    return {
+        {"type", "tokens"},
+        {"input_tokens", prompt_tokens_},
+        {"input_token_details", {{"audio_tokens", audio}, {"text_tokens", prompt_tokens_ - audio}}},
+        {"output_tokens", output_tokens_},
+        {"total_tokens", prompt_tokens_ + output_tokens_}};
+  }
+  // Of all segments, by the clock of the whole sound.
+  std::vector<TimedWord> Words() const {
+    std::vector<TimedWord> all;
+    for (const Segment& segment : segments_) {
+      for (TimedWord& word :
+           TimeWords(segment.text, {0, segment.end - segment.begin}, segment.spoken)) {
+        word.time = {word.time.begin + segment.begin, word.time.end + segment.begin};
+        all.push_back(std::move(word));
+      }
+    }
+    return all;
+  }
+  // Every member that the API's schema requires of a segment.
+  OrderedJson SegmentJson(size_t i) const {
+    const Segment& s = segments_[i];
+    constexpr double kSeekRate = 100;  // the schema counts in hundredths of a second
+    const std::string_view text = Trim(s.text);
+    return {
+        {"id", i},
+        {"seek", static_cast<int64_t>(s.begin * kSeekRate)},
+        {"start", s.begin},
+        {"end", s.end},
+        {"text", text},
+        {"tokens", s.tokens},
+        {"temperature", request_.temperature},
+        {"avg_logprob", s.tokens.empty() ? 0 : s.logprob / static_cast<double>(s.tokens.size())},
+        {"compression_ratio", CompressionRatio(text)},
+        {"no_speech_prob", s.spoken.empty() ? 1.0 : 0.0}};
   }
   OrderedJson Verbose(const std::string& text) const {
-    OrderedJson body = {{"task", "transcribe"},
-                        {"language", request_.language},
+    OrderedJson body = {{"task", request_.translate ? "translate" : "transcribe"},
+                        {"language", request_.translate ? "english" : request_.language},
                         {"duration", segments_.back().end},
                         {"text", text}};
-    body["segments"] = OrderedJson::array();
-    for (size_t i = 0; i < segments_.size(); ++i) {
-      body["segments"].push_back({{"id", i},
-                                  {"start", segments_[i].begin},
-                                  {"end", segments_[i].end},
-                                  {"text", Trim(segments_[i].text)}});
+    if (request_.words) {
+      OrderedJson& words = body["words"] = OrderedJson::array();
+      for (const TimedWord& word : Words()) {
+        words.push_back({{"word", word.text}, {"start", word.time.begin}, {"end", word.time.end}});
+      }
     }
+    if (request_.segments) {
+      OrderedJson& segments = body["segments"] = OrderedJson::array();
+      for (size_t i = 0; i < segments_.size(); ++i) segments.push_back(SegmentJson(i));
+    }
+    body["usage"] = {{"type", "duration"}, {"seconds", segments_.back().end}};
     return body;
   }
 
@@ -247,26 +302,65 @@ void ReadFormat(JsonFields& fields, std::string_view name, TranscriptionRequest&
   out.format = *text;
 }
 
-void ReadGranularities(JsonFields& fields, std::string_view name, TranscriptionRequest&) {
+// Members of a form's list, under its name with [].
+template <typename Take>
+void ReadList(JsonFields& fields, std::string_view name, Take take) {
   const OrderedJson* values = fields.Any(name);
-  for (size_t i = 0; values != nullptr && i < values->size(); ++i) {
-    if ((*values)[i] != "segment") return fields.Fail(name, "only 'segment' is supported");
+  for (size_t i = 0; values != nullptr && i < values->size(); ++i)
+    take((*values)[i].get_ref<const std::string&>());
+}
+
+void ReadGranularities(JsonFields& fields, std::string_view name, TranscriptionRequest& out) {
+  bool segments = false;
+  ReadList(fields, name, [&](const std::string& value) {
+    if (value != "word" && value != "segment") fields.Fail(name, "expected word or segment");
+    out.words |= value == "word";
+    segments |= value == "segment";
+  });
+  if (fields.Any(name) != nullptr) out.segments = segments;
+}
+
+void ReadInclude(JsonFields& fields, std::string_view name, TranscriptionRequest& out) {
+  ReadList(fields, name, [&](const std::string& value) {
+    if (value != "logprobs") fields.Fail(name, "expected logprobs");
+    out.logprobs = true;
+  });
+}
+
+// {"type": "server_vad", ...} or "auto": a hint for servers that would else not cut at all.
+void CheckChunking(JsonFields& fields, std::string_view name, TranscriptionRequest&) {
+  const OrderedJson* value = fields.Any(name);
+  if (value == nullptr) return;
+  OrderedJson strategy = *value;  // its members came one by one, or as text
+  if (value->is_string() && *value != "auto") {
+    auto parsed = ParseJson(value->get<std::string>(), JsonLimits{});
+    strategy = parsed.ok() ? *std::move(parsed) : OrderedJson();
   }
+  const bool vad = strategy.is_object() && strategy.value("type", OrderedJson()) == "server_vad";
+  if (strategy != "auto" && !vad)
+    fields.Fail(name, "expected auto, or an object of type server_vad");
 }
 
 constexpr const char* kFile = "file";
 constexpr const char* kGranularities = "timestamp_granularities[]";
+constexpr const char* kChunking = "chunking_strategy";
+constexpr const char* kLists[] = {kGranularities, "include[]", "keywords[]", "languages[]"};
 
-FieldTable<TranscriptionRequest> MakeTranscriptionFields() {
+void AddStrings(JsonFields& fields, std::string_view name, std::vector<std::string>& out) {
+  ReadList(fields, name, [&](const std::string& value) { out.push_back(value); });
+}
+
+// What transcriptions and translations share.
+FieldTable<TranscriptionRequest> MakeSpeechFields() {
   FieldTable<TranscriptionRequest> t;
-  t.Custom(kFile, "file", "four hours", "The sound: WAV, MP3, FLAC, OGG, Opus or M4A.",
+  t.Custom(kFile, "file", "four hours",
+           "The sound: WAV, AIFF, MP3, AAC, FLAC, Ogg, Opus, M4A, WebM, or a film's.",
            [](JsonFields& fields, std::string_view name, TranscriptionRequest&) {
              fields.Any(name);  // the bytes have been set aside
            })
       .Required();
   t.Text("model", &TranscriptionRequest::model, kMaxField,
          "One of the names of `/v1/models`; without it, the first.");
-  t.Text("language", &TranscriptionRequest::language, kMaxField, "What is spoken, as a name.");
   t.Text("prompt", &TranscriptionRequest::prompt, kMaxField,
          "What the sound is about, and names that occur in it.");
   t.Custom("response_format", "string",
@@ -274,11 +368,51 @@ FieldTable<TranscriptionRequest> MakeTranscriptionFields() {
            ReadFormat);
   t.Custom("temperature", "number", NumberLimits(0, 2), "As in a chat; 0 without it.",
            ReadTemperature);
-  t.Custom("stream", "boolean", "", "Server-sent events with the text as it comes.", ReadStream);
-  t.Custom(kGranularities, "string", "only `segment`", "`verbose_json` has times of segments.",
-           ReadGranularities);
   t.Ignored({"user"}, "who the end user is; nothing is kept by user");
   return t;
+}
+
+FieldTable<TranscriptionRequest> MakeTranscriptionFields() {
+  FieldTable<TranscriptionRequest> t = MakeSpeechFields();
+  t.Text("language", &TranscriptionRequest::language, kMaxField,
+         "What is spoken, as a name or a code of two letters.");
+  t.Custom("languages[]", "list of strings", "", "What may be spoken, likewise.",
+           [](JsonFields& fields, std::string_view name, TranscriptionRequest& out) {
+             AddStrings(fields, name, out.languages);
+           });
+  t.Custom("keywords[]", "list of strings", "", "Words and names that may occur.",
+           [](JsonFields& fields, std::string_view name, TranscriptionRequest& out) {
+             AddStrings(fields, name, out.keywords);
+           });
+  t.Custom("stream", "boolean", "", "Server-sent events with the text as it comes.", ReadStream);
+  t.Custom(kGranularities, "list of strings", "`word`, `segment`",
+           "What `verbose_json` has times of. Those of words are estimated from loudness and the "
+           "words' lengths.",
+           ReadGranularities);
+  t.Custom("include[]", "list of strings", "`logprobs`",
+           "Log-probabilities of the tokens, in `json` and in the last event of a stream.",
+           ReadInclude);
+  t.Custom(kChunking, "string or object", "`auto`, or of type `server_vad`",
+           "Long sounds are cut at quiet places in any case.", CheckChunking);
+  t.Refused({"known_speaker_names[]", "known_speaker_references[]"}, "speakers are not told apart");
+  return t;
+}
+
+// name, name[] and name[member]: clients write lists and objects in each of these ways.
+void AddField(const FormPart& part, OrderedJson& form) {
+  const size_t bracket = std::min(part.name.find('['), part.name.size());
+  const std::string stem = part.name.substr(0, bracket);
+  for (const char* list : kLists) {
+    if (Cat(stem, "[]") != list) continue;
+    form[list].push_back(part.content);
+    return;
+  }
+  if (stem != kChunking || bracket == part.name.size()) {
+    form[part.name] = part.content;
+    return;
+  }
+  if (!form[stem].is_object()) form[stem] = OrderedJson::object();
+  form[stem][part.name.substr(bracket + 1, part.name.size() - bracket - 2)] = part.content;
 }
 
 // The form's texts as members of an object; the file apart from them.
@@ -297,11 +431,7 @@ Result<OrderedJson> FormFields(const std::vector<FormPart>& parts, std::string& 
     if (part.content.size() > kMaxField)
       return fail(Cat("expected at most ", kMaxField, " bytes but got ", part.content.size()));
     if (!IsUtf8(part.content)) return fail("expected UTF-8");
-    if (part.name.starts_with("timestamp_granularities")) {
-      form[kGranularities].push_back(part.content);
-    } else {
-      form[part.name] = part.content;
-    }
+    AddField(part, form);
   }
   return form;
 }
@@ -313,12 +443,26 @@ const FieldTable<TranscriptionRequest>& TranscriptionFields() {
   return table;
 }
 
-Result<TranscriptionRequest> ReadTranscription(const HttpRequest& request) {
+const FieldTable<TranscriptionRequest>& TranslationFields() {
+  static const FieldTable<TranscriptionRequest> table = MakeSpeechFields();
+  return table;
+}
+
+Result<TranscriptionRequest> ReadTranscription(const HttpRequest& request, bool translate) {
   FACET_ASSIGN(const auto parts,
                ParseMultipart(request.Header("content-type").value_or(""), request.body));
   TranscriptionRequest out;
+  out.translate = translate;
   FACET_ASSIGN(OrderedJson form, FormFields(parts, out.file));
-  FACET_TRY(TranscriptionFields().ReadAll(form, out));
+  FACET_TRY((translate ? TranslationFields() : TranscriptionFields()).ReadAll(form, out));
+  if (out.words && out.format != "verbose_json") {
+    return Error{Cat(kGranularities, ": times of words need response_format verbose_json"),
+                 ErrorKind::kInvalid, "invalid_value", kGranularities};
+  }
+  if (out.logprobs && out.format != "json") {
+    return Error{"include[]: logprobs need response_format json", ErrorKind::kInvalid,
+                 "invalid_value", "include[]"};
+  }
   return out;
 }
 
@@ -326,16 +470,56 @@ Result<TranscriptionRequest> ReadTranscription(const HttpRequest& request) {
 
 namespace {
 
+// The name of a language that is given by its code of ISO 639-1; anything else is a name already.
+std::string LanguageName(const std::string& language) {
+  constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+      {"ar", "Arabic"},     {"bg", "Bulgarian"},  {"bn", "Bengali"},   {"ca", "Catalan"},
+      {"cs", "Czech"},      {"da", "Danish"},     {"de", "German"},    {"el", "Greek"},
+      {"en", "English"},    {"es", "Spanish"},    {"et", "Estonian"},  {"fa", "Persian"},
+      {"fi", "Finnish"},    {"fr", "French"},     {"gu", "Gujarati"},  {"he", "Hebrew"},
+      {"hi", "Hindi"},      {"hr", "Croatian"},   {"hu", "Hungarian"}, {"id", "Indonesian"},
+      {"it", "Italian"},    {"ja", "Japanese"},   {"kn", "Kannada"},   {"ko", "Korean"},
+      {"lt", "Lithuanian"}, {"lv", "Latvian"},    {"ml", "Malayalam"}, {"mr", "Marathi"},
+      {"ms", "Malay"},      {"nl", "Dutch"},      {"no", "Norwegian"}, {"pa", "Punjabi"},
+      {"pl", "Polish"},     {"pt", "Portuguese"}, {"ro", "Romanian"},  {"ru", "Russian"},
+      {"sk", "Slovak"},     {"sl", "Slovenian"},  {"sr", "Serbian"},   {"sv", "Swedish"},
+      {"sw", "Swahili"},    {"ta", "Tamil"},      {"te", "Telugu"},    {"th", "Thai"},
+      {"tl", "Tagalog"},    {"tr", "Turkish"},    {"uk", "Ukrainian"}, {"ur", "Urdu"},
+      {"vi", "Vietnamese"}, {"zh", "Chinese"}};
+  const std::string code = ToLower(language);
+  for (const auto& [known, name] : kNames) {
+    if (code == known) return std::string(name);
+  }
+  return language;
+}
+std::string AsItIs(const std::string& text) {
+  return text;
+}
+
+std::string Listed(const std::vector<std::string>& texts, std::string (*show)(const std::string&)) {
+  std::string out;
+  for (const std::string& text : texts) out += Cat(out.empty() ? "" : ", ", show(text));
+  return out;
+}
+
 // What each segment is asked.
 ChatRequest SegmentChat(const TranscriptionRequest& request) {
   ChatRequest chat;
   chat.common.temperature = request.temperature;
   chat.common.use_cache = false;
   chat.thinking = false;
+  if (request.logprobs || request.format == "verbose_json") chat.common.top_logprobs = 0;
   std::string order =
-      "Transcribe the speech in its original language. Write the transcription only, without line "
-      "breaks.";
-  if (!request.language.empty()) order += Cat(" The language is ", request.language, ".");
+      request.translate
+          ? "Translate the speech into English. Write the translation only, without line breaks."
+          : "Transcribe the speech in its original language. Write the transcription only, "
+            "without line breaks.";
+  if (!request.language.empty())
+    order += Cat(" The language is ", LanguageName(request.language), ".");
+  if (!request.languages.empty())
+    order += Cat(" The language is one of: ", Listed(request.languages, LanguageName), ".");
+  if (!request.keywords.empty())
+    order += Cat(" Words that may occur: ", Listed(request.keywords, AsItIs), ".");
   if (!request.prompt.empty()) order += Cat(" Context: ", request.prompt);
   OrderedJson parts = OrderedJson::array();
   parts.push_back(OrderedJson{{"type", "audio"}});
@@ -374,10 +558,13 @@ Result<std::vector<Segment>> MakeSegments(const LoadedModel& model, const media:
       error.param = kFile;  // the client has written no messages
       return error;
     }
-    segments.push_back({.begin = static_cast<double>(cuts[i]) / kRate,
-                        .end = static_cast<double>(cuts[i + 1]) / kRate,
-                        .prompt = *std::move(prompt),
-                        .text = {}});
+    Segment& segment = segments.emplace_back();
+    segment.begin = static_cast<double>(cuts[i]) / kRate;
+    segment.end = static_cast<double>(cuts[i + 1]) / kRate;
+    segment.spoken =
+        SpokenStretches(std::span(sound.samples).subspan(cuts[i], cuts[i + 1] - cuts[i]));
+    segment.prompt = *std::move(prompt);
+    for (const auto& item : segment.prompt->items) segment.audio_tokens += item->count;
   }
   return segments;
 }
@@ -403,14 +590,12 @@ Result<void> Transcribe(Service& service, std::shared_ptr<Exchange> exchange, st
   return Ok();
 }
 
-}  // namespace
-
-Result<void> Transcriptions(Service& service, Call& call) {
+Result<void> HearForm(Service& service, Call& call, bool translate) {
   if (call.body.is_object()) {
     return Error{"expected multipart/form-data with a file", ErrorKind::kInvalid,
                  "unsupported_content_type"};
   }
-  FACET_ASSIGN(TranscriptionRequest request, ReadTranscription(call.request));
+  FACET_ASSIGN(TranscriptionRequest request, ReadTranscription(call.request, translate));
   call.request.body = {};
   const auto name = request.model;
   return service.WithModel(
@@ -419,6 +604,16 @@ Result<void> Transcriptions(Service& service, Call& call) {
        tenant = call.request.tenant](std::shared_ptr<LoadedModel> model) mutable {
         return Transcribe(service, exchange, tenant, std::move(request), std::move(model));
       });
+}
+
+}  // namespace
+
+Result<void> Transcriptions(Service& service, Call& call) {
+  return HearForm(service, call, false);
+}
+
+Result<void> Translations(Service& service, Call& call) {
+  return HearForm(service, call, true);
 }
 
 }  // namespace facet::serve

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <mutex>
 
+#include "base/file_kind.h"
 #include "base/math.h"
 #include "base/text.h"
 #include "base/thread_pool.h"
@@ -18,6 +19,16 @@ constexpr int64_t kRowsAtOnce = 4;  // that one thread takes
 
 bool IsBlank(std::string_view line) {
   return Trim(line, " \t\r\n").empty();
+}
+
+// Data of another kind is one error, not one for its first line.
+Result<void> CheckIsText(const fs::path& path, std::string_view all) {
+  const std::string_view head = all.substr(0, kFileKindBytes);
+  const FileKind kind = GuessFileKind(head);
+  const bool readable = head.empty() || kind.name == "text" || kind.name == "JSON";
+  if (readable && !IsKnownFileKind(head)) return Ok();
+  return Error{Cat(path.string(), ": expected JSON lines but got ", kind.Text()),
+               ErrorKind::kUnsupported};
 }
 
 }  // namespace
@@ -56,6 +67,7 @@ Result<void> DataSet::AddLines(const fs::path& path) {
   FACET_ASSIGN(lines.file, MappedFile::Open(path));
   const auto bytes = lines.file.bytes();
   const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  FACET_TRY(CheckIsText(path, all));
   uint32_t number = 0;
   for (size_t at = 0; at < all.size();) {
     const size_t end = std::min(all.find('\n', at), all.size());
@@ -201,6 +213,8 @@ uint64_t DataSet::Fingerprint() const {
   uint64_t hash = 0xcbf29ce484222325ULL;
   const auto add = [&](uint64_t value) { hash = (hash ^ value) * 0x100000001b3ULL; };
   for (const Lines& lines : lines_) add(lines.file.bytes().size());
+  // Other pixels of the same size.
+  if (options_.row.media.limits.transparency != media::Transparency::kWhite) add(1);
   for (const Entry& e : entries_) {
     for (const uint64_t value : {uint64_t{e.file}, uint64_t{e.row}, uint64_t{e.part},
                                  uint64_t(e.tokens), uint64_t(e.labelled)}) {

@@ -248,6 +248,8 @@ Result<std::unique_ptr<DrafterTrainer>> DrafterTrainer::Create(Checkpoint target
                  ErrorKind::kUnsupported};
   if (auto fits = CheckDrafterFits(checkpoint.config, target.config); !fits.ok())
     return fits.error().In(where);
+  FACET_TRY(CheckFinite(target, pool));
+  FACET_TRY(CheckFinite(checkpoint, pool));
   FACET_ASSIGN(std::string config, ReadFile(drafter / "config.json"));
   auto distiller = std::make_unique<Distiller>(std::move(target), std::move(checkpoint),
                                                std::move(config), options, pool);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "formats/safetensors.h"
+#include "ops/quant/quant.h"
 
 namespace facet::tune {
 namespace {
@@ -60,6 +61,10 @@ Result<void> LoadState(const std::filesystem::path& path, Parameters& parameters
       if (tensor->type != DType::kF32 || tensor->shape != p.shape)
         return Expected(ShapeText(p.shape) + " F32", tensor->Describe(),
                         Cat(path.string(), ": ", tensor->name));
+      if (FindNonFinite(DType::kF32, tensor->data.data(), tensor->elements()) >= 0)
+        return Error{Cat(path.string(), ": tensor ", tensor->name,
+                         ": holds NaN or infinity; resume from an earlier checkpoint, with a lower "
+                         "learning rate")};
     }
     FACET_ASSIGN(const uint64_t count, Number(*file, "steps." + p.name));
     counts.push_back(count);

@@ -145,6 +145,7 @@ Result<std::unique_ptr<Trainer>> Trainer::Create(Checkpoint checkpoint,
   if (checkpoint.config.drafter)
     return Error{"a drafter is trained with --drafter: name the model that it goes with",
                  ErrorKind::kUnsupported};
+  FACET_TRY(CheckFinite(checkpoint, pool));
   auto trainer = std::make_unique<ModelTrainer>(std::move(checkpoint), options, pool);
   FACET_TRY(trainer->Init());
   return std::unique_ptr<Trainer>(std::move(trainer));
