@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+#include <nlohmann/json.hpp>
 
 #include "base/text.h"
 
@@ -41,285 +41,49 @@ constexpr std::array<std::string_view, 26> kMarkers = {kChannelOpen,
                                                        "<|video>",
                                                        "<video|>"};
 
-constexpr size_t kMaxDepth = 128;
+// A quote token inside a call that is read as a whole. No UTF-8 has this byte.
+constexpr char kWholeQuote = '\xff';
 
-void Escape(char c, std::string& json) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  switch (c) {
-    case '"':
-      json += "\\\"";
-      return;
-    case '\\':
-      json += "\\\\";
-      return;
-    case '\n':
-      json += "\\n";
-      return;
-    case '\t':
-      json += "\\t";
-      return;
-    case '\r':
-      json += "\\r";
-      return;
-    default:
-      break;
-  }
-  const auto u = static_cast<unsigned char>(c);
-  if (u < 0x20) {
-    json.append("\\u00").append({kHex[u >> 4], kHex[u & 15]});
-  } else {
-    json.push_back(c);
-  }
+bool IsBlank(char c) {
+  return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
-std::string QuoteJson(std::string_view text) {
-  std::string json = "\"";
-  for (const char c : text) Escape(c, json);
-  return json + "\"";
+// "(key:" or "({" and the like; what other languages write, "(key=", is no call of this notation.
+bool HoldsMembers(std::string_view text) {
+  size_t at = 1;
+  while (at < text.size() && IsBlank(text[at])) ++at;
+  if (at == text.size() || text[at] == '{' || text[at] == ')') return true;
+  const size_t end = text.find_first_of(":=,(){}[]", at);
+  return end != std::string_view::npos && text[end] == ':';
 }
 
-bool IsJsonNumber(std::string_view text) {
-  size_t i = 0;
-  const auto digits = [&] {
-    const size_t begin = i;
-    while (i < text.size() && std::isdigit(static_cast<unsigned char>(text[i]))) ++i;
-    return i > begin;
-  };
-  if (i < text.size() && text[i] == '-') ++i;
-  const size_t integer = i;
-  if (!digits() || (text[integer] == '0' && i > integer + 1)) return false;
-  if (i < text.size() && text[i] == '.') {
-    ++i;
-    if (!digits()) return false;
-  }
-  if (i < text.size() && (text[i] == 'e' || text[i] == 'E')) {
-    ++i;
-    if (i < text.size() && (text[i] == '+' || text[i] == '-')) ++i;
-    if (!digits()) return false;
-  }
-  return i == text.size();
-}
-
-std::string Scalar(std::string_view bare) {
-  const std::string_view text = Trim(bare);
-  if (text == "true" || text == "false" || text == "null" || IsJsonNumber(text))
-    return std::string(text);
-  return QuoteJson(text);
+std::string WithQuotes(std::string text) {
+  std::replace(text.begin(), text.end(), kWholeQuote, '"');
+  return text;
 }
 
 }  // namespace
 
-// --- arguments
-
-void ArgumentsWriter::Text(std::string_view text, std::string& json) {
-  for (const char c : text) {
-    if (levels_.empty()) return;
-    string_ != String::kNone ? StringChar(c, json) : Char(c, json);
+DeclaredTools ToolsOf(const nlohmann::ordered_json& tools) {
+  DeclaredTools out;
+  if (!tools.is_array()) return out;
+  for (const auto& tool : tools) {
+    if (!tool.is_object() || !tool.contains("function")) continue;
+    const auto& function = tool["function"];
+    if (!function.is_object() || !function.contains("name") || !function["name"].is_string())
+      continue;
+    CallArguments::Names& names = out[function["name"].get<std::string>()];
+    const auto parameters = function.find("parameters");
+    if (parameters == function.end() || !parameters->is_object()) continue;
+    const auto properties = parameters->find("properties");
+    if (properties == parameters->end() || !properties->is_object()) continue;
+    for (const auto& [name, schema] : properties->items()) names.insert(name);
   }
+  return out;
 }
 
-void ArgumentsWriter::Quote(std::string& json) {
-  if (levels_.empty()) return;
-  if (string_ == String::kJson) {  // a character of that string, as far as JSON is concerned
-    if (escaped_ || !unicode_.empty()) StringChar(' ', json);
-    const bool key = levels_.back().expect == Expect::kKey;
-    for (const char c : kQuote) key ? bare_.push_back(c) : Escape(c, json);
-    return;
-  }
-  Level& level = levels_.back();
-  if (string_ == String::kMarked) {
-    string_ = String::kNone;
-    if (level.expect == Expect::kKey) return;  // the key ends at its colon
-    json.push_back('"');
-    level.expect = Expect::kNext;
-    return;
-  }
-  string_ = String::kMarked;
-  if (level.expect == Expect::kKey) {
-    key_quoted_ = true;
-    bare_.clear();
-    return;
-  }
-  if (level.expect == Expect::kValue) {
-    if (!Trim(bare_).empty()) EndBare(json);
-    bare_.clear();
-  }
-  if (level.expect == Expect::kNext) {  // a missing comma between values
-    if (level.close == '}') {
-      level.expect = Expect::kKey;
-      key_quoted_ = true;
-      return;
-    }
-    level.expect = Expect::kValue;
-  }
-  BeginValue(json);
-  json.push_back('"');
-}
-
-void ArgumentsWriter::StringChar(char c, std::string& json) {
-  const bool key = levels_.back().expect == Expect::kKey;
-  if (string_ == String::kMarked) {
-    key ? bare_.push_back(c) : Escape(c, json);
-    return;
-  }
-  std::string& target = key ? bare_ : json;
-  if (!unicode_.empty()) {  // "u" and its digits so far
-    if (std::isxdigit(static_cast<unsigned char>(c))) {
-      unicode_.push_back(c);
-      if (unicode_.size() < 5) return;
-      target.append("\\").append(unicode_);
-      unicode_.clear();
-      return;
-    }
-    target.append("\\\\").append(unicode_);
-    unicode_.clear();
-  }
-  if (escaped_) {
-    escaped_ = false;
-    static constexpr std::string_view kEscapes = "\"\\/bfnrt";
-    if (c == 'u') {
-      unicode_ = "u";
-    } else if (key) {
-      bare_.push_back(c);
-    } else if (kEscapes.find(c) != std::string_view::npos) {
-      json.append({'\\', c});
-    } else {  // no escape of JSON: the backslash is meant
-      json.append("\\\\");
-      Escape(c, json);
-    }
-    return;
-  }
-  if (c == '\\') {
-    escaped_ = true;
-  } else if (c == '"') {
-    string_ = String::kNone;
-    if (key) return;
-    json.push_back('"');
-    levels_.back().expect = Expect::kNext;
-  } else {
-    key ? bare_.push_back(c) : Escape(c, json);
-  }
-}
-
-void ArgumentsWriter::Char(char c, std::string& json) {
-  Level& level = levels_.back();
-  const bool blank = Trim(bare_).empty();
-  switch (level.expect) {
-    case Expect::kKey:
-      if (c == ':') return EndKey(json);
-      if (c == '"' && blank && !key_quoted_) {
-        key_quoted_ = true;
-        bare_.clear();
-        string_ = String::kJson;
-      } else if (c == ',' || c == '}' || c == ']') {
-        if (!blank || key_quoted_) {
-          EndKey(json);
-          EndBare(json);
-        }
-        level.expect = Expect::kKey;
-        if (c != ',') Pop(c, json);
-      } else if (!key_quoted_) {
-        bare_.push_back(c);
-      }
-      return;
-    case Expect::kValue:
-      if (blank && (c == '{' || c == '[')) return Open(c == '{' ? '}' : ']', json);
-      if (blank && c == '"') {
-        BeginValue(json);
-        json.push_back('"');
-        string_ = String::kJson;
-      } else if (c == ',' || c == '}' || c == ']') {
-        EndBare(json);
-        if (c == ',') {
-          level.expect = level.close == '}' ? Expect::kKey : Expect::kValue;
-        } else {
-          Pop(c, json);
-        }
-      } else {
-        bare_.push_back(c);
-      }
-      return;
-    case Expect::kNext:
-      if (c == ',') level.expect = level.close == '}' ? Expect::kKey : Expect::kValue;
-      if (c == '}' || c == ']') Pop(c, json);
-      return;
-  }
-}
-
-void ArgumentsWriter::Open(char close, std::string& json) {
-  bare_.clear();
-  BeginValue(json);
-  if (levels_.size() >=
-      kMaxDepth) {  // deeper than any schema: the value is dropped, the JSON stays whole
-    json += "null";
-    levels_.back().expect = Expect::kNext;
-    return;
-  }
-  json.push_back(close == '}' ? '{' : '[');
-  levels_.back().expect = Expect::kNext;
-  levels_.push_back({close, close == '}' ? Expect::kKey : Expect::kValue});
-}
-
-// The comma in front of a list's element; members have theirs in front of the key.
-void ArgumentsWriter::BeginValue(std::string& json) {
-  Level& level = levels_.back();
-  if (level.close == ']' && !level.first) json.push_back(',');
-  if (level.close == ']') level.first = false;
-}
-
-void ArgumentsWriter::EndBare(std::string& json) {
-  Level& level = levels_.back();
-  if (level.expect != Expect::kValue) return;
-  const bool blank = Trim(bare_).empty();
-  if (blank && level.close == ']') {
-    bare_.clear();
-    return;
-  }
-  BeginValue(json);
-  json += blank ? "null" : Scalar(bare_);
-  bare_.clear();
-  level.expect = Expect::kNext;
-}
-
-void ArgumentsWriter::EndKey(std::string& json) {
-  Level& level = levels_.back();
-  if (!level.first) json.push_back(',');
-  level.first = false;
-  json += QuoteJson(key_quoted_ ? std::string_view(bare_) : Trim(bare_)) + ":";
-  bare_.clear();
-  key_quoted_ = false;
-  level.expect = Expect::kValue;
-}
-
-void ArgumentsWriter::Pop(char close, std::string& json) {
-  const bool open =
-      std::any_of(levels_.begin(), levels_.end(), [&](const Level& l) { return l.close == close; });
-  if (!open) return;
-  for (bool found = false; !found;) {
-    found = levels_.back().close == close;
-    json.push_back(levels_.back().close);
-    levels_.pop_back();
-  }
-}
-
-void ArgumentsWriter::Close(std::string& json) {
-  if (levels_.empty()) return;
-  if (string_ == String::kJson) {
-    if (escaped_) json += "\\\\";
-    if (!unicode_.empty() && levels_.back().expect != Expect::kKey)
-      json.append("\\\\").append(unicode_);
-    if (levels_.back().expect != Expect::kKey) {
-      json.push_back('"');
-      levels_.back().expect = Expect::kNext;
-    }
-    string_ = String::kNone;
-  }
-  while (!levels_.empty()) Char(levels_.back().close, json);
-}
-
-// --- stream
-
-StreamParser::StreamParser(bool thinking) : state_(thinking ? State::kThinking : State::kContent) {}
+StreamParser::StreamParser(bool thinking, std::shared_ptr<const DeclaredTools> tools)
+    : tools_(std::move(tools)), state_(thinking ? State::kThinking : State::kContent) {}
 
 void StreamParser::Emit(OutputEvent::Kind kind, std::string_view text,
                         std::vector<OutputEvent>& out) {
@@ -365,7 +129,7 @@ void StreamParser::Plain(std::string_view text, std::vector<OutputEvent>& out) {
   if (text.empty()) return;
   switch (state_) {
     case State::kContent:
-    case State::kBrokenCall:
+    case State::kNoCall:
       return Emit(OutputEvent::Kind::kContent, text, out);
     case State::kChannel:
     case State::kThinking:
@@ -373,21 +137,28 @@ void StreamParser::Plain(std::string_view text, std::vector<OutputEvent>& out) {
     case State::kCallHead:
       return CallHead(text, out);
     case State::kArguments:
-      return Arguments(text, out);
-    case State::kCallTail:
+      arguments_.Text(text);
+      return EmitArguments(out);
+    case State::kWholeCall:
+      whole_ += text;
       return;
   }
 }
 
 void StreamParser::Control(std::string_view token, std::vector<OutputEvent>& out) {
-  if (state_ == State::kArguments && token == kQuote) {
-    std::string json;
-    arguments_.Quote(json);
-    return Emit(OutputEvent::Kind::kCallArguments, json, out);
-  }
-  if (state_ == State::kArguments && arguments_.in_quotes()) return Arguments(token, out);
   if (in_call()) {
-    if (token != kCallClose && token != kCallOpen && token != kChannelOpen) return;
+    if (token == kQuote) {
+      if (state_ == State::kNoCall) Emit(OutputEvent::Kind::kContent, "\"", out);
+      if (state_ == State::kWholeCall) whole_.push_back(kWholeQuote);
+      if (state_ == State::kArguments) arguments_.Quote(), EmitArguments(out);
+      return;
+    }
+    const bool ends = token == kCallClose || token == kCallOpen || token == kChannelOpen;
+    if (state_ == State::kArguments) {
+      if (!ends) return arguments_.Control(token);
+      if (!arguments_.Boundary(token)) return;
+    }
+    if (!ends) return;
     EndCall(out);
   }
   if (token == kCallOpen) {
@@ -430,56 +201,107 @@ void StreamParser::LeaveThinking(std::vector<OutputEvent>& out) {
 }
 
 void StreamParser::CallHead(std::string_view text, std::vector<OutputEvent>& out) {
-  const size_t brace = text.find('{');
-  head_ += text.substr(0, brace);
-  if (brace == std::string_view::npos) return;
-  BeginArguments(out);
-  Plain(state_ == State::kBrokenCall ? text.substr(brace) : text.substr(brace + 1), out);
+  const size_t bracket = text.find_first_of("{(");
+  head_ += text.substr(0, bracket);
+  if (bracket == std::string_view::npos) return;
+  const std::string_view head = Trim(head_);
+  if (text[bracket] == '(' || head.empty() || head == "call:") {
+    state_ = State::kWholeCall;
+    whole_ = text.substr(bracket);
+    return;
+  }
+  const bool begun = BeginCall(false, out);
+  Plain(text.substr(begun ? bracket + 1 : bracket), out);
 }
 
 // The head is complete: a call begins, or the text is shown as it is.
-void StreamParser::BeginArguments(std::vector<OutputEvent>& out) {
+bool StreamParser::BeginCall(bool parentheses, std::vector<OutputEvent>& out) {
   std::string_view name = Trim(head_);
   if (name.starts_with("call:")) name = Trim(name.substr(5));
-  const bool valid =
+  const bool named =
       !name.empty() && name.size() <= 256 &&
       std::none_of(name.begin(), name.end(), [](unsigned char c) { return c <= ' '; });
-  if (!valid) {
-    state_ = State::kBrokenCall;
+  if (!named || !Declared(name)) {
+    if (named) Report(std::string(name), 1 << static_cast<int>(CallRepair::kUnknownName));
+    state_ = State::kNoCall;
     Emit(OutputEvent::Kind::kContent, head_, out);
-    return;
+    return false;
   }
   ++calls_;
   state_ = State::kArguments;
-  arguments_ = ArgumentsWriter();
+  name_ = name;
+  const CallArguments::Names* names = tools_ ? &tools_->find(name)->second : nullptr;
+  arguments_ = CallArguments(names, parentheses);
   Emit(OutputEvent::Kind::kCallBegin, name, out);
-  Emit(OutputEvent::Kind::kCallArguments, "{", out);
+  EmitArguments(out);
+  return true;
 }
 
-void StreamParser::Arguments(std::string_view text, std::vector<OutputEvent>& out) {
-  std::string json;
-  arguments_.Text(text, json);
-  Emit(OutputEvent::Kind::kCallArguments, json, out);
-  if (arguments_.done()) state_ = State::kCallTail;
+void StreamParser::EmitArguments(std::vector<OutputEvent>& out) {
+  Emit(OutputEvent::Kind::kCallArguments, arguments_.TakeJson(), out);
 }
 
+void StreamParser::EndArguments(bool complete, std::vector<OutputEvent>& out) {
+  EmitArguments(out);
+  if (!complete) return;
+  Report(name_, arguments_.repairs());
+  Emit(OutputEvent::Kind::kCallEnd, "", out);
+  ++complete_;
+  state_ = State::kContent;
+}
+
+void StreamParser::Report(std::string name, CallRepairs repairs) {
+  if (repairs.any()) repaired_.push_back({std::move(name), repairs});
+}
+
+// A control token ended the call; its arguments have been told.
 void StreamParser::EndCall(std::vector<OutputEvent>& out) {
-  if (state_ == State::kCallHead) BeginArguments(out);  // a call without braces
-  if (state_ == State::kArguments) {
-    std::string json;
-    arguments_.Close(json);
-    Emit(OutputEvent::Kind::kCallArguments, json, out);
-    state_ = State::kCallTail;
-  }
-  if (state_ == State::kCallTail) {
-    Emit(OutputEvent::Kind::kCallEnd, "", out);
-    ++complete_;
-  }
+  if (state_ == State::kCallHead && BeginCall(false, out)) arguments_.Finish(false);  // no brackets
+  if (state_ == State::kArguments) EndArguments(true, out);
+  if (state_ == State::kWholeCall) EndWholeCall(false, out);
   head_.clear();
   state_ = State::kContent;
 }
 
-void StreamParser::Finish(std::vector<OutputEvent>& out) {
+void StreamParser::EndWholeCall(bool cut, std::vector<OutputEvent>& out) {
+  if (whole_[0] == '(' && HoldsMembers(whole_)) {
+    InParentheses(cut, out);
+  } else if (whole_[0] == '(' || !JsonCall(WithQuotes(whole_), out)) {
+    Emit(OutputEvent::Kind::kContent, head_ + WithQuotes(whole_), out);
+  }
+  whole_.clear();
+}
+
+void StreamParser::InParentheses(bool cut, std::vector<OutputEvent>& out) {
+  if (!BeginCall(true, out)) return Emit(OutputEvent::Kind::kContent, WithQuotes(whole_), out);
+  for (const char c : std::string_view(whole_).substr(1))
+    c == kWholeQuote ? arguments_.Quote() : arguments_.Text({&c, 1});
+  const bool complete = arguments_.Finish(cut);
+  EndArguments(complete, out);
+  if (complete) Report(name_, 1 << static_cast<int>(CallRepair::kParentheses));
+}
+
+// {"name": ..., "arguments": {...}}, as other models write calls.
+bool StreamParser::JsonCall(const std::string& text, std::vector<OutputEvent>& out) {
+  using Json = nlohmann::ordered_json;
+  Json call = Json::parse(text, nullptr, false);
+  if (!call.is_object() || !call.contains("name") || !call["name"].is_string()) return false;
+  const std::string name = call["name"];
+  const char* key = call.contains("arguments") ? "arguments" : "parameters";
+  if (name.empty() || !Declared(name) || !call.contains(key)) return false;
+  if (call[key].is_string()) call[key] = Json::parse(std::string(call[key]), nullptr, false);
+  if (!call[key].is_object()) return false;
+  ++calls_;
+  ++complete_;
+  Report(name, 1 << static_cast<int>(CallRepair::kJson));
+  Emit(OutputEvent::Kind::kCallBegin, name, out);
+  Emit(OutputEvent::Kind::kCallArguments,
+       call[key].dump(-1, ' ', false, Json::error_handler_t::replace), out);
+  Emit(OutputEvent::Kind::kCallEnd, "", out);
+  return true;
+}
+
+void StreamParser::Finish(std::vector<OutputEvent>& out, bool cut) {
   const std::string rest = std::move(pending_);
   pending_.clear();
   Plain(rest, out);
@@ -487,7 +309,15 @@ void StreamParser::Finish(std::vector<OutputEvent>& out) {
     Emit(OutputEvent::Kind::kReasoning, head_, out);
   if (newline_) Emit(OutputEvent::Kind::kReasoning, "\n", out);
   newline_ = false;
-  if (state_ == State::kCallTail) EndCall(out);
+  if (state_ == State::kArguments) {
+    const bool complete = arguments_.Finish(cut);
+    EndArguments(complete, out);
+  } else if (state_ == State::kWholeCall) {
+    EndWholeCall(cut, out);
+    if (!cut) state_ = State::kContent;
+  } else if (state_ == State::kCallHead && !cut) {
+    EndCall(out);
+  }
 }
 
 }  // namespace facet

@@ -2,14 +2,20 @@
 // 4's notation,
 //   <|channel>thought\n...\n<channel|>
 //   <|tool_call>call:NAME{key:<|"|>text<|"|>,list:[1,true]}<tool_call|>
-// with the arguments turned into JSON as they arrive. The result does not depend on where the
-// stream is cut, and no control token reaches content, reasoning or (outside of quotes) arguments.
+// with the arguments turned into JSON as they arrive (chat/call_arguments.h, which also mends what
+// is a little wrong). The result does not depend on where the stream is cut, and no control token
+// reaches content, reasoning or (outside of quotes) arguments.
 // Notation: the checkpoint's chat template; function-calling page of the Gemma documentation.
 #pragma once
 
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "chat/call_arguments.h"
 
 namespace facet {
 
@@ -28,49 +34,23 @@ struct OutputEvent {
   bool operator==(const OutputEvent&) const = default;
 };
 
-// JSON from the arguments of a call, character by character. Quoted text is escaped, bare words
-// become strings.
-class ArgumentsWriter {
- public:
-  // Begins inside the outermost brace. Appends the JSON to `json`.
-  void Text(std::string_view text, std::string& json);
-  // The quote token <|"|>.
-  void Quote(std::string& json);
-  // Closes what is open: the model ended the call.
-  void Close(std::string& json);
-  // The outermost brace is closed.
-  bool done() const { return levels_.empty(); }
-  bool in_quotes() const { return string_ == String::kMarked; }
+// Tools by name, each with the names of its parameters (none where its schema does not say).
+using DeclaredTools = std::map<std::string, CallArguments::Names, std::less<>>;
+// From a list in the chat API's shape.
+DeclaredTools ToolsOf(const nlohmann::ordered_json& tools);
 
- private:
-  enum class Expect { kKey, kValue, kNext };
-  enum class String { kNone, kMarked, kJson };
-  struct Level {
-    char close;
-    Expect expect;
-    bool first = true;
-  };
-
-  void Char(char c, std::string& json);
-  void StringChar(char c, std::string& json);
-  void Open(char close, std::string& json);
-  void BeginValue(std::string& json);
-  void EndBare(std::string& json);
-  void EndKey(std::string& json);
-  void Pop(char close, std::string& json);
-
-  std::vector<Level> levels_ = {{'}', Expect::kKey}};
-  String string_ = String::kNone;
-  bool escaped_ = false;  // after a backslash in a JSON string
-  std::string unicode_;   // "u" and the digits so far of an escape
-  bool key_quoted_ = false;
-  std::string bare_;  // a key, or an unquoted value
+// What was mended in a call.
+struct RepairedCall {
+  std::string name;
+  CallRepairs repairs;
 };
 
 class StreamParser {
  public:
-  // `thinking`: the prompt ended inside an open thinking channel.
-  explicit StreamParser(bool thinking = false);
+  // `thinking`: the prompt ended inside an open thinking channel. With `tools`, a call of another
+  // name is text.
+  explicit StreamParser(bool thinking = false,
+                        std::shared_ptr<const DeclaredTools> tools = nullptr);
 
   // Text that may hold control tokens, cut anywhere.
   void Feed(std::string_view text, std::vector<OutputEvent>& out);
@@ -78,33 +58,44 @@ class StreamParser {
   void Control(std::string_view token, std::vector<OutputEvent>& out);
   // Text of ordinary tokens: what looks like a control token in it is text.
   void Plain(std::string_view text, std::vector<OutputEvent>& out);
-  // The stream has ended. A call that was cut off stays cut off: its arguments are not completed by
-  // guesses.
-  void Finish(std::vector<OutputEvent>& out);
+  // The turn has ended. The arguments of an open call are closed, so that they are JSON. The call
+  // is complete where the model ended the turn, and is not where a limit `cut` it off.
+  void Finish(std::vector<OutputEvent>& out, bool cut = false);
 
   bool thinking() const { return state_ == State::kChannel || state_ == State::kThinking; }
   bool in_call() const { return state_ >= State::kCallHead; }
   // Calls that have begun, and those that are complete.
   int calls() const { return calls_; }
   int complete_calls() const { return complete_; }
+  const std::vector<RepairedCall>& repaired() const { return repaired_; }
 
  private:
-  enum class State { kContent, kChannel, kThinking, kCallHead, kArguments, kCallTail, kBrokenCall };
+  enum class State { kContent, kChannel, kThinking, kCallHead, kArguments, kWholeCall, kNoCall };
 
   void Emit(OutputEvent::Kind kind, std::string_view text, std::vector<OutputEvent>& out);
   void Thinking(std::string_view text, std::vector<OutputEvent>& out);
-  void CallHead(std::string_view text, std::vector<OutputEvent>& out);
-  void Arguments(std::string_view text, std::vector<OutputEvent>& out);
   void LeaveThinking(std::vector<OutputEvent>& out);
+  void CallHead(std::string_view text, std::vector<OutputEvent>& out);
+  bool BeginCall(bool parentheses, std::vector<OutputEvent>& out);
+  void EmitArguments(std::vector<OutputEvent>& out);
+  void EndArguments(bool complete, std::vector<OutputEvent>& out);
   void EndCall(std::vector<OutputEvent>& out);
-  void BeginArguments(std::vector<OutputEvent>& out);
+  void EndWholeCall(bool cut, std::vector<OutputEvent>& out);
+  void InParentheses(bool cut, std::vector<OutputEvent>& out);
+  bool JsonCall(const std::string& text, std::vector<OutputEvent>& out);
+  bool Declared(std::string_view name) const { return !tools_ || tools_->contains(name); }
+  void Report(std::string name, CallRepairs repairs);
 
+  std::shared_ptr<const DeclaredTools> tools_;
   State state_ = State::kContent;
   std::string pending_;   // the beginning of what may become a control token
   std::string head_;      // channel name, or call head
+  std::string whole_;     // a call in another notation, from its first bracket on
+  std::string name_;      // of the call
   bool newline_ = false;  // held back: it belongs to <channel|> when that follows
-  ArgumentsWriter arguments_;
+  CallArguments arguments_;
   int calls_ = 0, complete_ = 0;
+  std::vector<RepairedCall> repaired_;
 };
 
 }  // namespace facet

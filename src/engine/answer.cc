@@ -1,5 +1,6 @@
 #include "engine/answer.h"
 
+#include "base/log.h"
 #include "engine/stop_strings.h"
 
 namespace facet {
@@ -13,7 +14,7 @@ class Answer : public GenerationListener {
         options_(std::move(options)),
         sink_(std::move(sink)),
         decoder_(tokenizer_),
-        parser_(options_.thinking),
+        parser_(options_.thinking, options_.tools),
         stops_(options_.stop) {}
 
   void OnProgress(const GenerationStats& so_far, int processed) override {
@@ -48,7 +49,8 @@ class Answer : public GenerationListener {
     if (!stops_.stopped()) {
       std::vector<OutputEvent> parsed;
       Plain(decoder_.Finish(), parsed);
-      if (options_.chat) parser_.Finish(parsed);
+      // Only the model's own end of its turn ends a call that is open.
+      if (options_.chat) parser_.Finish(parsed, outcome.reason != Outcome::Reason::kStop);
       bool ignored = false;
       std::vector<OutputEvent> events = Stopped(std::move(parsed), ignored);
       if (!stops_.stopped()) Append(stops_.Finish(), events);
@@ -73,6 +75,7 @@ class Answer : public GenerationListener {
         end.reason = AnswerEnd::Reason::kError;
         break;
     }
+    ReportRepairs();
     sink_->OnEnd(end);
   }
 
@@ -86,6 +89,17 @@ class Answer : public GenerationListener {
   // There are calls, and the turn did not end inside one: whoever acts on kToolCalls acts on all.
   bool CallsAreWhole() const {
     return parser_.calls() > 0 && parser_.complete_calls() == parser_.calls();
+  }
+  void ReportRepairs() const {
+    for (const RepairedCall& call : parser_.repaired()) {
+      std::string names;
+      for (size_t i = 0; i < call.repairs.size(); ++i) {
+        if (!call.repairs.test(i)) continue;
+        if (options_.repairs) ++(*options_.repairs)[i];
+        names += Cat(names.empty() ? "" : ", ", CallRepairName(static_cast<CallRepair>(i)));
+      }
+      spdlog::debug("a call of '{}' was mended: {}", Printable(call.name), names);
+    }
   }
   // Tokens that close the channel where the budget is used up. The budget is for the thoughts of
   // the whole answer, so any further channel is closed at once.

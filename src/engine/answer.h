@@ -3,6 +3,8 @@
 // terminal.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,12 +15,18 @@
 
 namespace facet {
 
+// How often calls were read otherwise than the notation has it, by CallRepair.
+using CallRepairCounts = std::array<std::atomic<uint64_t>, static_cast<size_t>(CallRepair::kCount)>;
+
 struct AnswerOptions {
   bool chat = true;       // false: plain text, control tokens dropped, nothing taken apart
   bool thinking = false;  // the prompt ends inside an open thinking channel
   std::optional<int> thinking_budget;  // tokens of all thoughts; then the channel is closed
   bool one_call = false;               // the answer ends with its first tool call
   std::vector<std::string> stop;       // end the answer, and are not part of it
+  // Those that may be called: a call of another name is text. Null: any name is a tool's.
+  std::shared_ptr<const DeclaredTools> tools = nullptr;
+  std::shared_ptr<CallRepairCounts> repairs = nullptr;  // counts here; null: nowhere
 };
 
 // One token of the answer with its log-probability.

@@ -126,6 +126,9 @@ Result<Reply> Ask(const LoadedModel& model, const json& messages, const ReplyOpt
   AnswerOptions answer;
   answer.chat = model.chat_template != nullptr;
   answer.stop = options.stop;
+  if (options.tools.is_array())
+    answer.tools = std::make_shared<const DeclaredTools>(ToolsOf(options.tools));
+  answer.repairs = model.repairs;
   GenerationRequest request;
   request.prompt = std::make_shared<const Prompt>(std::move(prompt));
   request.sampling = options.sampling;

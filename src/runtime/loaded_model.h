@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "chat/chat_template.h"
+#include "engine/answer.h"
 #include "engine/engine.h"
 #include "engine/grammar_constraint.h"
 #include "formats/model_files.h"
@@ -43,6 +44,7 @@ struct LoadedModel {
   std::shared_ptr<ThreadPool> pool;
   std::shared_ptr<Model> model;  // null for a script
   std::shared_ptr<Engine> engine;
+  std::shared_ptr<CallRepairCounts> repairs = std::make_shared<CallRepairCounts>();
 
   std::vector<std::string> Modalities() const;
   // Built when it is asked for first.

@@ -41,7 +41,7 @@ void Collect(const std::vector<OutputEvent>& events, Answer& answer) {
   }
 }
 
-Answer Parse(const std::vector<std::string_view>& pieces, bool thinking = false) {
+Answer Parse(const std::vector<std::string_view>& pieces, bool thinking = false, bool cut = false) {
   StreamParser parser(thinking);
   Answer answer;
   for (const std::string_view piece : pieces) {
@@ -50,7 +50,7 @@ Answer Parse(const std::vector<std::string_view>& pieces, bool thinking = false)
     Collect(events, answer);
   }
   std::vector<OutputEvent> events;
-  parser.Finish(events);
+  parser.Finish(events, cut);
   Collect(events, answer);
   return answer;
 }
@@ -77,7 +77,7 @@ const std::pair<const char*, const char*> kArguments[] = {
     {"", "{}"},
     {"a:1", R"({"a":1})"},
     {"a:-1.5e3,b:0,c:01", R"({"a":-1.5e3,"b":0,"c":"01"})"},
-    {"a:true,b:false,c:null,d:None", R"({"a":true,"b":false,"c":null,"d":"None"})"},
+    {"a:true,b:false,c:null,d:None", R"({"a":true,"b":false,"c":null,"d":null})"},
     {"s:<|\"|>plain<|\"|>", R"({"s":"plain"})"},
     {"s:<|\"|>quotes \" back\\slash\nline\ttab<|\"|>",
      R"({"s":"quotes \" back\\slash\nline\ttab"})"},
@@ -89,7 +89,7 @@ const std::pair<const char*, const char*> kArguments[] = {
     {"l:[<|\"|>a<|\"|>,<|\"|>b<|\"|>],o:{}", R"({"l":["a","b"],"o":{}})"},
     {"o:{p:{q:[{r:1},{r:2}]}}", R"({"o":{"p":{"q":[{"r":1},{"r":2}]}}})"},
     {"<|\"|>key one<|\"|>:1", R"({"key one":1})"},
-    {"\"json\":\"style \\\"x\\\" \\u00e9 \\d\"", R"({"json":"style \"x\" \u00e9 \\d"})"},
+    {"\"json\":\"style \\\"x\\\" \\u00e9 \\d\"", R"({"json":"style \"x\" é \\d"})"},
     {" a : 1 , b : bare words ", R"({"a":1,"b":"bare words"})"},
     {"s:<|\"|>Grüße 😀 日本<|\"|>", R"({"s":"Grüße 😀 日本"})"},
 };
@@ -133,11 +133,34 @@ TEST(StreamParser, EverySplitOfEveryTranscriptParsesToTheSame) {
   EXPECT_GE(transcripts, 50);
 }
 
-TEST(StreamParser, ACallThatIsCutOffIsNotCompletedByGuesses) {
-  const Answer answer = Whole("<|tool_call>call:rm{path:<|\"|>/tmp");
-  ASSERT_EQ(answer.calls.size(), 1u);
-  EXPECT_FALSE(answer.calls[0].complete);
-  EXPECT_EQ(answer.calls[0].arguments, R"({"path":"/tmp)");
+TEST(StreamParser, ACallThatALimitCutOffIsNotComplete) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"{path:<|\"|>/tmp", R"({"path":"/tmp"})"},
+      {"{", "{}"},
+      {"{a", "{}"},
+      {"{a:", R"({"a":null})"},
+      {"{a:12", R"({"a":null})"},  // half a number is another number
+      {"{a:12,", R"({"a":12})"},
+      {"{a:[1,{b:<|\"|>x<|\"|>,c", R"({"a":[1,{"b":"x"}]})"},
+      {"{a:[1,2", R"({"a":[1]})"},
+      {"{a:words without", R"({"a":null})"},
+      {"{a:\"b\\u00", R"({"a":"b\\u00"})"},
+  };
+  for (const auto& [text, json] : cases) {
+    const Answer answer = Parse({std::string("<|tool_call>call:rm") + text}, false, true);
+    ASSERT_EQ(answer.calls.size(), 1u) << text;
+    EXPECT_FALSE(answer.calls[0].complete) << text;
+    EXPECT_EQ(answer.calls[0].arguments, json) << text;
+  }
+  EXPECT_TRUE(Parse({"<|tool_call>call:rm{a:1}"}, false, true).calls[0].complete);
+}
+
+TEST(StreamParser, WhatIsOpenWhereTheModelEndedItsTurnIsClosed) {
+  EXPECT_EQ(Whole("<|tool_call>call:f{a:[1,<|\"|>x").calls[0],
+            (Answer::Call{"f", R"({"a":[1,"x"]})", true}));
+  EXPECT_EQ(Whole("<|tool_call>call:f").calls[0], (Answer::Call{"f", "{}", true}));
+  EXPECT_EQ(Whole("<|tool_call>call:f{a:<|\"|>x<tool_call|>").calls[0],
+            (Answer::Call{"f", R"({"a":"x"})", true}));
 }
 
 TEST(StreamParser, ClosesBracketsThatTheModelForgot) {

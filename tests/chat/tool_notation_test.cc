@@ -46,13 +46,6 @@ TEST(ToolNotation, PlainTokensThatSpellMarkersAreText) {
   ASSERT_EQ(special.tool_calls.size(), 1u);
 }
 
-TEST(ToolNotation, LeavesOutACallThatIsCutOff) {
-  const auto output = ParseOutput("a<|tool_call>call:f{}<tool_call|><|tool_call>call:g{a:<|\"|>x");
-  EXPECT_EQ(output.content, "a");
-  EXPECT_EQ(output.tool_calls.size(), 1u);
-  EXPECT_TRUE(output.cut_off);
-}
-
 TEST(ToolNotation, RendersWhatItParses) {
   const Json arguments = {{"text", "a \"b\" \n<tool_call|> }"},
                           {"n", -1.5},

@@ -42,7 +42,7 @@ int Play(GenerationListener& answer, const std::vector<TokenId>& ids) {
   return times;
 }
 
-TEST(Answer, OnlyWholeCallsAreCalls) {
+TEST(Answer, CallsThatALimitCutOffAreNoCalls) {
   const auto tokenizer = LoadTokenizer();
   ASSERT_TRUE(tokenizer.ok());
   const auto reason = [&](const std::string& text, Outcome::Reason cause) {
@@ -59,8 +59,9 @@ TEST(Answer, OnlyWholeCallsAreCalls) {
   EXPECT_EQ(reason(whole, Cause::kStop), End::kToolCalls);
   EXPECT_EQ(reason(whole + whole, Cause::kStop), End::kToolCalls);
   EXPECT_EQ(reason("<|tool_call>call:f{a:1}", Cause::kStop), End::kToolCalls);
-  EXPECT_EQ(reason(broken, Cause::kStop), End::kStop);
-  EXPECT_EQ(reason(whole + broken, Cause::kStop), End::kStop);
+  EXPECT_EQ(reason(broken, Cause::kStop), End::kToolCalls);  // the model ended its turn
+  EXPECT_EQ(reason(whole + broken, Cause::kStop), End::kToolCalls);
+  EXPECT_EQ(reason(whole + broken, Cause::kListener), End::kStop);
   EXPECT_EQ(reason(broken, Cause::kLength), End::kLength);
   EXPECT_EQ(reason("text", Cause::kStop), End::kStop);
 }

@@ -117,7 +117,7 @@ TEST_F(ResponsesTest, StreamsTheOfficialEvents) {
   EXPECT_EQ(cut["incomplete_details"]["reason"], "max_output_tokens");
 }
 
-TEST_F(ResponsesTest, ACallThatIsCutOffIsNoCall) {
+TEST_F(ResponsesTest, ACallThatALimitCutOffIsNoCall) {
   StartServer({{{"match", "call:f.*again"}, {"emit", "a call"}},
                {{"match", "again"}, {"emit", "no call"}},
                {{"emit", "Hm.<|tool_call>call:f{a:<|\"|>x"}}});
@@ -126,16 +126,25 @@ TEST_F(ResponsesTest, ACallThatIsCutOffIsNoCall) {
        {"name", "f"},
        {"parameters", {{"type", "object"}, {"properties", {{"a", {{"type", "string"}}}}}}}}};
   json ended;
+  constexpr int kInside = 7;  // tokens: inside the call
   for (const json& event :
-       Post("/v1/responses", {{"input", "x"}, {"stream", true}, {"tools", tools}}).Events()) {
+       Post("/v1/responses",
+            {{"input", "x"}, {"stream", true}, {"tools", tools}, {"max_output_tokens", kInside}})
+           .Events()) {
     EXPECT_NE(event["type"], "response.function_call_arguments.done");
     if (event["type"] == "response.output_item.done") ended.push_back(event["item"]["status"]);
-    if (event["type"] == "response.completed") {
+    if (event["type"] == "response.incomplete") {
       EXPECT_EQ(event["response"]["output"].size(), 1u);
     }
   }
   EXPECT_EQ(ended, json({"completed", "incomplete"}));
-  const json whole = Post("/v1/responses", {{"input", "x"}, {"tools", tools}}).Json();
+  // Where the model ended its turn, what was open is closed.
+  const json closed = Post("/v1/responses", {{"input", "x"}, {"tools", tools}}).Json();
+  ASSERT_EQ(closed["output"].size(), 2u);
+  EXPECT_EQ(closed["output"][1]["arguments"], "{\"a\":\"x\"}");
+  const json whole =
+      Post("/v1/responses", {{"input", "x"}, {"tools", tools}, {"max_output_tokens", kInside}})
+          .Json();
   ASSERT_EQ(whole["output"].size(), 1u);
   EXPECT_EQ(whole["output"][0]["content"][0]["text"], "Hm.");
   EXPECT_EQ(Request("GET", "/v1/responses/" + whole["id"].get<std::string>()).Json(), whole);

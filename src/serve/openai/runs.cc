@@ -174,6 +174,7 @@ Result<ChatRuns> PrepareRuns(const LoadedModel& model, const ChatRequest& chat,
   const bool open_thinking = EndsThinking(*model.tokenizer, *prompt);
   ChatRuns out;
   const bool calls = chat.tools.is_array() && chat.tool_choice.kind != ToolChoice::Kind::kNone;
+  const auto tools = std::make_shared<const DeclaredTools>(ToolsOf(chat.tools));
   for (int choice = 0; choice < chat.common.choices; ++choice) {
     AnswerJob::Run run;
     run.request = MakeGeneration(model, prompt, chat.common, tenant, choice);
@@ -182,6 +183,8 @@ Result<ChatRuns> PrepareRuns(const LoadedModel& model, const ChatRequest& chat,
     run.answer.thinking_budget = chat.thinking_budget;
     run.answer.one_call = !chat.parallel_calls;
     run.answer.stop = chat.common.stop;
+    run.answer.tools = tools;
+    run.answer.repairs = model.repairs;
     out.runs.push_back(std::move(run));
   }
   out.form = FormOf(chat, open_thinking);

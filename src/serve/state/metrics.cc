@@ -116,7 +116,12 @@ void WriteHistogram(Page& page, const std::string& name, const std::string& id,
   page.Value(name + "_count", ModelLabel(id), histogram.count());
 }
 
-using AllStats = std::vector<std::pair<std::string, Stats>>;
+struct ModelStats {
+  std::string id;
+  Stats stats;
+  std::shared_ptr<const CallRepairCounts> repairs;
+};
+using AllStats = std::vector<ModelStats>;
 
 // An adapter's numbers are in those of its model, whose engine it shares.
 AllStats StatsOf(const ModelPool& models) {
@@ -124,14 +129,15 @@ AllStats StatsOf(const ModelPool& models) {
   for (const std::string& id : models.ids()) {
     const auto status = models.StatusOf(id);
     if (!status || !status->base.empty()) continue;
-    if (const auto model = models.Loaded(id)) all.emplace_back(id, model->engine->Stats());
+    if (const auto model = models.Loaded(id))
+      all.push_back({id, model->engine->Stats(), model->repairs});
   }
   return all;
 }
 
 void WriteMetric(Page& page, const AllStats& all, const Metric& metric) {
   page.Head(metric.name, metric.type, metric.help);
-  for (const auto& [id, stats] : all) {
+  for (const auto& [id, stats, repairs] : all) {
     if (metric.share != nullptr) {
       page.Value(metric.name, ModelLabel(id), metric.share(stats));
     } else {
@@ -148,10 +154,21 @@ void WriteMemory(Page& page, const char* name, const char* help, size_t bytes) {
 void WriteEnds(Page& page, const AllStats& all) {
   constexpr const char* kName = "facet_request_success_total";
   page.Head(kName, "counter", "Requests by how they ended");
-  for (const auto& [id, stats] : all) {
+  for (const auto& [id, stats, repairs] : all) {
     for (const EndMetric& end : kEnds) {
       const std::string labels = ModelLabel(id, Cat(",finished_reason=\"", end.reason, '"'));
       page.Value(kName, labels, end.count(stats));
+    }
+  }
+}
+
+void WriteRepairs(Page& page, const AllStats& all) {
+  constexpr const char* kName = "facet_tool_call_repairs_total";
+  page.Head(kName, "counter", "Tool calls that were read otherwise than their notation has it");
+  for (const auto& [id, stats, repairs] : all) {
+    for (size_t i = 0; i < repairs->size(); ++i) {
+      const std::string_view kind = CallRepairName(static_cast<CallRepair>(i));
+      page.Value(kName, ModelLabel(id, Cat(",kind=\"", kind, '"')), (*repairs)[i].load());
     }
   }
 }
@@ -167,9 +184,10 @@ std::string MetricsText(const ModelPool& models) {
   WriteMemory(page, "facet_memory_models_bytes", "Memory of the models that are loaded",
               models.memory_used());
   WriteEnds(page, all);
+  WriteRepairs(page, all);
   for (const Distribution& distribution : kDistributions) {
     page.Head(distribution.name, "histogram", distribution.help);
-    for (const auto& [id, stats] : all)
+    for (const auto& [id, stats, repairs] : all)
       WriteHistogram(page, distribution.name, id, stats.*distribution.histogram);
   }
   return page.Text();
