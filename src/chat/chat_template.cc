@@ -3,9 +3,11 @@
 #include <text_core.h>
 
 #include <algorithm>
+#include <span>
 
 #include "chat/message_shape.h"
 #include "chat/provenance.h"
+#include "formats/json.h"
 
 namespace facet {
 namespace {
@@ -50,11 +52,9 @@ Error ErrorOf(int32_t status, tc_text text) {
 }
 
 Result<std::string> DumpContext(const Json& context) {
-  try {
-    return context.dump();
-  } catch (const Json::exception&) {
-    return Error{"messages or tools hold text that is not UTF-8"};
-  }
+  auto text = DumpStrictJson(context);
+  if (!text) return Error{Cat("messages or tools hold ", text.error().message)};
+  return text;
 }
 
 // An assistant's content is cut at thoughts by templates; everything else in a message is marked
@@ -86,6 +86,63 @@ Result<void> MarkMessage(const SpecialTokenGuard& guard, const Marks& marks, Jso
   }
   message["content"] = std::move(said);
   return Ok();
+}
+
+// Media inside of results: templates write the text of a result alone. Each is marked in that text,
+// and written behind the result where the mark has come to lie.
+constexpr std::string_view kMediaTypes[] = {"image", "audio", "video"};
+constexpr std::string_view kResultEnd = "<tool_response|>";
+
+std::string_view TypeOf(const Json& part) {
+  const auto type = part.is_object() ? part.find("type") : part.end();
+  if (!part.is_object() || type == part.end() || !type->is_string()) return {};
+  return type->get_ref<const std::string&>();
+}
+
+// The texts of a result's parts, with a mark for each medium.
+std::string MarkedResult(const Json& parts, const Marks& marks) {
+  std::string text;
+  for (const Json& part : parts) {
+    const std::string_view type = TypeOf(part);
+    const auto kind = std::find(std::begin(kMediaTypes), std::end(kMediaTypes), type);
+    if (kind != std::end(kMediaTypes)) {
+      text += Cat(marks.medium, kind - std::begin(kMediaTypes));
+    } else if (type == "text" && part.contains("text") && part["text"].is_string()) {
+      text += part["text"].get_ref<const std::string&>();
+    }
+  }
+  return text;
+}
+
+void MarkResultMedia(const Marks& marks, Json& messages) {
+  if (!messages.is_array()) return;
+  for (Json& message : messages) {
+    if (!message.is_object() || message.value("role", Json()) != "tool") continue;
+    const auto content = message.find("content");
+    if (content == message.end() || !content->is_array()) continue;
+    std::string text = MarkedResult(*content, marks);
+    if (text.find(marks.medium) != text.npos) *content = std::move(text);
+  }
+}
+
+// Takes the marks out of a rendered text. `written`: what the template writes for each type.
+std::string PlaceResultMedia(std::string text, const Marks& marks,
+                             std::span<const std::string> written) {
+  size_t last = 0, placed = 0;  // the end of the last result that had media, and of its media
+  for (size_t at = 0; (at = text.find(marks.medium, at)) != text.npos;) {
+    const auto kind = static_cast<size_t>(text[at + marks.medium.size()] - '0');
+    const bool whole = kind < written.size();  // a template may have cut the text
+    const size_t mark = marks.medium.size() + (whole ? 1 : 0);
+    text.erase(at, mark);
+    if (!whole) continue;
+    if (last > at) last -= mark, placed -= mark;
+    size_t end = text.find(kResultEnd, at);
+    end = end == text.npos ? at : end + kResultEnd.size();
+    if (end != last) last = placed = end;
+    text.insert(placed, written[kind]);
+    placed += written[kind].size();
+  }
+  return text;
 }
 
 Json Message(const char* role, Json content) {
@@ -160,6 +217,18 @@ struct ChatTemplate::Data {
     return open != text.npos && open < found && found < close && close != text.npos;
   }
 
+  // What the template writes for a medium between two texts.
+  std::string MediumText(std::string_view type) const {
+    constexpr std::string_view kBefore = "PROBED BEFORE", kAfter = "PROBED AFTER";
+    const Json parts = {{{"type", "text"}, {"text", kBefore}},
+                        {{"type", type}},
+                        {{"type", "text"}, {"text", kAfter}}};
+    const std::string text = Probe({Message("user", parts)});
+    const size_t begin = text.find(kBefore), end = text.find(kAfter);
+    if (begin == text.npos || end == text.npos || end < begin + kBefore.size()) return "";
+    return text.substr(begin + kBefore.size(), end - begin - kBefore.size());
+  }
+
   bool TakesSystemParts() const {
     const Json parts = {{{"type", "text"}, {"text", "PROBED SYSTEM"}}};
     const std::string text = Probe({Message("system", parts), Message("user", "Question")});
@@ -171,6 +240,7 @@ struct ChatTemplate::Data {
   SpecialTokenGuard guard;
   std::unique_ptr<tc_template, TemplateDeleter> compiled;
   MessageShape shape;
+  std::vector<std::string> media;  // by kMediaTypes
 };
 
 ChatTemplate::ChatTemplate() = default;
@@ -189,16 +259,18 @@ Result<ChatTemplate> ChatTemplate::Create(std::string source, const Tokenizer& t
   data.compiled.reset(compiled);
   data.shape.tool_messages = data.TakesToolMessages();
   data.shape.system_parts = data.TakesSystemParts();
+  for (const std::string_view type : kMediaTypes) data.media.push_back(data.MediumText(type));
   return result;
 }
 
 Result<RenderedPrompt> ChatTemplate::Render(Json messages, Json tools,
                                             const RenderOptions& options) const {
   if (!tools.is_null() && !tools.is_array()) return Expected("a list", tools.type_name(), "tools");
+  FACET_ASSIGN(const std::string said, DumpContext(Json::array({messages, tools, options.extra})));
+  FACET_ASSIGN(const Marks marks, Marks::Choose(said, data_->source));
+  MarkResultMedia(marks, messages);
   FACET_ASSIGN(Json shaped, ShapeMessages(std::move(messages), data_->shape));
   FACET_ASSIGN(Json context, data_->Context(std::move(shaped), std::move(tools), options));
-  FACET_ASSIGN(const std::string unmarked, DumpContext(context));
-  FACET_ASSIGN(const Marks marks, Marks::Choose(unmarked, data_->source));
   for (auto& [key, value] : context.get_ref<Json::object_t&>()) {
     if (key != "messages") {
       FACET_TRY(MarkStrings(data_->guard, marks, value));
@@ -206,7 +278,8 @@ Result<RenderedPrompt> ChatTemplate::Render(Json messages, Json tools,
     }
     for (Json& message : value) FACET_TRY(MarkMessage(data_->guard, marks, message));
   }
-  FACET_ASSIGN(const std::string marked, data_->Run(std::move(context)));
+  FACET_ASSIGN(std::string marked, data_->Run(std::move(context)));
+  marked = PlaceResultMedia(std::move(marked), marks, data_->media);
   RenderedPrompt prompt;
   prompt.text = TakeMarks(marks, marked, prompt.plain);
   return prompt;

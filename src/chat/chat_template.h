@@ -35,7 +35,8 @@ class ChatTemplate {
 
   // `messages` in the chat API's shape (roles system, developer, user, assistant, tool; string
   // content or parts; tool_calls with string or object arguments), `tools` null or a list. Shapes
-  // of tool results are adapted to what the template expects (docs/model.md). Members keep their
+  // of tool results are adapted to what the template expects (docs/model.md); a picture, sound or
+  // film among a result's parts is written behind the result. Members keep their
   // order where the JSON has one. The error of a template's raise_exception is passed on.
   Result<RenderedPrompt> Render(nlohmann::ordered_json messages, nlohmann::ordered_json tools,
                                 const RenderOptions& options) const;

@@ -73,7 +73,8 @@ std::vector<std::string> SourceFields(const std::string& type, const std::string
 
 OrderedJson CallArguments(const std::string& text) {
   if (text.find_first_not_of(" \t\r\n") == text.npos) return OrderedJson::object();
-  constexpr JsonLimits kLimits = {.max_depth = 100, .duplicates = DuplicateKeys::kLastWins};
+  constexpr JsonLimits kLimits = {
+      .max_depth = 100, .duplicates = DuplicateKeys::kLastWins, .long_integers = true};
   auto parsed = ParseJson(text, kLimits);
   if (!parsed || !parsed->is_object()) return {{"arguments", text}};
   return *std::move(parsed);
@@ -325,7 +326,7 @@ Result<OrderedJson> ConversationReader::ReadArguments(JsonFields& function) {
   if (given->is_string()) {
     const auto& text = given->get_ref<const std::string&>();
     if (!from_file()) return CallArguments(text);
-    auto parsed = ParseJson(text, JsonLimits{});
+    auto parsed = ParseJson(text, JsonLimits{.long_integers = true});
     if (!parsed) {
       function.Fail("arguments", parsed.error());
       return function.status().error();

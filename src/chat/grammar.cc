@@ -1,5 +1,7 @@
 #include "chat/grammar.h"
 
+#include <text_core.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cmath>
@@ -34,6 +36,23 @@ std::string RegexLiteral(std::string_view pattern) {
     }
   }
   return out + "/";
+}
+
+// This text and no other, as a regular expression.
+std::string EscapedPattern(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (std::string_view("\\^$.|?*+()[]{}-&~#").find(c) != std::string_view::npos) out += '\\';
+    out.push_back(c);
+  }
+  return out;
+}
+
+bool CanBeEnforced(const std::string& pattern) {
+  tc_text error{};
+  const bool can = tc_pattern_check(pattern.data(), pattern.size(), &error) == TC_OK;
+  if (!can) tc_text_free(error);
+  return can;
 }
 
 // A pattern of JSON Schema matches anywhere unless it is anchored.
@@ -332,6 +351,9 @@ class NotationGrammar {
       const Names known = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
                            "multipleOf"};
       FACET_TRY(Check(schema, known, several, where));
+      if (schema.contains("minimum") && schema.contains("maximum") &&
+          schema["minimum"].is_number() && schema["maximum"] < schema["minimum"])
+        return Error{Cat(where, ": maximum is below minimum")};
       json number = {{"type", type}};
       for (const std::string& key : known) {
         if (schema.contains(key)) number[key] = schema[key];
@@ -363,7 +385,9 @@ class NotationGrammar {
     bool may_be_empty = least == 0;
     if (schema.contains("pattern")) {
       if (!schema["pattern"].is_string()) return Error{Cat(where, ".pattern: expected a string")};
-      terminal = RegexLiteral(WholePattern(schema["pattern"].get<std::string>()));
+      const std::string pattern = WholePattern(schema["pattern"].get<std::string>());
+      if (!CanBeEnforced(pattern)) return Cannot("pattern", where);
+      terminal = RegexLiteral(pattern);
       may_be_empty = false;
     }
     if (least > 0 || most >= 0) {
@@ -440,7 +464,9 @@ class NotationGrammar {
       if (!patterns.is_object() || patterns.size() != 1) return Cannot("patternProperties", where);
       const std::string pattern = patterns.begin().key();
       if (pattern != "^.*$" && pattern != ".*" && pattern != "^.+$") {
-        key = b_.Terminal(Cat(RegexLiteral(WholePattern(pattern)), " & /[A-Za-z0-9_.$-]{1,64}/"));
+        const std::string whole = WholePattern(pattern);
+        if (!CanBeEnforced(whole)) return Cannot("patternProperties", where);
+        key = b_.Terminal(Cat(RegexLiteral(whole), " & /[A-Za-z0-9_.$-]{1,64}/"));
       }
       FACET_ASSIGN(value, Value(patterns.begin().value(), where + ".patternProperties", depth + 1));
     } else if (schema.contains("additionalProperties")) {
@@ -466,12 +492,21 @@ class NotationGrammar {
     if (!values.is_array() || values.empty()) return Error{Cat(where, ".enum: expected values")};
     return Values(values, schema, where + ".enum");
   }
-  // Those of the values that have the schema's type.
+  // Those of the values that have the schema's type. Texts are one pattern: as alternatives of the
+  // grammar, thousands of them would exceed its limits at each step.
   Result<std::string> Values(const json& values, const json& schema, const std::string& where) {
-    std::string body;
+    std::string body, texts;
     for (const json& value : values) {
       if (schema.contains("type") && !IsOf(value, Types(schema))) continue;
+      if (value.is_string() && value != "") {
+        texts += Cat(texts.empty() ? "" : "|", EscapedPattern(value.get_ref<const std::string&>()));
+        continue;
+      }
       FACET_ASSIGN(const std::string one, Constant(value, where));
+      body += (body.empty() ? "" : " | ") + one;
+    }
+    if (!texts.empty()) {
+      const std::string one = Quoted(b_.Terminal(RegexLiteral(Cat("(", texts, ")"))));
       body += (body.empty() ? "" : " | ") + one;
     }
     if (body.empty()) return Cannot("type", where);

@@ -3,6 +3,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "formats/json.h"
+
 namespace facet {
 namespace {
 
@@ -87,8 +89,11 @@ void ParseArguments(Json& message) {
     } else if (given.is_string()) {
       const auto& text = given.get_ref<const std::string&>();
       if (IsTooDeep(text)) continue;
-      Json parsed = Json::parse(text, nullptr, false);
-      if (parsed.is_object()) function["arguments"] = std::move(parsed);
+      constexpr JsonLimits kLimits = {.max_depth = kMaxArgumentDepth,
+                                      .duplicates = DuplicateKeys::kLastWins,
+                                      .long_integers = true};
+      auto parsed = ParseJson(text, kLimits);
+      if (parsed && parsed->is_object()) function["arguments"] = *std::move(parsed);
     }
   }
 }

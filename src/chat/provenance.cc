@@ -109,15 +109,16 @@ Result<Marks> Marks::Choose(std::string_view context, std::string_view source) {
       }
     }
   }
+  constexpr size_t kMarks = 3;
   std::vector<std::string> free;
-  for (size_t i = 0; i < used.size() && free.size() < 2; ++i) {
+  for (size_t i = 0; i < used.size() && free.size() < kMarks; ++i) {
     if (used[i]) continue;
     AppendUtf8(free.emplace_back(),
                static_cast<char32_t>(i < kNoncharacterCount ? kNoncharacters + i
                                                             : kPrivate + i - kNoncharacterCount));
   }
-  if (free.size() < 2) return Error{"the messages use every private-use character"};
-  return Marks{free[0], free[1]};
+  if (free.size() < kMarks) return Error{"the messages use every private-use character"};
+  return Marks{free[0], free[1], free[2]};
 }
 
 Result<void> MarkStrings(const SpecialTokenGuard& guard, const Marks& marks, Json& value) {

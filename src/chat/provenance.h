@@ -29,10 +29,11 @@ class SpecialTokenGuard {
   std::vector<std::string> tails_;
 };
 
-// Two characters that occur nowhere in the inputs of a rendering.
+// Characters that occur nowhere in the inputs of a rendering.
 struct Marks {
   std::string after;   // the character before it is untrusted
   std::string before;  // the character after it is untrusted
+  std::string medium;  // a picture, a sound or a film belongs behind this result
 
   // Chosen from noncharacters and private-use characters. An error where `context` and `source` use
   // all of them.

@@ -72,7 +72,7 @@ DeclaredTools ToolsOf(const nlohmann::ordered_json& tools) {
     const auto& function = tool["function"];
     if (!function.is_object() || !function.contains("name") || !function["name"].is_string())
       continue;
-    CallArguments::Names& names = out[function["name"].get<std::string>()];
+    CallReader::Names& names = out[function["name"].get<std::string>()];
     const auto parameters = function.find("parameters");
     if (parameters == function.end() || !parameters->is_object()) continue;
     const auto properties = parameters->find("properties");
@@ -230,8 +230,8 @@ bool StreamParser::BeginCall(bool parentheses, std::vector<OutputEvent>& out) {
   ++calls_;
   state_ = State::kArguments;
   name_ = name;
-  const CallArguments::Names* names = tools_ ? &tools_->find(name)->second : nullptr;
-  arguments_ = CallArguments(names, parentheses);
+  const CallReader::Names* names = tools_ ? &tools_->find(name)->second : nullptr;
+  arguments_ = CallReader(names, parentheses);
   Emit(OutputEvent::Kind::kCallBegin, name, out);
   EmitArguments(out);
   return true;

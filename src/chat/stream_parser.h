@@ -2,7 +2,7 @@
 // 4's notation,
 //   <|channel>thought\n...\n<channel|>
 //   <|tool_call>call:NAME{key:<|"|>text<|"|>,list:[1,true]}<tool_call|>
-// with the arguments turned into JSON as they arrive (chat/call_arguments.h, which also mends what
+// with the arguments turned into JSON as they arrive (chat/call_reader.h, which also mends what
 // is a little wrong). The result does not depend on where the stream is cut, and no control token
 // reaches content, reasoning or (outside of quotes) arguments.
 // Notation: the checkpoint's chat template; function-calling page of the Gemma documentation.
@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "chat/call_arguments.h"
+#include "chat/call_reader.h"
 
 namespace facet {
 
@@ -35,7 +35,7 @@ struct OutputEvent {
 };
 
 // Tools by name, each with the names of its parameters (none where its schema does not say).
-using DeclaredTools = std::map<std::string, CallArguments::Names, std::less<>>;
+using DeclaredTools = std::map<std::string, CallReader::Names, std::less<>>;
 // From a list in the chat API's shape.
 DeclaredTools ToolsOf(const nlohmann::ordered_json& tools);
 
@@ -93,7 +93,7 @@ class StreamParser {
   std::string whole_;     // a call in another notation, from its first bracket on
   std::string name_;      // of the call
   bool newline_ = false;  // held back: it belongs to <channel|> when that follows
-  CallArguments arguments_;
+  CallReader arguments_;
   int calls_ = 0, complete_ = 0;
   std::vector<RepairedCall> repaired_;
 };

@@ -36,6 +36,8 @@ class Answer : public GenerationListener {
     if (options_.one_call && parser_.complete_calls() > 0) decision.stop = true;
     const bool thinking = was_thinking || parser_.thinking();
     if (thinking) ++reasoning_tokens_;
+    // The model may end its thoughts while their forced end waits for its place.
+    decision.release = closing_ && !parser_.thinking();
     decision.force = CloseThinking();
     const AnswerToken info{
         .text = std::string(tokenizer_->Piece(token.id)),

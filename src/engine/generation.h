@@ -71,7 +71,10 @@ class GenerationListener {
  public:
   struct Decision {
     bool stop = false;
-    std::vector<TokenId> force;  // tokens that come next, whatever the model says
+    // Tokens that come next, whatever the model says; where a constraint does not allow the first
+    // of them yet (inside of a character), as soon as it does.
+    std::vector<TokenId> force;
+    bool release = false;  // what was forced and has not come need not come any more
   };
   virtual ~GenerationListener() = default;
   // The prompt is being read.

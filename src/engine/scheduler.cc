@@ -13,6 +13,11 @@ double Milliseconds(Clock::duration time) {
 // Above this share of the cache's budget, snapshots make room.
 constexpr double kHighWater = 0.95, kLowWater = 0.90;
 
+bool Allows(std::span<const uint32_t> allowed, TokenId id) {
+  const auto word = static_cast<size_t>(id) / 32;
+  return allowed.empty() || (word < allowed.size() && (allowed[word] >> (id % 32) & 1) != 0);
+}
+
 // Prompt rows of a step: decodes are one row each.
 int PrefillRows(int rows) {
   return rows > 1 ? rows : 0;
@@ -418,14 +423,15 @@ Result<Sampled> Scheduler::ChooseToken(Sequence& s, std::span<float> logits) {
   const bool report = s.request.top_logprobs >= 0;
   // The model's own distribution, before constraint and penalties.
   const std::vector<float> raw(logits.begin(), report ? logits.end() : logits.begin());
-  if (!s.forced.empty()) {
+  std::span<const uint32_t> allowed;  // empty: all
+  if (s.request.constraint) {
+    FACET_ASSIGN(allowed, s.request.constraint->Allowed());
+  }
+  if (!s.forced.empty() && Allows(allowed, s.forced.front())) {
     token.id = s.forced.front();
     s.forced.pop_front();
   } else {
-    if (s.request.constraint) {
-      FACET_ASSIGN(const auto allowed, s.request.constraint->Allowed());
-      MaskLogits(allowed, logits);
-    }
+    MaskLogits(allowed, logits);
     token.id = s.sampler.Sample(logits);
   }
   if (s.request.constraint) FACET_TRY(s.request.constraint->Accept(token.id));
@@ -460,6 +466,7 @@ void Scheduler::EmitToken(Sequence& s, std::span<float> logits) {
   s.tokens.push_back(id);
   s.keys.push_back(static_cast<CacheKey>(id));
   auto decision = s.listener->OnToken(*token);
+  if (decision.release) s.forced.clear();
   s.forced.insert(s.forced.end(), decision.force.begin(), decision.force.end());
   if (decision.stop) return EndSequence(s, Outcome::Reason::kListener);
   if (s.size() >= s.limit) EndSequence(s, Outcome::Reason::kLength);

@@ -1,8 +1,10 @@
 #include "formats/json.h"
 
+#include <algorithm>
 #include <cctype>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
 #include <vector>
 
 #include "base/file_kind.h"
@@ -93,8 +95,10 @@ class Builder : public nlohmann::json_sax<Json> {
   bool boolean(bool v) override { return Place(v); }
   bool number_integer(typename Base::number_integer_t v) override { return Place(v); }
   bool number_unsigned(typename Base::number_unsigned_t v) override { return Place(v); }
-  bool number_float(typename Base::number_float_t v, const std::string&) override {
-    return Place(v);
+  bool number_float(typename Base::number_float_t v, const std::string& text) override {
+    const bool whole = text.find_first_not_of("-0123456789") == text.npos;
+    if (!whole || !limits_.long_integers) return Place(v);
+    return Place(Json::binary({text.begin(), text.end()}));
   }
   bool string(std::string& v) override { return Place(std::move(v)); }
   bool binary(typename Base::binary_t&) override { return false; }  // not part of JSON
@@ -181,6 +185,40 @@ Result<Json> Read(const std::filesystem::path& path) {
   return parsed;
 }
 
+template <class Json>
+bool HasLongInteger(const Json& value) {
+  if (!value.is_structured()) return value.is_binary();
+  return std::any_of(value.begin(), value.end(),
+                     [](const Json& item) { return HasLongInteger(item); });
+}
+
+template <class Json>
+void WriteJson(const Json& value, typename Json::error_handler_t handler, std::string& out) {
+  auto separate = [&, first = true]() mutable {
+    if (!std::exchange(first, false)) out += ',';
+  };
+  if (value.is_binary()) {
+    out.append(value.get_binary().begin(), value.get_binary().end());
+  } else if (value.is_object()) {
+    out += '{';
+    for (const auto& [key, member] : value.items()) {
+      separate();
+      out += Json(key).dump(-1, ' ', false, handler) + ':';
+      WriteJson(member, handler, out);
+    }
+    out += '}';
+  } else if (value.is_array()) {
+    out += '[';
+    for (const Json& item : value) {
+      separate();
+      WriteJson(item, handler, out);
+    }
+    out += ']';
+  } else {
+    out += value.dump(-1, ' ', false, handler);
+  }
+}
+
 }  // namespace
 
 template <class Json>
@@ -210,7 +248,22 @@ Result<ordered_json> ReadOrderedJson(const std::filesystem::path& path) {
 
 template <class Json>
 std::string DumpJson(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  constexpr auto kHandler = Json::error_handler_t::replace;
+  if (!HasLongInteger(value)) return value.dump(-1, ' ', false, kHandler);
+  std::string out;
+  WriteJson(value, kHandler, out);
+  return out;
+}
+
+Result<std::string> DumpStrictJson(const ordered_json& value) {
+  try {
+    if (!HasLongInteger(value)) return value.dump();
+    std::string out;
+    WriteJson(value, ordered_json::error_handler_t::strict, out);
+    return out;
+  } catch (const ordered_json::exception&) {
+    return Error{"text that is not UTF-8"};
+  }
 }
 
 template <class Json>

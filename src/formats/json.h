@@ -22,6 +22,9 @@ enum class DuplicateKeys {
 struct JsonLimits {
   int max_depth = kMaxJsonDepth;
   DuplicateKeys duplicates = DuplicateKeys::kRefuse;
+  // Whole numbers beyond 64 bits keep their digits, as a binary value that holds them, which
+  // DumpJson writes as the number. Otherwise they become the nearest double.
+  bool long_integers = false;
 };
 
 // Json is nlohmann::ordered_json, which keeps the order of keys, or nlohmann::json, which sorts
@@ -45,6 +48,8 @@ Result<nlohmann::ordered_json> ReadOrderedJson(const std::filesystem::path& path
 // Compact text. Strings that are not UTF-8 get U+FFFD where they are not.
 template <class Json>
 std::string DumpJson(const Json& value);
+// The same; an error where a string is not UTF-8.
+Result<std::string> DumpStrictJson(const nlohmann::ordered_json& value);
 
 // A value as an error message shows it: on one line, cut after 60 bytes.
 template <class Json>

@@ -3,7 +3,12 @@
 
 #include <ctime>
 
+#include "base/mapped_file.h"
 #include "chat/chat_template.h"
+#include "chat/conversation_reader.h"
+#include "chat/load_template.h"
+#include "chat/stream_parser.h"
+#include "formats/json.h"
 #include "support/vocabularies.h"
 
 namespace facet {
@@ -48,6 +53,65 @@ TEST(Jinja, PrintsValuesAsPythonDoes) {
   const Json floats = {1e16, 1e15, 1e-4, 1e-5, 1.5e300, -2.5, 123456789.125};
   EXPECT_EQ(Text("{{ x | join(' ') }}", {{"x", floats}}),
             "1e+16 1000000000000000.0 0.0001 1e-05 1.5e+300 -2.5 123456789.125");
+}
+
+// Values that were rendered by Python's Jinja2 (reference/jinja/make_cases.py).
+TEST(Jinja, WritesAThousandValuesAsPythonDoes) {
+  const auto text = ReadFile(Reference("jinja/cases.json"));
+  ASSERT_TRUE(text.ok());
+  const Json all = *ParseJson(*text, {.long_integers = true});
+  for (const Json& one : all["cases"]) {
+    for (size_t i = 0; i < all["templates"].size(); ++i) {
+      const std::string source = all["templates"][i];
+      EXPECT_EQ(Text(source, {{"x", one["x"]}}), one["texts"][i].get<std::string>())
+          << source << " of " << DumpJson(one["x"]);
+    }
+  }
+  for (const Json& chat : all["chats"]) {
+    const std::string name = chat["template"];
+    const auto tokenizer = LoadTokenizer(Reference("gemma4/vocab.gguf"));
+    const std::string source = name == "vocab.gguf"
+                                   ? **FindChatTemplate(Reference("gemma4/vocab.gguf"))
+                                   : *ReadFile(Reference("gemma4/" + name));
+    const auto loaded = ChatTemplate::Create(source, *tokenizer);
+    ASSERT_TRUE(loaded.ok());
+    const auto prompt = loaded->Render(chat["messages"], chat["tools"], {});
+    ASSERT_TRUE(prompt.ok()) << prompt.error().message;
+    EXPECT_EQ(prompt->text, chat["text"].get<std::string>()) << name;
+  }
+}
+
+// Arguments as clients send them: a text of JSON.
+TEST(Jinja, ArgumentsKeepTheirNumbers) {
+  const std::string arguments =
+      R"({"a":18446744073709551616,"b":-340282366920938463463374607431768211457,"c":null,)"
+      R"("d":45955.020000000004,"e":[true,1.0]})";
+  Json call = {{"role", "assistant"}, {"content", ""}};
+  call["tool_calls"] = {{{"id", "1"},
+                         {"type", "function"},
+                         {"function", {{"name", "f"}, {"arguments", CallArguments(arguments)}}}}};
+  const auto tokenizer = LoadTokenizer(Reference("gemma4/vocab.gguf"));
+  const auto chat = LoadChatTemplate(Reference("gemma4/vocab.gguf"), *tokenizer);
+  ASSERT_TRUE(chat.ok());
+  const std::string want =
+      "call:f{a:18446744073709551616,b:-340282366920938463463374607431768211457,c:None,"
+      "d:45955.020000000004,e:[true,1.0]}";
+  for (const bool text : {false, true}) {
+    if (text) call["tool_calls"][0]["function"]["arguments"] = arguments;
+    const auto prompt = (*chat)->Render({{{"role", "user"}, {"content", "x"}}, call}, nullptr, {});
+    ASSERT_TRUE(prompt.ok()) << prompt.error().message;
+    EXPECT_NE(prompt->text.find(want), std::string::npos) << prompt->text;
+    // What the model copies from there comes back as it was.
+    StreamParser parser;
+    std::vector<OutputEvent> events;
+    parser.Feed("<|tool_call>" + want + "<tool_call|>", events);
+    parser.Finish(events);
+    std::string back;
+    for (const OutputEvent& event : events)
+      if (event.kind == OutputEvent::Kind::kCallArguments) back += event.text;
+    EXPECT_EQ(back, arguments);
+    EXPECT_EQ(DumpJson(CallArguments(back)), arguments);
+  }
 }
 
 TEST(Jinja, WritesJsonAsPythonDoes) {

@@ -301,6 +301,71 @@ TEST_F(GrammarTest, NothingStaysOfASchemaThatIsGivenUp) {
   EXPECT_TRUE(vocabulary_->Compile(clean).ok());
 }
 
+TEST_F(GrammarTest, AToolWhosePatternCannotBeEnforcedTakesAnyObject) {
+  const json mail = json::parse(
+      R"({"type":"object","properties":{"to":{"type":"string","pattern":"^(?!\\.)[a-z]+@[a-z]+$"}}})");
+  const json number = {{"type", "object"}, {"properties", {{"n", {{"type", "integer"}}}}}};
+  for (const char* pattern : {"^(?=a)b$", "(a)\\1", "(?<!x)y", "a$|^b"}) {
+    json parameters = mail;
+    parameters["properties"]["to"]["pattern"] = pattern;
+    const auto form = [&](bool strict) {
+      return AnswerForm{
+          .schema = {},
+          .tools = json::array({Tool("n", number, false), Tool("mail", parameters, strict)}),
+          .calls = AnswerForm::Calls::kMust,
+          .only = {}};
+    };
+    EXPECT_FALSE(AnswerGrammar(form(true), *tokenizer_).ok()) << pattern;
+    auto constraint = vocabulary_->Compile(Grammar(form(false)));
+    ASSERT_TRUE(constraint.ok()) << pattern << constraint.error().message;
+    auto other = (*constraint)->Copy();
+    for (const TokenId id : tokenizer_->Encode("<|tool_call>call:mail{any:[1]}<tool_call|>"))
+      ASSERT_TRUE((*constraint)->Accept(id).ok()) << pattern;
+    bool accepted = true;
+    for (const TokenId id : tokenizer_->Encode("<|tool_call>call:n{n:<|\"|>1<|\"|>}<tool_call|>"))
+      accepted = accepted && other->Accept(id).ok();
+    EXPECT_FALSE(accepted);  // the other tool is held to its schema
+  }
+}
+
+TEST_F(GrammarTest, WideEnumsAndManyOptionalPropertiesWork) {
+  json values = json::array(), properties = json::object();
+  for (int i = 0; i < 2000; ++i) {
+    values.push_back(Cat("value \"", i, "\" (a|b)/\\", i % 7));
+    if (i < 400) properties[Cat("p", i)] = {{"type", i % 2 == 0 ? "integer" : "boolean"}};
+  }
+  json numbers = json::array({1, 2.5, "", "x", nullptr, true});
+  const json wide = {{"type", "object"},
+                     {"properties", {{"a", {{"enum", values}}}, {"b", {{"enum", numbers}}}}},
+                     {"required", {"a", "b"}},
+                     {"additionalProperties", false}};
+  const json many = {
+      {"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
+  for (const json& schema : {wide, many}) {
+    const AnswerForm call{.schema = {},
+                          .tools = json::array({Tool("g", schema)}),
+                          .calls = AnswerForm::Calls::kMust,
+                          .only = {},
+                          .parallel = false};
+    for (uint32_t seed = 0; seed < 3; ++seed) {
+      const auto text = Draw(Grammar(call), seed, 0, 60000);
+      ASSERT_TRUE(text);
+      StreamParser parser;
+      std::vector<OutputEvent> events;
+      parser.Feed(*text, events);
+      parser.Finish(events);
+      std::string arguments;
+      for (const OutputEvent& event : events)
+        if (event.kind == OutputEvent::Kind::kCallArguments) arguments += event.text;
+      EXPECT_TRUE(Fits(json::parse(arguments, nullptr, false), schema)) << *text;
+      const auto answer = DrawJson(schema, false, seed);
+      if (answer) {
+        EXPECT_TRUE(Fits(json::parse(*answer, nullptr, false), schema)) << *answer;
+      }
+    }
+  }
+}
+
 TEST_F(GrammarTest, KeywordsThatCannotBeEnforcedAreRefused) {
   const auto refused = [&](const json& parameters) {
     return !AnswerGrammar({.schema = {}, .tools = json::array({Tool("f", parameters)}), .only = {}},

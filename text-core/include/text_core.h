@@ -52,6 +52,9 @@ int32_t tc_vocabulary_new(const uint8_t* bytes, const size_t* ends, const uint8_
                           tc_vocabulary** vocabulary_out, tc_text* error);
 void tc_vocabulary_free(tc_vocabulary* vocabulary);
 
+// An error where a grammar cannot hold this regular expression (look-ahead, back references).
+int32_t tc_pattern_check(const char* pattern, size_t size, tc_text* error);
+
 // Compiles a grammar in llguidance's Lark syntax. The vocabulary may be freed before the
 // constraint.
 int32_t tc_constraint_new(const tc_vocabulary* vocabulary, const char* grammar, size_t size,

@@ -2,6 +2,7 @@
 
 use crate::{contained, report, silence_panics, text_of, Outcome, Text, ERROR};
 use llguidance::api::{GrammarInit, TopLevelGrammar};
+use llguidance::derivre::RegexBuilder;
 use llguidance::{Matcher, ParserFactory};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
@@ -42,7 +43,13 @@ fn vocabulary(words: &[Vec<u8>], stops: &[u32]) -> Outcome<Vocabulary> {
     )
     .map_err(failed)?;
     factory.quiet();
-    factory.limits_mut().verbose_errors = false;
+    let limits = factory.limits_mut();
+    limits.verbose_errors = false;
+    // Room for enumerations and objects of some thousand members, which are wide but not deep.
+    limits.max_items_in_row = 20_000;
+    limits.step_max_items = 400_000;
+    limits.initial_lexer_fuel = 4_000_000;
+    limits.step_lexer_fuel = 1_000_000;
     Ok(Vocabulary { factory })
 }
 
@@ -69,6 +76,17 @@ fn compiled(factory: &ParserFactory, grammar: &str) -> anyhow::Result<Constraint
     let mut matcher = Matcher::new(Ok(parser));
     matcher.compute_mask_or_eos()?;
     Ok(Constraint { matcher })
+}
+
+/// # Safety
+/// As include/text_core.h says.
+#[no_mangle]
+pub unsafe extern "C" fn tc_pattern_check(pattern: *const u8, size: usize, error: *mut Text) -> i32 {
+    silence_panics();
+    let outcome = text_of(pattern, size).and_then(|pattern| {
+        contained(MEMORY, || RegexBuilder::new().mk_regex(pattern).map(drop).map_err(failed))
+    });
+    report(outcome, error, |()| ())
 }
 
 /// # Safety

@@ -9,7 +9,6 @@ use crate::{memory, python};
 use minijinja::machinery::{ast, Instruction, Instructions};
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{filters, tests, Environment, Error, ErrorKind, State, Value};
-use std::fmt::Write;
 
 /// Longest list, also where it is only described (`[1] * 1000000`), and largest constant.
 const MAX_ITEMS: usize = 4 << 20;
@@ -21,6 +20,7 @@ const MAX_COUNT: i64 = 100_000;
 const CHECK: &str = "facet.check";
 const CONCAT: &str = "facet.concat";
 const CONTAINS: &str = "facet.contains";
+const REMAINDER: &str = "facet.remainder";
 /// Looked up by name each time, not kept in one of the engine's few slots.
 const UNCACHED: u8 = !0;
 
@@ -70,48 +70,102 @@ fn check_value(value: Value) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// Text that stops growing at the limit.
-struct Bounded(String);
-
-impl Write for Bounded {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        if !memory::fits(text.len()) {
-            return Err(std::fmt::Error);
-        }
-        self.0.push_str(text);
-        Ok(())
-    }
-}
-
-fn bounded(text: std::fmt::Arguments<'_>) -> Result<String, Error> {
-    let mut out = Bounded(String::new());
-    out.write_fmt(text).map_err(|_| too_much())?;
-    Ok(out.0)
-}
-
 fn concat(left: &Value, right: &Value) -> Result<Value, Error> {
     if let (Some(left), Some(right)) = (left.as_str(), right.as_str()) {
         reserve(1, left.len() + right.len())?;
         return Ok(Value::from([left, right].concat()));
     }
-    Ok(Value::from(bounded(format_args!("{left}{right}"))?))
+    let (left, right) = (python::to_str(left)?, python::to_str(right)?);
+    reserve(1, left.len() + right.len())?;
+    Ok(Value::from(left + &right))
+}
+
+/// Python's remainder has the sign of the divisor.
+fn number_remainder(left: &Value, right: &Value) -> Result<Value, Error> {
+    let failed = |what: &str| Error::new(ErrorKind::InvalidOperation, what.to_string());
+    let whole = |value: &Value| match value.kind() {
+        ValueKind::Bool => Some(i128::from(value.is_true())),
+        _ if value.is_integer() => i128::try_from(value.clone()).ok(),
+        _ => None,
+    };
+    if let (Some(left), Some(right)) = (whole(left), whole(right)) {
+        let rest = left.checked_rem(right).ok_or_else(|| failed("a remainder of a division by zero"))?;
+        let other_sign = rest != 0 && (rest < 0) != (right < 0);
+        return Ok(Value::from(if other_sign { rest + right } else { rest }));
+    }
+    let float = |value: &Value| whole(value).map(|n| n as f64).or_else(|| f64::try_from(value.clone()).ok());
+    match (float(left), float(right)) {
+        (Some(_), Some(right)) if right == 0.0 => Err(failed("a remainder of a division by zero")),
+        (Some(left), Some(right)) => Ok(Value::from(left - right * (left / right).floor())),
+        _ => Err(failed(&format!("tried to use % operator on {} and {}", left.kind(), right.kind()))),
+    }
+}
+
+/// `%` formats where a text is on its left.
+fn remainder(state: &State, left: &Value, right: &Value) -> Result<Value, Error> {
+    let Some(format) = left.as_str() else {
+        return number_remainder(left, right);
+    };
+    let mut args = vec![left.clone()];
+    match right.kind() {
+        // Jinja's tuples are lists here.
+        ValueKind::Seq if conversions(format).len() != 1 => args.extend(right.try_iter()?),
+        _ => args.push(right.clone()),
+    }
+    state.apply_filter("format", &args)
 }
 
 fn contains(state: &State, value: &Value, container: &Value) -> Result<bool, Error> {
     if container.as_str().is_some() && is_container(value) {
-        return tests::is_in(state, &Value::from(bounded(format_args!("{value}"))?), container);
+        return tests::is_in(state, &Value::from(python::to_str(value)?), container);
     }
     tests::is_in(state, value, container)
 }
 
-/// The text of `value` as the engine's own filters write it.
-fn as_text(value: &Value) -> Result<Value, Error> {
-    check()?;
-    if !is_container(value) {
-        return Ok(value.clone());
+/// The letter of each conversion of a format.
+fn conversions(format: &str) -> Vec<char> {
+    let mut out = Vec::new();
+    let mut rest = format.chars();
+    while let Some(c) = rest.next() {
+        if c != '%' {
+            continue;
+        }
+        let letter = rest.by_ref().find(|c| c.is_ascii_alphabetic() || *c == '%');
+        out.extend(letter.filter(|letter| *letter != '%'));
     }
+    out
+}
+
+/// What a filter on texts gets: `str` of the value, and of the parts that are texts among its arguments.
+fn texts(name: &str, args: &[Value]) -> Result<Vec<Value>, Error> {
+    check()?;
+    let letters = match name {
+        "format" => conversions(args.first().and_then(Value::as_str).unwrap_or_default()),
+        _ => Vec::new(),
+    };
+    let mut out = Vec::with_capacity(args.len());
+    for (at, value) in args.iter().enumerate() {
+        let letter = at.checked_sub(1).and_then(|at| letters.get(at));
+        let is_text = at == 0 || (name == "replace" && at < 3) || letter == Some(&'s');
+        out.push(if value.is_kwargs() || value.as_str().is_some() {
+            check_named(value)?;
+            value.clone()
+        } else if letter == Some(&'r') {
+            Value::from(python::repr(value)?)
+        } else if is_text {
+            Value::from(python::to_str(value)?)
+        } else if is_container(value) {
+            return Err(Error::new(ErrorKind::InvalidOperation, format!("{name} takes no list or mapping here")));
+        } else {
+            value.clone()
+        });
+    }
+    Ok(out)
+}
+
+fn check_named(value: &Value) -> Result<(), Error> {
     if !value.is_kwargs() {
-        return Ok(Value::from(bounded(format_args!("{value}"))?));
+        return Ok(());
     }
     let kwargs = Kwargs::try_from(value.clone())?;
     for name in kwargs.args() {
@@ -119,7 +173,7 @@ fn as_text(value: &Value) -> Result<Value, Error> {
             return Err(Error::new(ErrorKind::InvalidOperation, format!("{name} cannot be a list or mapping")));
         }
     }
-    Ok(value.clone())
+    Ok(())
 }
 
 /// Widths and counts among a filter's arguments.
@@ -214,10 +268,11 @@ pub fn install(environment: &mut Environment<'static>) {
     environment.add_filter(CHECK, check_value);
     environment.add_filter(CONCAT, concat);
     environment.add_filter(CONTAINS, contains);
+    environment.add_filter(REMAINDER, remainder);
     environment.add_test("in", contains);
     environment.add_filter("map", map);
     environment.add_filter("sum", sum);
-    environment.add_filter("pprint", |value: &Value| python::to_str(value));
+    environment.add_filter("pprint", |value: &Value| python::repr(value));
     // Of no use to chat templates, and not of Jinja2.
     for name in ["chain", "zip"] {
         environment.remove_filter(name);
@@ -242,7 +297,7 @@ pub fn install(environment: &mut Environment<'static>) {
     ];
     for (name, filter) in text_filters {
         environment.add_filter(name, move |state: &State, args: Rest<Value>| {
-            let args = args.iter().map(as_text).collect::<Result<Vec<Value>, Error>>()?;
+            let args = texts(name, &args)?;
             check_counts(&args)?;
             check_text_filter(name, &args)?;
             filter.call(state, &args)
@@ -284,6 +339,7 @@ fn guarded<'source>(instruction: Instruction<'source>, places: &[u32]) -> Instru
     let moved = |place: u32| places[place as usize];
     match instruction {
         Instruction::StringConcat => Instruction::ApplyFilter(CONCAT, Some(2), UNCACHED),
+        Instruction::Rem => Instruction::ApplyFilter(REMAINDER, Some(2), UNCACHED),
         Instruction::In => Instruction::ApplyFilter(CONTAINS, Some(2), UNCACHED),
         Instruction::Iterate(place) => Instruction::Iterate(moved(place)),
         Instruction::Jump(place) => Instruction::Jump(moved(place)),

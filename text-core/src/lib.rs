@@ -2,6 +2,7 @@
 //! environment or the network, and no panic crosses the boundary.
 
 mod constraint;
+mod context;
 mod guard;
 mod memory;
 mod python;

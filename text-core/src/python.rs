@@ -1,6 +1,6 @@
 //! Values as Python writes them: what `{{ value }}` prints in Jinja2, and `json.dumps`.
 
-use crate::guard;
+use crate::{context, guard};
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 use std::fmt::Write;
@@ -41,6 +41,16 @@ fn write_number(out: &mut String, value: &Value, json: bool) {
     }
 }
 
+/// Controls, format characters and separators, which `repr` escapes.
+fn is_unprintable(c: char) -> bool {
+    matches!(c,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{a0}' | '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
+        | '\u{890}' | '\u{891}' | '\u{8e2}' | '\u{1680}' | '\u{180e}' | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}'
+        | '\u{205f}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{3000}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{110bd}' | '\u{110cd}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}'
+        | '\u{e0020}'..='\u{e007f}')
+}
+
 fn write_quoted(out: &mut String, text: &str) {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
@@ -54,8 +64,13 @@ fn write_quoted(out: &mut String, text: &str) {
                 out.push('\\');
                 out.push(c);
             }
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => {
-                let _ = write!(out, "\\x{:02x}", c as u32);
+            c if is_unprintable(c) => {
+                let code = c as u32;
+                let _ = match code {
+                    0..=0xff => write!(out, "\\x{code:02x}"),
+                    0x100..=0xffff => write!(out, "\\u{code:04x}"),
+                    _ => write!(out, "\\U{code:08x}"),
+                };
             }
             c => out.push(c),
         }
@@ -106,6 +121,13 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) -> Result<(), Error
 /// Namespaces and the like claim to be maps but cannot be listed.
 fn is_plain_map(value: &Value) -> bool {
     value.try_iter().is_ok()
+}
+
+/// `repr(value)`.
+pub fn repr(value: &Value) -> Result<String, Error> {
+    let mut out = String::new();
+    write_repr(&mut out, value, 0)?;
+    Ok(out)
 }
 
 /// `str(value)`; an undefined value is empty.
@@ -223,6 +245,10 @@ impl Json {
                 out.push(']');
             }
             kind => {
+                if let Some(digits) = context::long_integer(value) {
+                    out.push_str(digits);
+                    return Ok(());
+                }
                 return Err(Error::new(
                     ErrorKind::InvalidOperation,
                     format!("tojson cannot write a value of type {kind}"),

@@ -1,8 +1,8 @@
 //! A chat template as the hub's Python renders it: Jinja2 with trimmed blocks, loop controls and a few functions.
 
-use crate::{guard, python};
+use crate::{context, guard, python};
 use minijinja::machinery::{make_string_output, parse, CodeGenerator, Instructions, Vm, WhitespaceConfig};
-use minijinja::value::{Rest, ValueKind};
+use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use std::collections::BTreeMap;
@@ -71,6 +71,34 @@ fn method(state: &State, value: &Value, name: &str, args: &[Value]) -> Result<Va
     unknown_method_callback(state, value, name, args)
 }
 
+/// `join(values, d='', attribute=none)`.
+fn join_filter(state: &State, args: &[Value]) -> Result<Value, Error> {
+    let (plain, named) = match args.split_last() {
+        Some((last, rest)) if last.is_kwargs() => (rest, Kwargs::try_from(last.clone())?),
+        _ => (args, Kwargs::from_iter(std::iter::empty::<(&str, Value)>())),
+    };
+    let argument = |at: usize, name: &str| -> Result<Option<Value>, Error> {
+        match plain.get(at) {
+            Some(value) => Ok(Some(value.clone())),
+            None => named.get::<Option<Value>>(name),
+        }
+    };
+    let separator = argument(1, "d")?.map(|value| python::to_str(&value)).transpose()?;
+    let attribute = argument(2, "attribute")?;
+    named.assert_all_used()?;
+    let Some(values) = plain.first() else {
+        return Err(Error::new(ErrorKind::MissingArgument, "join needs a list"));
+    };
+    match attribute {
+        None => join(values, separator.as_deref()),
+        Some(name) => {
+            let named = Kwargs::from_iter([("attribute", name)]);
+            let parts = state.apply_filter("map", &[values.clone(), named.into()])?;
+            join(&parts, separator.as_deref())
+        }
+    }
+}
+
 fn join(values: &Value, separator: Option<&str>) -> Result<Value, Error> {
     let mut out = String::new();
     if values.is_undefined() || values.is_none() {
@@ -99,7 +127,11 @@ fn is_iterable(value: &Value) -> bool {
 }
 
 fn is_number(value: &Value) -> bool {
-    matches!(value.kind(), ValueKind::Number | ValueKind::Bool)
+    matches!(value.kind(), ValueKind::Number | ValueKind::Bool) || context::long_integer(value).is_some()
+}
+
+fn is_integer(value: &Value) -> bool {
+    value.is_integer() || context::long_integer(value).is_some()
 }
 
 /// `{% generation %}` marks assistant text for training masks; rendering only needs its content.
@@ -157,12 +189,11 @@ fn environment() -> Environment<'static> {
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", python::tojson);
     environment.add_filter("string", |value: &Value| python::to_str(value));
-    environment.add_filter("join", |values: &Value, separator: Option<&str>, _: Rest<Value>| {
-        join(values, separator)
-    });
+    environment.add_filter("join", |state: &State, args: Rest<Value>| join_filter(state, &args));
     environment.add_test("sequence", is_sequence);
     environment.add_test("iterable", is_iterable);
     environment.add_test("number", is_number);
+    environment.add_test("integer", is_integer);
     environment.remove_global("debug");
     environment
 }
@@ -188,14 +219,11 @@ pub fn compile(source: &str) -> Result<Compiled, Error> {
 
 /// Renders with a context given as a JSON object.
 pub fn render(template: &Compiled, context: &str, fuel: u64) -> Result<String, Error> {
-    let context: BTreeMap<String, Value> = serde_json::from_str(context).map_err(|error| {
-        Error::new(ErrorKind::BadSerialization, format!("context: {error}"))
-    })?;
+    let context = context::read(context)?;
     let mut environment = template.environment.clone();
     // The checks of `guard` are steps too: about one for every two of the template's own.
     environment.set_fuel(Some(fuel.saturating_add(fuel / 2)));
     let mut text = String::new();
-    let context = Value::from_serialize(&context);
     Vm::new(&environment).eval(
         &template.program,
         context,

@@ -1,4 +1,4 @@
-#include "chat/call_arguments.h"
+#include "chat/call_reader.h"
 
 #include <algorithm>
 #include <cctype>
@@ -172,7 +172,7 @@ std::string_view CallRepairName(CallRepair repair) {
   return kRepairNames[static_cast<size_t>(repair)];
 }
 
-CallArguments::CallArguments(const Names* names, bool parentheses)
+CallReader::CallReader(const Names* names, bool parentheses)
     : names_(names), parentheses_(parentheses), ready_("{") {
   Reading first;
   first.levels.push_back({parentheses ? ')' : '}'});
@@ -181,7 +181,7 @@ CallArguments::CallArguments(const Names* names, bool parentheses)
 
 // --- what comes in
 
-void CallArguments::Text(std::string_view text) {
+void CallReader::Text(std::string_view text) {
   if (taken_ || text.empty()) return;
   ended_.reset();
   for (const char c : text) {
@@ -197,14 +197,14 @@ void CallArguments::Text(std::string_view text) {
   }
 }
 
-void CallArguments::Quote() {
+void CallReader::Quote() {
   if (taken_) return;
   ended_.reset();
   for (Reading& r : readings_) AdvanceQuote(r);
   Settle();
 }
 
-void CallArguments::Control(std::string_view token) {
+void CallReader::Control(std::string_view token) {
   if (taken_) return;
   ended_.reset();
   for (Reading& r : readings_) {
@@ -213,7 +213,7 @@ void CallArguments::Control(std::string_view token) {
   }
 }
 
-bool CallArguments::Boundary(std::string_view token) {
+bool CallReader::Boundary(std::string_view token) {
   if (taken_) return true;
   if (ended_) {
     Take(*std::exchange(ended_, std::nullopt));
@@ -242,7 +242,7 @@ bool CallArguments::Boundary(std::string_view token) {
   return false;
 }
 
-bool CallArguments::Finish(bool cut) {
+bool CallReader::Finish(bool cut) {
   if (taken_) return true;
   if (ended_) {
     Take(*std::exchange(ended_, std::nullopt));
@@ -264,7 +264,7 @@ bool CallArguments::Finish(bool cut) {
   return complete;
 }
 
-std::string CallArguments::TakeJson() {
+std::string CallReader::TakeJson() {
   if (!taken_) {
     size_t shared = readings_.front().json.size();
     for (const Reading& r : readings_) {
@@ -282,7 +282,7 @@ std::string CallArguments::TakeJson() {
   return std::exchange(ready_, "");
 }
 
-void CallArguments::Take(Reading r) {
+void CallReader::Take(Reading r) {
   ready_ += r.json;
   repairs_ = r.repairs;
   readings_.clear();
@@ -291,24 +291,24 @@ void CallArguments::Take(Reading r) {
 
 // --- readings side by side
 
-bool CallArguments::Reading::Meets(const Reading& other) const {
+bool CallReader::Reading::Meets(const Reading& other) const {
   return mode == other.mode && behind == other.behind && inner == other.inner &&
          wordy == other.wordy && levels == other.levels && text == other.text &&
          escape == other.escape;
 }
 
-void CallArguments::Reading::Charge(int more, CallRepair repair) {
+void CallReader::Reading::Charge(int more, CallRepair repair) {
   cost += more;
   repairs.set(static_cast<size_t>(repair));
 }
 
 // Who writes one text in another style writes all so.
-void CallArguments::Reading::ChargeStyle(CallRepair style) {
+void CallReader::Reading::ChargeStyle(CallRepair style) {
   Charge(other_style ? 0 : kStyle, style);
   other_style = true;
 }
 
-void CallArguments::Settle() {
+void CallReader::Settle() {
   if (born_.empty() && readings_.size() == 1) {
     unsettled_ = 0;
     return;
@@ -328,7 +328,7 @@ void CallArguments::Settle() {
   readings_ = std::move(kept);
 }
 
-void CallArguments::Advance(Reading& r, char c) {
+void CallReader::Advance(Reading& r, char c) {
   switch (r.mode) {
     case Mode::kKey:
       return Key(r, c);
@@ -380,7 +380,7 @@ void CallArguments::Advance(Reading& r, char c) {
   }
 }
 
-void CallArguments::AdvanceQuote(Reading& r) {
+void CallReader::AdvanceQuote(Reading& r) {
   switch (r.mode) {
     case Mode::kKey:
       r.mode = Mode::kMarkedKey;
@@ -464,7 +464,7 @@ void CallArguments::AdvanceQuote(Reading& r) {
 
 // --- keys
 
-void CallArguments::Key(Reading& r, char c) {
+void CallReader::Key(Reading& r, char c) {
   if (IsBlank(c)) return;
   Level& level = r.levels.back();
   if (IsCloser(c)) {
@@ -498,7 +498,7 @@ void CallArguments::Key(Reading& r, char c) {
   }
 }
 
-void CallArguments::Reading::KeyChar(char c) {
+void CallReader::Reading::KeyChar(char c) {
   const bool after_blank = !text.empty() && IsBlank(text.back());
   if (!IsBlank(c)) {
     const int more = after_blank ? kMissingColon : IsWord(c) ? 0 : kLooksEnded;
@@ -508,7 +508,7 @@ void CallArguments::Reading::KeyChar(char c) {
   text.push_back(c);
 }
 
-void CallArguments::BareKey(Reading& r, char c) {
+void CallReader::BareKey(Reading& r, char c) {
   if (c == ':' || c == '=') {
     if (c == '=' || Trim(r.text).empty()) r.Charge(kSlip, CallRepair::kColon);
     return EndKey(r);
@@ -525,7 +525,7 @@ void CallArguments::BareKey(Reading& r, char c) {
   r.KeyChar(c);
 }
 
-void CallArguments::Colon(Reading& r, char c) {
+void CallReader::Colon(Reading& r, char c) {
   if (IsBlank(c)) return;
   if (c == ',' || IsCloser(c)) {
     NullMember(r);
@@ -536,7 +536,7 @@ void CallArguments::Colon(Reading& r, char c) {
   if (c != ':' && c != '=') Value(r, c);
 }
 
-void CallArguments::NullMember(Reading& r) {
+void CallReader::NullMember(Reading& r) {
   EndKey(r);
   r.json += "null";
   r.Charge(kMissingValue, CallRepair::kColon);
@@ -544,7 +544,7 @@ void CallArguments::NullMember(Reading& r) {
 }
 
 // A declared name is one however it looks; an odd one is not the worse the longer it is.
-void CallArguments::EndKey(Reading& r) {
+void CallReader::EndKey(Reading& r) {
   const bool quoted = r.mode != Mode::kBareKey;
   const std::string_view name = quoted ? std::string_view(r.text) : Trim(r.text);
   const bool outermost = std::count_if(r.levels.begin(), r.levels.end(),
@@ -565,7 +565,7 @@ void CallArguments::EndKey(Reading& r) {
 
 // --- values
 
-void CallArguments::Value(Reading& r, char c) {
+void CallReader::Value(Reading& r, char c) {
   if (IsBlank(c)) return;
   // Whatever comes may belong to a text whose opening quote token is missing.
   Reading openless = r;
@@ -607,7 +607,7 @@ void CallArguments::Value(Reading& r, char c) {
   }
 }
 
-void CallArguments::Bare(Reading& r, char c) {
+void CallReader::Bare(Reading& r, char c) {
   if (c == ',' || IsCloser(c)) {
     EndBare(r);
     return Next(r, c);
@@ -633,7 +633,7 @@ void CallArguments::Bare(Reading& r, char c) {
   }
 }
 
-void CallArguments::EndBare(Reading& r) {
+void CallReader::EndBare(Reading& r) {
   const std::string_view text = Trim(r.text);
   const std::string_view scalar = ScalarOf(text);
   BeginValue(r);
@@ -650,12 +650,12 @@ void CallArguments::EndBare(Reading& r) {
   r.mode = Mode::kNext;
 }
 
-void CallArguments::Openless(Reading& r, char c) {
+void CallReader::Openless(Reading& r, char c) {
   r.Follow(c);
   Escape(c, r.json);
 }
 
-void CallArguments::Marked(Reading& r, char c) {
+void CallReader::Marked(Reading& r, char c) {
   if (c == ',' || IsCloser(c)) {
     Reading ended = r;
     ended.Charge(kSlip + (r.inner ? kInnerOdd : 0), CallRepair::kClosingQuote);
@@ -668,7 +668,7 @@ void CallArguments::Marked(Reading& r, char c) {
   Escape(c, r.json);
 }
 
-void CallArguments::Reading::Follow(char c) {
+void CallReader::Reading::Follow(char c) {
   const bool closer = c == '}' || c == ']';
   if (mode == Mode::kOpenless) {
     // Members that are whole speak against a text that began before them.
@@ -706,7 +706,7 @@ void CallArguments::Reading::Follow(char c) {
 }
 
 // Escapes are resolved, so that none is left that names half a character.
-void CallArguments::JsonChar(Reading& r, char c, bool key) {
+void CallReader::JsonChar(Reading& r, char c, bool key) {
   const auto plain = [&](std::string_view text) {
     key ? void(r.text += text) : Escape(text, r.json);
   };
@@ -749,7 +749,7 @@ void CallArguments::JsonChar(Reading& r, char c, bool key) {
   for (const char again : escape.substr(6)) JsonChar(r, again, key);
 }
 
-void CallArguments::Json(Reading& r, char c) {
+void CallReader::Json(Reading& r, char c) {
   if (c == '"' && EndsJsonText(r.escape)) {
     r.escape.clear();
     Reading on = r;
@@ -764,7 +764,7 @@ void CallArguments::Json(Reading& r, char c) {
 }
 
 // As the notation's own texts: nothing in it is escaped but a quote.
-void CallArguments::Single(Reading& r, char c) {
+void CallReader::Single(Reading& r, char c) {
   if (!r.escape.empty()) {
     if (c != '\'') Escape('\\', r.json);
     r.escape.clear();
@@ -782,7 +782,7 @@ void CallArguments::Single(Reading& r, char c) {
   c == '\\' ? r.escape.push_back(c) : Escape(c, r.json);
 }
 
-void CallArguments::Next(Reading& r, char c) {
+void CallReader::Next(Reading& r, char c) {
   if (IsBlank(c)) return;
   if (IsCloser(c)) return Close(r, c);
   if (c == ',') {
@@ -805,7 +805,7 @@ void CallArguments::Next(Reading& r, char c) {
 
 // --- structure
 
-void CallArguments::Open(Reading& r, char close) {
+void CallReader::Open(Reading& r, char close) {
   BeginValue(r);
   if (r.levels.size() >= kMaxDepth) {  // deeper than any schema: the value is dropped
     r.json += "null";
@@ -818,14 +818,14 @@ void CallArguments::Open(Reading& r, char close) {
 }
 
 // The comma in front of a list's element; members have theirs in front of the key.
-void CallArguments::BeginValue(Reading& r) {
+void CallReader::BeginValue(Reading& r) {
   Level& level = r.levels.back();
   if (r.in_object()) return;
   if (!level.first) r.json.push_back(',');
   level.first = false;
 }
 
-void CallArguments::BeginText(Reading& r, Mode mode) {
+void CallReader::BeginText(Reading& r, Mode mode) {
   BeginValue(r);
   r.json.push_back('"');
   r.mode = mode;
@@ -836,7 +836,7 @@ void CallArguments::BeginText(Reading& r, Mode mode) {
   r.escape.clear();
 }
 
-void CallArguments::EndText(Reading& r) {
+void CallReader::EndText(Reading& r) {
   Escape(r.escape, r.json);
   r.escape.clear();
   r.json.push_back('"');
@@ -845,7 +845,7 @@ void CallArguments::EndText(Reading& r) {
   r.mode = Mode::kNext;
 }
 
-void CallArguments::Close(Reading& r, char c) {
+void CallReader::Close(Reading& r, char c) {
   const bool open =
       std::any_of(r.levels.begin(), r.levels.end(), [&](const Level& l) { return l.close == c; });
   if (!open) return r.Charge(kSlip, CallRepair::kBrackets);
@@ -862,7 +862,7 @@ void CallArguments::Close(Reading& r, char c) {
   r.mode = r.levels.empty() ? Mode::kDone : Mode::kNext;
 }
 
-void CallArguments::CloseLevel(Reading& r) {
+void CallReader::CloseLevel(Reading& r) {
   const Level level = r.levels.back();
   r.levels.pop_back();
   if (level.doubled) {
@@ -872,7 +872,7 @@ void CallArguments::CloseLevel(Reading& r) {
   }
 }
 
-void CallArguments::FinishReading(Reading& r, bool cut) {
+void CallReader::FinishReading(Reading& r, bool cut) {
   switch (r.mode) {
     case Mode::kBareKey:
     case Mode::kMarkedKey:

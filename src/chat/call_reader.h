@@ -39,12 +39,12 @@ using CallRepairs = std::bitset<static_cast<size_t>(CallRepair::kCount)>;
 // "missing_comma" and so on, for logs and metrics.
 std::string_view CallRepairName(CallRepair repair);
 
-class CallArguments {
+class CallReader {
  public:
   using Names = std::set<std::string, std::less<>>;
   // Begins inside the outermost brace. `names`: the members that the tool declares, empty where
   // they are not known; it must outlive this object.
-  explicit CallArguments(const Names* names = nullptr, bool parentheses = false);
+  explicit CallReader(const Names* names = nullptr, bool parentheses = false);
 
   void Text(std::string_view text);
   // The quote token <|"|>.
