@@ -61,7 +61,8 @@ class Answer : public GenerationListener {
     AnswerEnd end{.reason = AnswerEnd::Reason::kStop,
                   .error = outcome.error,
                   .stats = outcome.stats,
-                  .reasoning_tokens = reasoning_tokens_};
+                  .reasoning_tokens = reasoning_tokens_,
+                  .stop = stops_.matched()};
     switch (outcome.reason) {
       case Outcome::Reason::kStop:
       case Outcome::Reason::kListener:

@@ -43,6 +43,7 @@ struct AnswerEnd {
   Error error;
   GenerationStats stats;
   int reasoning_tokens = 0;
+  std::string stop = {};  // the stop string that ended it; empty where none did
 };
 
 // Receives the answer on the engine's thread; must not block.

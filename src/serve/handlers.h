@@ -25,6 +25,27 @@ Result<void> GetModel(Service& service, Call& call);
 // tokens.cc
 Result<void> Tokenize(Service& service, Call& call);
 Result<void> Detokenize(Service& service, Call& call);
+// anthropic/messages.cc
+Result<void> Messages(Service& service, Call& call);
+Result<void> CountMessageTokens(Service& service, Call& call);
+// ollama/answers.cc
+Result<void> OllamaChat(Service& service, Call& call);
+Result<void> OllamaGenerate(Service& service, Call& call);
+// ollama/embed.cc
+Result<void> OllamaEmbed(Service& service, Call& call);
+Result<void> OllamaEmbeddings(Service& service, Call& call);
+// ollama/models.cc
+Result<void> OllamaTags(Service& service, Call& call);
+Result<void> OllamaRunning(Service& service, Call& call);
+Result<void> OllamaShow(Service& service, Call& call);
+Result<void> OllamaPull(Service& service, Call& call);
+Result<void> OllamaVersion(Service& service, Call& call);
+Result<void> OllamaGreeting(Service& service, Call& call);
+// gemini/generate.cc
+Result<void> Gemini(Service& service, Call& call);
+// gemini/models.cc
+Result<void> ListGeminiModels(Service& service, Call& call);
+Result<void> GetGeminiModel(Service& service, Call& call);
 // state/health.cc
 Result<void> Health(Service& service, Call& call);
 // state/metrics.cc

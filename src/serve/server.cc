@@ -2,7 +2,7 @@
 
 #include <thread>
 
-#include "serve/openai/router.h"
+#include "serve/router.h"
 
 namespace facet::serve {
 
@@ -28,6 +28,7 @@ Result<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
 Server::Server(ServerOptions options)
     : models_(std::move(options.models), std::move(options.model), options.memory),
       service_(models_, options.limits) {
+  options.http.error_writer = ErrorWriterFor;
   options.http.on_drain = [this] { service_.draining = true; };
   options.http.quick = IsQuick;
   http_ =

@@ -142,8 +142,8 @@ TEST_F(HttpTest, LimitsBodiesHeadersAndTime) {
 
 TEST_F(HttpTest, UnknownRoutesAreJson) {
   StartServer({{{"emit", "Hello"}}});
-  EXPECT_EQ(Request("GET", "/api/v1/models").Json()["error"]["code"], "not_found");
-  EXPECT_EQ(Post("/api/show", {{"name", "x"}}).status, 404);
+  EXPECT_EQ(Request("GET", "/v0/models").Json()["error"]["code"], "not_found");
+  EXPECT_EQ(Request("GET", "/api/v1/models").status, 404);
   const HttpAnswer wrong = Request("GET", "/v1/chat/completions");
   EXPECT_EQ(wrong.status, 405);
   EXPECT_NE(wrong.head.find("Allow: POST"), std::string::npos);

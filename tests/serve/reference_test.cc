@@ -1,6 +1,6 @@
 // docs/serving.md says what the tables of routes and fields do.
 // FACET_UPDATE_DOCS=docs/serving.md writes what they print into that file.
-#include "serve/openai/reference.h"
+#include "serve/reference.h"
 
 #include <gtest/gtest.h>
 

@@ -10,7 +10,7 @@ namespace {
 class LeavingClient : public Exchange {
  public:
   void Send(HttpResponse) override {}
-  void BeginStream() override {}
+  void BeginStream(StreamForm) override {}
   void Write(std::string) override {}
   void End() override {}
   void SetComment(std::string) override {}

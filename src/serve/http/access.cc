@@ -84,6 +84,12 @@ Error KeyError(const char* message, const char* code) {
   return {message, ErrorKind::kUnauthenticated, code};
 }
 
+// ?key=KEY, which clients of Gemini's API send and no other.
+std::optional<std::string> KeyInAddress(const HttpRequest& request) {
+  if (!request.path.starts_with("/v1beta/")) return std::nullopt;
+  return QueryValue(request.query, "key");
+}
+
 Result<void> CheckKey(const AccessRules& rules, HttpRequest& request) {
   if (rules.keys.empty()) return Ok();
   constexpr std::string_view kBearer = "bearer ";
@@ -95,11 +101,15 @@ Result<void> CheckKey(const AccessRules& rules, HttpRequest& request) {
       if (ToLower(key.substr(0, kBearer.size())) != kBearer)
         return KeyError("expected 'Authorization: Bearer KEY'", "invalid_api_key");
       key.remove_prefix(kBearer.size());
-    } else if (name != "x-api-key") {
+    } else if (name != "x-api-key" && name != "x-goog-api-key") {
       continue;
     }
     ++shown;
     if (auto tenant = rules.keys.Tenant(key)) tenants.push_back(std::move(*tenant));
+  }
+  if (const auto key = KeyInAddress(request)) {
+    ++shown;
+    if (auto tenant = rules.keys.Tenant(*key)) tenants.push_back(std::move(*tenant));
   }
   if (shown == 0) {
     return KeyError("this server needs an API key: send 'Authorization: Bearer KEY'",

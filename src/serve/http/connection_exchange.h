@@ -24,7 +24,8 @@ namespace facet::serve {
 class ConnectionExchange : public Exchange,
                            public std::enable_shared_from_this<ConnectionExchange> {
  public:
-  explicit ConnectionExchange(boost::asio::io_context& io) : io_(io), wake_(io) {}
+  ConnectionExchange(boost::asio::io_context& io, ErrorWriter write_error)
+      : io_(io), wake_(io), write_error_(write_error) {}
 
   // What handlers hold: when the last of them lets go of it, the client gets an error unless there
   // was an answer.
@@ -41,10 +42,12 @@ class ConnectionExchange : public Exchange,
     ended_ = true;
     Wake();
   }
-  void BeginStream() override {
+  void SendError(const Error& error) override { Send(write_error_(error)); }
+  void BeginStream(StreamForm form) override {
     const std::lock_guard lock(mutex_);
     if (mode_ != Mode::kWaiting) return;
     mode_ = Mode::kStream;
+    form_ = form;
     Wake();
   }
   void Write(std::string bytes) override {
@@ -113,6 +116,10 @@ class ConnectionExchange : public Exchange,
     const std::lock_guard lock(mutex_);
     return mode_;
   }
+  StreamForm form() const {
+    const std::lock_guard lock(mutex_);
+    return form_;
+  }
   // What there is to send now.
   Outgoing TakeOutgoing() {
     const std::lock_guard lock(mutex_);
@@ -151,7 +158,7 @@ class ConnectionExchange : public Exchange,
 
  private:
   void AnswerIfNobodyDid() {
-    Send(ErrorResponse({"the request ended without an answer", ErrorKind::kInternal}));
+    SendError({"the request ended without an answer", ErrorKind::kInternal});
     End();
   }
   // With the mutex held. The post runs after the coroutine has begun to wait: both are on the io
@@ -164,8 +171,10 @@ class ConnectionExchange : public Exchange,
 
   boost::asio::io_context& io_;
   boost::asio::steady_timer wake_;
+  const ErrorWriter write_error_;
   mutable std::mutex mutex_;
   Mode mode_ = Mode::kWaiting, waited_mode_ = Mode::kWaiting;
+  StreamForm form_ = StreamForm::kEvents;
   bool ended_ = false, closed_ = false, waiting_ = false;
   HttpResponse response_;
   std::string outgoing_, comment_;

@@ -119,10 +119,10 @@ HttpResponse ErrorResponse(const Error& error) {
 void AnswerErrors(Exchange& exchange, std::string_view what,
                   const std::function<Result<void>()>& work) {
   try {
-    if (const Result<void> done = work(); !done) exchange.Send(ErrorResponse(done.error()));
+    if (const Result<void> done = work(); !done) exchange.SendError(done.error());
   } catch (const std::exception& e) {
     spdlog::error("{}: {}", what, e.what());
-    exchange.Send(ErrorResponse({"internal error", ErrorKind::kInternal}));
+    exchange.SendError({"internal error", ErrorKind::kInternal});
     exchange.End();
   }
 }
@@ -132,6 +132,17 @@ std::string ServerSentEvent(std::string_view data, std::string_view event) {
   out.reserve(data.size() + event.size() + 20);
   if (!event.empty()) out.append("event: ").append(event).append("\n");
   return out.append("data: ").append(data).append("\n\n");
+}
+
+std::optional<std::string> QueryValue(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    const std::string_view pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(pair.size() + 1, query.size()));
+    const size_t equals = pair.find('=');
+    if (equals != pair.npos && pair.substr(0, equals) == name)
+      return PercentDecode(pair.substr(equals + 1));
+  }
+  return std::nullopt;
 }
 
 std::optional<std::string> PercentDecode(std::string_view text) {

@@ -43,6 +43,16 @@ int StatusOf(const Error& error);
 std::string CodeOf(const Error& error);
 std::string ErrorBody(const Error& error);
 HttpResponse ErrorResponse(const Error& error);
+// ErrorResponse, or one that takes its status and writes the body as another API has it.
+using ErrorWriter = HttpResponse (*)(const Error&);
+
+// How the parts of a streamed answer stand in its body.
+enum class StreamForm {
+  kEvents,       // server-sent events; comments keep the connection open
+  kQuietEvents,  // the same without comments, for clients that take them for data
+  kLines,        // a JSON text a line
+  kJson,         // one JSON text, in pieces
+};
 
 // One request's way back to its client. Safe from any thread; what comes after the client has gone
 // is dropped.
@@ -53,8 +63,11 @@ class Exchange {
   // A complete answer. Of Send and BeginStream the first call counts.
   virtual void Send(HttpResponse response) = 0;
 
-  // 200 with server-sent events: the headers go out now.
-  virtual void BeginStream() = 0;
+  // The same with an error, in the shape of the API that was asked.
+  virtual void SendError(const Error& error) { Send(ErrorResponse(error)); }
+
+  // 200 with a body that is still being written: the headers go out now.
+  virtual void BeginStream(StreamForm form = StreamForm::kEvents) = 0;
   virtual void Write(std::string bytes) = 0;
   virtual void End() = 0;
   // Text of the comment that keeps an idle stream alive.
@@ -78,6 +91,9 @@ using HttpHandler = std::function<Result<void>(HttpRequest, std::shared_ptr<Exch
 
 // "data: {...}\n\n", with an event name where there is one.
 std::string ServerSentEvent(std::string_view data, std::string_view event = {});
+
+// The decoded value of NAME=VALUE in a query; nothing where it is not there or cannot be decoded.
+std::optional<std::string> QueryValue(std::string_view query, std::string_view name);
 
 // Decodes %XX; nothing where a sequence is broken or the result holds a NUL.
 std::optional<std::string> PercentDecode(std::string_view text);

@@ -103,6 +103,19 @@ Result<void> CheckFraming(const Parser& parser) {
   return Ok();
 }
 
+const char* StreamType(StreamForm form) {
+  switch (form) {
+    case StreamForm::kEvents:
+    case StreamForm::kQuietEvents:
+      return "text/event-stream";
+    case StreamForm::kLines:
+      return "application/x-ndjson";
+    case StreamForm::kJson:
+      break;
+  }
+  return "application/json";
+}
+
 std::string HttpDate() {
   const std::time_t now = std::time(nullptr);
   std::tm utc{};
@@ -161,6 +174,7 @@ using ExchangePtr = std::shared_ptr<ConnectionExchange>;
 struct Incoming {
   HttpRequest request;
   Headers extra;  // of whatever answer it gets
+  ErrorWriter write_error = &ErrorResponse;
   bool http11 = true, head_only = false, keep_alive = true;
 };
 
@@ -198,7 +212,7 @@ struct HttpServer::State : std::enable_shared_from_this<State> {
   awaitable<Result<void>> TakeBody(SessionPtr session, Parser& parser, Incoming& in,
                                    error_code& ec);
   // Answers in place of a request that is not read to its end.
-  awaitable<void> Refuse(SessionPtr session, Error error, Headers extra);
+  awaitable<void> Refuse(SessionPtr session, HttpResponse answer, Headers extra);
 
   // True: the connection takes another request.
   awaitable<bool> Respond(SessionPtr session, Incoming in);
@@ -300,9 +314,9 @@ awaitable<bool> HttpServer::State::SendWhole(SessionPtr session, HttpResponse re
 }
 
 // Reads on for a moment so that the client sees the answer and not a reset.
-awaitable<void> HttpServer::State::Refuse(SessionPtr session, Error error, Headers extra) {
+awaitable<void> HttpServer::State::Refuse(SessionPtr session, HttpResponse answer, Headers extra) {
   const Incoming in{.request = {}, .extra = std::move(extra)};
-  co_await SendWhole(session, ErrorResponse(error), in, false);
+  co_await SendWhole(session, std::move(answer), in, false);
   error_code ec;
   session->stream.socket().shutdown(tcp::socket::shutdown_send, ec);
   session->stream.expires_after(std::chrono::seconds(1));
@@ -321,7 +335,8 @@ awaitable<bool> HttpServer::State::SendEvents(SessionPtr session, std::string by
 
 awaitable<bool> HttpServer::State::SendStream(SessionPtr session, ExchangePtr exchange,
                                               const Headers& extra, Framing framing) {
-  const HttpResponse response{.content_type = "text/event-stream", .body = {}, .headers = {}};
+  const StreamForm form = exchange->form();
+  const HttpResponse response{.content_type = StreamType(form), .body = {}, .headers = {}};
   http::response<http::empty_body> head(ResponseHead(response, extra, framing));
   http::response_serializer<http::empty_body> serializer(head);
   serializer.split(true);
@@ -339,6 +354,8 @@ awaitable<bool> HttpServer::State::SendStream(SessionPtr session, ExchangePtr ex
     co_await exchange->Wait(options.keepalive);
     if (Clock::now() - begin < options.keepalive) continue;
     if (PeerHasClosed(session->fd())) co_return false;
+    // Only events have room for a comment.
+    if (form != StreamForm::kEvents) continue;
     open = co_await SendEvents(session, Cat(": ", exchange->Comment(), "\n\n"), framing.chunked);
   }
   if (open && framing.chunked) open = co_await WriteAll(session, http::make_chunk_last());
@@ -370,17 +387,18 @@ awaitable<bool> HttpServer::State::ReadHeader(SessionPtr session, Parser& parser
                                    asio::redirect_error(use_awaitable, ec));
   if (ec) {
     const auto error = session->late ? TooLate() : ReadError(ec, options);
-    if (error) co_await Refuse(session, *error, Headers());
+    if (error) co_await Refuse(session, ErrorResponse(*error), Headers());
     co_return false;
   }
   session->waiting = false;
   Result<HttpRequest> head = ReadHead(parser);
+  if (head) in.write_error = options.error_writer(*head);
   Result<void> allowed = head ? CheckFraming(parser) : head.error();
   if (allowed) allowed = CheckAccess(options.access, *head, in.extra);
   if (allowed && parser.content_length() && *parser.content_length() > options.max_body)
     allowed = BodyTooLarge(options);
   if (!allowed) {
-    co_await Refuse(session, allowed.error(), in.extra);
+    co_await Refuse(session, in.write_error(allowed.error()), in.extra);
     co_return false;
   }
   in.request = *std::move(head);
@@ -421,7 +439,7 @@ awaitable<bool> HttpServer::State::ReadBody(SessionPtr session, Parser& parser, 
     const auto error = !taken ? taken.error() : late ? TooLate() : ReadError(ec, options);
     parser.get().body() = {};
     in.request.hold.reset();
-    if (error) co_await Refuse(session, *error, in.extra);
+    if (error) co_await Refuse(session, in.write_error(*error), in.extra);
     co_return false;
   }
   in.request.body = std::move(parser.get().body());
@@ -448,7 +466,7 @@ void HttpServer::State::Handle(HttpRequest request, const ExchangePtr& exchange)
 awaitable<bool> HttpServer::State::Respond(SessionPtr session, Incoming in) {
   if (IsPreflight(in.request))
     co_return co_await SendWhole(session, Preflight(), in, in.keep_alive);
-  const auto exchange = std::make_shared<ConnectionExchange>(io);
+  const auto exchange = std::make_shared<ConnectionExchange>(io, in.write_error);
   exchanges.insert(exchange);
   asio::co_spawn(io, WatchForClose(session, exchange), asio::detached);
   // The request goes along: its body would else stay in memory until the answer ends.

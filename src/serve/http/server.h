@@ -41,6 +41,10 @@ struct HttpOptions {
   bool handle_signals = false;
   std::chrono::milliseconds last_work{10'000};
   std::function<void()> on_drain;
+  // The shape of a request's errors.
+  std::function<ErrorWriter(const HttpRequest&)> error_writer = [](const HttpRequest&) {
+    return &ErrorResponse;
+  };
 };
 
 class HttpServer {

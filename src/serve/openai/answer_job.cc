@@ -47,7 +47,7 @@ Result<void> AnswerJob::Start(std::vector<Run> runs) {
     return submitted;
   }
   if (!streaming()) return Ok();
-  exchange_->BeginStream();
+  exchange_->BeginStream(Form());
   OnBegin();
   return Ok();
 }
@@ -122,7 +122,7 @@ void ChunkJob::OnEnd() {
 }
 
 void ChunkJob::OnError(const Error& error) {
-  if (!streaming()) return exchange_->Send(ErrorResponse(error));
+  if (!streaming()) return exchange_->SendError(error);
   Write(ServerSentEvent(ErrorBody(error)));
   EndStream();
 }
@@ -137,28 +137,34 @@ OrderedJson ChunkJob::Head(const std::string& id, std::string_view object) const
 
 // --- parts of answers
 
-OrderedJson AnswerJob::Usage() const {
-  int prompt = 0, cached = 0, generated = 0, reasoning = 0, drafted = 0, accepted = 0;
+AnswerJob::TokenCounts AnswerJob::Counts() const {
+  TokenCounts counts;
   for (const ChoiceState& choice : choices_) {
     // All choices of a prompt read it together: it counts once.
     if (choice.index % common_.choices == 0) {
-      prompt += choice.end.stats.prompt;
-      cached += choice.end.stats.cached;
+      counts.prompt += choice.end.stats.prompt;
+      counts.cached += choice.end.stats.cached;
     }
-    generated += choice.end.stats.generated;
-    reasoning += choice.end.reasoning_tokens;
-    drafted += choice.end.stats.drafted;
-    accepted += choice.end.stats.accepted;
+    counts.generated += choice.end.stats.generated;
+    counts.reasoning += choice.end.reasoning_tokens;
+    counts.drafted += choice.end.stats.drafted;
+    counts.accepted += choice.end.stats.accepted;
   }
+  return counts;
+}
+
+OrderedJson AnswerJob::Usage() const {
+  const TokenCounts counts = Counts();
   OrderedJson usage;
-  usage["prompt_tokens"] = prompt;
-  usage["completion_tokens"] = generated;
-  usage["total_tokens"] = prompt + generated;
-  usage["prompt_tokens_details"] = {{"cached_tokens", cached}, {"audio_tokens", 0}};
-  usage["completion_tokens_details"] = {{"reasoning_tokens", reasoning},
-                                        {"audio_tokens", 0},
-                                        {"accepted_prediction_tokens", accepted},
-                                        {"rejected_prediction_tokens", drafted - accepted}};
+  usage["prompt_tokens"] = counts.prompt;
+  usage["completion_tokens"] = counts.generated;
+  usage["total_tokens"] = counts.prompt + counts.generated;
+  usage["prompt_tokens_details"] = {{"cached_tokens", counts.cached}, {"audio_tokens", 0}};
+  usage["completion_tokens_details"] = {
+      {"reasoning_tokens", counts.reasoning},
+      {"audio_tokens", 0},
+      {"accepted_prediction_tokens", counts.accepted},
+      {"rejected_prediction_tokens", counts.drafted - counts.accepted}};
   return usage;
 }
 

@@ -45,6 +45,7 @@ class AnswerJob : public EngineJob {
 
  protected:
   // Called in turn, never at the same time.
+  virtual StreamForm Form() const { return StreamForm::kEvents; }
   virtual void OnBegin() {}  // of a stream
   virtual void OnEvent(ChoiceState& choice, const OutputEvent& event) = 0;
   virtual void OnToken(ChoiceState& /*choice*/, const AnswerToken& /*token*/) {}
@@ -53,7 +54,12 @@ class AnswerJob : public EngineJob {
   virtual void OnError(const Error& error) = 0;
 
   bool streaming() const { return common_.stream; }
-  OrderedJson Usage() const;
+  // Tokens of all choices; a prompt that several read together counts once.
+  struct TokenCounts {
+    int prompt = 0, cached = 0, generated = 0, reasoning = 0, drafted = 0, accepted = 0;
+  };
+  TokenCounts Counts() const;
+  OrderedJson Usage() const;  // as the chat API has them
   OrderedJson Timings(const ChoiceState& choice) const;
   void Write(std::string bytes) { exchange_->Write(std::move(bytes)); }
 

@@ -4,17 +4,17 @@
 #include "serve/openai/requests.h"
 
 namespace facet::serve {
-namespace {
 
 // --- tools
 
-// A name that can stand in the tool notation and in the API.
 bool IsToolName(const std::string& name) {
   return !name.empty() && name.size() <= 128 &&
          std::all_of(name.begin(), name.end(), [](unsigned char c) {
            return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == ':' || c == '/';
          });
 }
+
+namespace {
 
 // {"type": "function", "function": {"name", ...}} of the chat API, or the same without the inner
 // object, as the responses API has it.
@@ -52,6 +52,8 @@ Result<OrderedJson> ReadTool(OrderedJson& tool, const std::string& path) {
   return out;
 }
 
+}  // namespace
+
 void ReadTools(JsonFields& fields, std::string_view name, ChatRequest& out) {
   OrderedJson* tools = fields.Array(name, kMaxTools);
   if (tools == nullptr || tools->empty()) return;
@@ -63,6 +65,8 @@ void ReadTools(JsonFields& fields, std::string_view name, ChatRequest& out) {
   }
   out.tools = std::move(read);
 }
+
+namespace {
 
 Error ChoiceError(std::string message, std::string code = "invalid_value") {
   return {Cat("tool_choice: ", message), ErrorKind::kInvalid, std::move(code), "tool_choice"};
@@ -105,18 +109,21 @@ Result<void> CheckToolChoice(ChatRequest& chat) {
 
 // --- thinking
 
+}  // namespace
+
 const std::vector<std::string_view>& Efforts() {
   static const std::vector<std::string_view> efforts = {"none", "minimal", "low", "medium",
                                                         "high", "xhigh",   "max"};
   return efforts;
 }
 
-// "none" and "minimal" switch thinking off, the others set its budget.
 void ApplyEffort(ChatRequest& out, const std::string& effort) {
   out.thinking = effort != "none" && effort != "minimal";
   if (effort == "low") out.thinking_budget = 1024;
   if (effort == "medium") out.thinking_budget = 8192;
 }
+
+namespace {
 
 void ReadTemplateOptions(JsonFields& fields, std::string_view name, ChatRequest& out) {
   OrderedJson* extra = fields.Object(name);

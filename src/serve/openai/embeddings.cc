@@ -62,11 +62,13 @@ std::string Base64Floats(const std::vector<float>& values) {
 class EmbeddingJob : public PartsJob {
  public:
   EmbeddingJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
-               std::vector<std::shared_ptr<Prompt>> prompts, std::string tenant, bool base64)
+               std::vector<std::shared_ptr<Prompt>> prompts, std::string tenant,
+               EmbeddingWriter write)
       : PartsJob(std::move(exchange), std::move(model), std::move(tenant), prompts.size(), kAtOnce),
         prompts_(std::move(prompts)),
-        base64_(base64),
-        vectors_(prompts_.size()) {}
+        write_(std::move(write)) {
+    embedded_.vectors.resize(prompts_.size());
+  }
 
  private:
   class Listener : public GenerationListener {
@@ -75,7 +77,7 @@ class EmbeddingJob : public PartsJob {
         : job_(std::move(job)), index_(index) {}
     Decision OnToken(const Sampled&) override { return {.stop = true, .force = {}}; }
     void OnEmbedding(std::vector<double> mean) override {
-      job_->vectors_[index_] = Normalised(mean);
+      job_->embedded_.vectors[index_] = Normalised(mean);
     }
     void OnDone(const Outcome& outcome) override { job_->Done(outcome); }
 
@@ -97,32 +99,34 @@ class EmbeddingJob : public PartsJob {
     const std::lock_guard lock(mutex_);
     if (const auto status = StatusOf(outcome); !status) return Fail(status.error());
     if (stopped()) return;
-    tokens_ += outcome.stats.prompt;
+    embedded_.tokens += outcome.stats.prompt;
     Ended();
   }
 
-  void OnAllEnded() override {
-    OrderedJson body = {{"object", "list"}, {"data", OrderedJson::array()}, {"model", model_->id}};
-    for (size_t i = 0; i < vectors_.size(); ++i) {
-      OrderedJson vector;
-      if (base64_) {
-        vector = Base64Floats(vectors_[i]);
-      } else {
-        vector = vectors_[i];
-      }
-      body["data"].push_back(
-          {{"object", "embedding"}, {"index", i}, {"embedding", std::move(vector)}});
-    }
-    body["usage"] = {{"prompt_tokens", tokens_}, {"total_tokens", tokens_}};
-    body["embeddings"] = EmbeddingNote();
-    SendJson(*exchange_, body);
-  }
+  void OnAllEnded() override { write_(*exchange_, *model_, embedded_); }
 
   const std::vector<std::shared_ptr<Prompt>> prompts_;
-  const bool base64_;
-  std::vector<std::vector<float>> vectors_;
-  int64_t tokens_ = 0;
+  const EmbeddingWriter write_;
+  Embedded embedded_;
 };
+
+void SendEmbeddings(Exchange& exchange, const LoadedModel& model, const Embedded& embedded,
+                    bool base64) {
+  OrderedJson body = {{"object", "list"}, {"data", OrderedJson::array()}, {"model", model.id}};
+  for (size_t i = 0; i < embedded.vectors.size(); ++i) {
+    OrderedJson vector;
+    if (base64) {
+      vector = Base64Floats(embedded.vectors[i]);
+    } else {
+      vector = embedded.vectors[i];
+    }
+    body["data"].push_back(
+        {{"object", "embedding"}, {"index", i}, {"embedding", std::move(vector)}});
+  }
+  body["usage"] = {{"prompt_tokens", embedded.tokens}, {"total_tokens", embedded.tokens}};
+  body["embeddings"] = EmbeddingNote();
+  SendJson(exchange, body);
+}
 
 }  // namespace
 
@@ -136,27 +140,30 @@ const FieldTable<EmbeddingRequest>& EmbeddingFields() {
   return table;
 }
 
-namespace {
-
-Result<std::vector<std::shared_ptr<Prompt>>> EmbeddingPrompts(const LoadedModel& model,
-                                                              const EmbeddingRequest& request) {
+Result<void> CheckDimensions(const LoadedModel& model, std::optional<int> dimensions,
+                             const std::string& param) {
   const int width = model.engine->width();
-  if (request.dimensions && *request.dimensions != width) {
-    return Error{
-        Cat("dimensions: expected ", width, ": this model's embeddings were not trained to be cut"),
-        ErrorKind::kUnsupported,
-        {},
-        "dimensions"};
-  }
-  std::vector<std::shared_ptr<Prompt>> prompts;
-  for (const TextOrIds& text : request.texts) {
-    FACET_ASSIGN(auto prompt, TextPrompt(model, text, "input"));
-    prompts.push_back(std::move(prompt));
-  }
-  return prompts;
+  if (!dimensions || *dimensions == width) return Ok();
+  return Error{
+      Cat(param, ": expected ", width, ": this model's embeddings were not trained to be cut"),
+      ErrorKind::kUnsupported,
+      {},
+      param};
 }
 
-}  // namespace
+Result<void> StartEmbedding(const std::shared_ptr<Exchange>& exchange,
+                            const std::shared_ptr<LoadedModel>& model,
+                            const std::vector<TextOrIds>& texts, const std::string& param,
+                            const std::string& tenant, EmbeddingWriter write) {
+  std::vector<std::shared_ptr<Prompt>> prompts;
+  for (const TextOrIds& text : texts) {
+    FACET_ASSIGN(auto prompt, TextPrompt(*model, text, param));
+    prompts.push_back(std::move(prompt));
+  }
+  std::make_shared<EmbeddingJob>(exchange, model, std::move(prompts), tenant, std::move(write))
+      ->Start();
+  return Ok();
+}
 
 Result<void> Embeddings(Service& service, Call& call) {
   EmbeddingRequest request;
@@ -166,10 +173,12 @@ Result<void> Embeddings(Service& service, Call& call) {
       call, name,
       [request = std::move(request), exchange = call.exchange,
        tenant = call.request.tenant](std::shared_ptr<LoadedModel> model) -> Result<void> {
-        FACET_ASSIGN(auto prompts, EmbeddingPrompts(*model, request));
-        std::make_shared<EmbeddingJob>(exchange, model, std::move(prompts), tenant, request.base64)
-            ->Start();
-        return Ok();
+        FACET_TRY(CheckDimensions(*model, request.dimensions, "dimensions"));
+        return StartEmbedding(exchange, model, request.texts, "input", tenant,
+                              [base64 = request.base64](Exchange& to, const LoadedModel& loaded,
+                                                        const Embedded& embedded) {
+                                SendEmbeddings(to, loaded, embedded, base64);
+                              });
       });
 }
 

@@ -1,4 +1,6 @@
 // /v1/models.
+#include "serve/anthropic/messages.h"
+#include "serve/gemini/gemini.h"
 #include "serve/handlers.h"
 #include "serve/openai/embeddings.h"
 
@@ -43,6 +45,11 @@ OrderedJson DescribeModel(const ModelPool& models, const std::string& id,
 }  // namespace
 
 Result<void> ListModels(Service& service, Call& call) {
+  if (SpeaksGemini(call.request)) return ListGeminiModels(service, call);
+  if (SpeaksAnthropic(call.request)) {
+    SendJson(*call.exchange, AnthropicModelList(service.models));
+    return Ok();
+  }
   OrderedJson body = {{"object", "list"}, {"data", OrderedJson::array()}};
   for (const std::string& id : service.models.ids())
     body["data"].push_back(DescribeModel(service.models, id, *service.models.StatusOf(id)));
@@ -51,12 +58,15 @@ Result<void> ListModels(Service& service, Call& call) {
 }
 
 Result<void> GetModel(Service& service, Call& call) {
+  if (SpeaksGemini(call.request)) return GetGeminiModel(service, call);
   const auto status = service.models.StatusOf(call.name);
   if (!status) {
     return Error{Cat("the model '", call.name, "' does not exist"), ErrorKind::kNotFound,
                  "model_not_found", "model"};
   }
-  SendJson(*call.exchange, DescribeModel(service.models, call.name, *status));
+  SendJson(*call.exchange, SpeaksAnthropic(call.request)
+                               ? AnthropicModel(service.models, call.name)
+                               : DescribeModel(service.models, call.name, *status));
   return Ok();
 }
 

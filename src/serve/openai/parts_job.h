@@ -26,7 +26,7 @@ class PartsJob : public EngineJob {
   virtual Result<void> SubmitPart(size_t index) = 0;  // by Enter
   virtual void OnStarted() {}                         // the first parts were taken
   virtual void OnAllEnded() = 0;
-  virtual void SendError(const Error& error) { exchange_->Send(ErrorResponse(error)); }
+  virtual void SendError(const Error& error) { exchange_->SendError(error); }
 
   // --- with the mutex held
 

@@ -73,6 +73,15 @@ struct ChatRequest {
 const FieldTable<ChatRequest>& ChatFields();
 Result<ChatRequest> ReadChat(OrderedJson body, const MediaAccess& access);
 
+// A name that can stand in the tool notation and in the API.
+bool IsToolName(const std::string& name);
+// Functions in the chat API's shape.
+void ReadTools(JsonFields& fields, std::string_view name, ChatRequest& out);
+// How much to think, in a word: "none" and "minimal" switch thinking off, the others set its
+// budget.
+const std::vector<std::string_view>& Efforts();
+void ApplyEffort(ChatRequest& out, const std::string& effort);
+
 // What the chat and responses APIs share: tools, thinking, template options.
 const FieldTable<ChatRequest>& DialogueFields();
 // Checks what depends on several fields of DialogueFields.

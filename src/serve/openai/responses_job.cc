@@ -66,7 +66,7 @@ class ResponsesJob : public AnswerJob {
   }
 
   void OnError(const Error& error) override {
-    if (!streaming()) return exchange_->Send(ErrorResponse(error));
+    if (!streaming()) return exchange_->SendError(error);
     OrderedJson object = Object("failed");
     object["error"] = {{"code", CodeOf(error)}, {"message", error.message}};
     Send("response.failed", {{"response", std::move(object)}});

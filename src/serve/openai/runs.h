@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -41,6 +42,13 @@ Result<std::shared_ptr<Prompt>> BuildChatPrompt(const LoadedModel& model, const 
                                                 Conversation conversation, const std::string& param,
                                                 std::shared_ptr<MediaMemory> memory,
                                                 std::stop_token stop = {});
+
+// What the error of a prompt that fills the context says, for APIs with words of their own; nothing
+// for other errors.
+struct PromptLengths {
+  int context = 0, prompt = 0;
+};
+std::optional<PromptLengths> LengthsOf(const Error& error);
 
 // A text as it is, begun as the vocabulary begins texts; ids as they are.
 Result<std::shared_ptr<Prompt>> TextPrompt(const LoadedModel& model, const TextOrIds& text,

@@ -1,9 +1,12 @@
-#include "serve/openai/router.h"
+#include "serve/router.h"
 
 #include <algorithm>
 #include <vector>
 
+#include "serve/anthropic/messages.h"
+#include "serve/gemini/gemini.h"
 #include "serve/handlers.h"
+#include "serve/ollama/ollama.h"
 #include "serve/openai/requests.h"
 
 namespace facet::serve {
@@ -20,9 +23,28 @@ constexpr Route kRoutes[] = {
     {"POST", "/v1/audio/translations", Translations, "What is said in a sound, in English."},
     {"GET", "/v1/models", ListModels, "The models, and what each can do."},
     {"GET", "/v1/models/*", GetModel, "One model."},
+    {"POST", "/v1/models/*", Gemini, "As `/v1beta/models/*`."},
     {"POST", "/tokenize", Tokenize, "Tokens of a text."},
     {"POST", "/detokenize", Detokenize, "The text of tokens."},
     {"POST", "/apply-template", ApplyTemplate, "The prompt that a chat would become."},
+    {"POST", "/v1/messages", Messages, "The next message, as Anthropic's API has it."},
+    {"POST", "/v1/messages/count_tokens", CountMessageTokens,
+     "Tokens of the prompt that a request for a message would become."},
+    {"POST", "/api/chat", OllamaChat, "The next message, as Ollama's API has it."},
+    {"POST", "/api/generate", OllamaGenerate, "The answer to a text."},
+    {"POST", "/api/embed", OllamaEmbed, "Vectors of texts."},
+    {"POST", "/api/embeddings", OllamaEmbeddings, "The vector of a text."},
+    {"GET", "/api/tags", OllamaTags, "The models."},
+    {"GET", "/api/ps", OllamaRunning, "The models in memory."},
+    {"POST", "/api/show", OllamaShow, "What a model can do."},
+    {"POST", "/api/pull", OllamaPull, "Success for a model that is served; nothing is downloaded."},
+    {"GET", "/api/version", OllamaVersion, "The version of Ollama whose API this is."},
+    {"GET", "/", OllamaGreeting, "That somebody is there."},
+    {"GET", "/v1beta/models", ListGeminiModels, "The models, as Gemini's API has them."},
+    {"GET", "/v1beta/models/*", GetGeminiModel, "One model."},
+    {"POST", "/v1beta/models/*", Gemini,
+     "`MODEL:generateContent`, `:streamGenerateContent`, `:countTokens`, `:embedContent`, "
+     "`:batchEmbedContents`."},
     {"GET", "/health", Health, "200 once the first model is in memory; no key needed.", true},
     {"GET", "/metrics", Metrics, "Prometheus text; no key needed.", true},
 };
@@ -43,17 +65,20 @@ std::vector<const Route*> RoutesOf(std::string_view path) {
 }
 
 // A path that is there, asked in a way that it does not know.
-HttpResponse WrongMethod(std::string_view path, const std::vector<const Route*>& routes) {
+HttpResponse WrongMethod(const HttpRequest& request, const std::vector<const Route*>& routes) {
   std::string methods;
   for (const Route* route : routes) methods += Cat(methods.empty() ? "" : ", ", route->method);
-  HttpResponse response =
-      ErrorResponse({Cat(path, " takes ", methods), ErrorKind::kInvalid, "method_not_allowed"});
+  HttpResponse response = ErrorWriterFor(request)(
+      {Cat(request.path, " takes ", methods), ErrorKind::kInvalid, "method_not_allowed"});
   response.headers.emplace_back("Allow", methods);
   return response;
 }
 
 bool IsMedium(const OrderedJson& part) {
   if (!part.is_object()) return false;
+  for (const char* name : {"inlineData", "inline_data", "fileData", "file_data"}) {
+    if (part.contains(name)) return true;
+  }
   const auto type = part.find("type");
   if (type == part.end() || !type->is_string()) return false;
   const auto& name = type->get_ref<const std::string&>();
@@ -61,14 +86,20 @@ bool IsMedium(const OrderedJson& part) {
          name.find("video") != name.npos;
 }
 
-bool HoldsMedia(const OrderedJson& message) {
+// `levels`: a tool's result is a part with parts of its own.
+bool HoldsMedia(const OrderedJson& message, int levels = 2) {
   if (!message.is_object()) return false;
-  for (const char* parts : {"content", "output"}) {  // of a message, of a tool's result
+  const auto images = message.find("images");
+  if (images != message.end() && images->is_array() && !images->empty()) return true;
+  for (const char* parts : {"content", "output", "parts"}) {
     const auto list = message.find(parts);
     if (list == message.end() || !list->is_array()) continue;
-    if (std::any_of(list->begin(), list->end(), IsMedium)) return true;
+    for (const OrderedJson& part : *list) {
+      if (IsMedium(part) || (levels > 1 && HoldsMedia(part, levels - 1))) return true;
+    }
   }
-  return false;
+  const auto result = message.find("functionResponse");
+  return levels > 1 && result != message.end() && HoldsMedia(*result, levels - 1);
 }
 
 // Whether something has to be fetched or decoded for this call. Looks at parsed content parts only,
@@ -80,15 +111,34 @@ bool CarriesMedia(Service& service, const Call& call) {
   if (previous != call.body.end() && previous->is_string() &&
       service.responses.HoldsMedia(call.request.tenant, previous->get<std::string>()))
     return true;
-  for (const char* messages : {"messages", "input"}) {
+  if (HoldsMedia(call.body)) return true;  // a request that is its own message
+  for (const char* messages : {"messages", "input", "contents"}) {
     const auto list = call.body.find(messages);
     if (list == call.body.end() || !list->is_array()) continue;
-    if (std::any_of(list->begin(), list->end(), HoldsMedia)) return true;
+    if (std::any_of(list->begin(), list->end(),
+                    [](const OrderedJson& message) { return HoldsMedia(message); }))
+      return true;
   }
   return false;
 }
 
+// Which API's clients ask for a path.
+constexpr std::pair<std::string_view, ErrorWriter> kErrorWriters[] = {
+    {"/v1/messages", AnthropicError},
+    {"/api/", OllamaError},
+    {"/v1beta/", GeminiError},
+};
+
 }  // namespace
+
+ErrorWriter ErrorWriterFor(const HttpRequest& request) {
+  for (const auto& [prefix, writer] : kErrorWriters) {
+    if (request.path.starts_with(prefix)) return writer;
+  }
+  // Paths that the APIs share.
+  if (SpeaksGemini(request)) return GeminiError;
+  return SpeaksAnthropic(request) ? AnthropicError : ErrorResponse;
+}
 
 std::span<const Route> Routes() {
   return kRoutes;
@@ -111,7 +161,7 @@ Result<void> Dispatch(Service& service, HttpRequest incoming, std::shared_ptr<Ex
   const auto found = std::find_if(routes.begin(), routes.end(),
                                   [&](const Route* route) { return route->method == method; });
   if (found == routes.end()) {
-    call.exchange->Send(WrongMethod(request.path, routes));
+    call.exchange->Send(WrongMethod(request, routes));
     return Ok();
   }
   const Route& route = **found;

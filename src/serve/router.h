@@ -20,6 +20,9 @@ struct Route {
   bool quick = false;  // answered at once by a thread that no other route can take
 };
 
+// How the API that a request is of writes its errors.
+ErrorWriter ErrorWriterFor(const HttpRequest& request);
+
 // All of them; routes of one path stand together.
 std::span<const Route> Routes();
 

@@ -1,13 +1,16 @@
-#include "serve/openai/reference.h"
+#include "serve/reference.h"
 
 #include <algorithm>
 
+#include "serve/anthropic/messages.h"
+#include "serve/gemini/gemini.h"
+#include "serve/ollama/ollama.h"
 #include "serve/openai/embeddings.h"
 #include "serve/openai/requests.h"
 #include "serve/openai/responses.h"
-#include "serve/openai/router.h"
 #include "serve/openai/tokens.h"
 #include "serve/openai/transcriptions.h"
+#include "serve/router.h"
 
 namespace facet::serve {
 namespace {
@@ -79,6 +82,12 @@ std::vector<std::pair<std::string, std::string>> ReferenceSections() {
       {"chat", FieldTables(Without(ChatFields().docs(), dialogue))},
       {"completions", FieldTables(Without(CompletionFields().docs(), common))},
       {"responses", FieldTables(Without(ResponsesFields().docs(), dialogue))},
+      {"messages", FieldTables(MessagesFields().docs())},
+      {"ollama-chat", FieldTables(OllamaChatFields().docs())},
+      {"ollama-generate",
+       FieldTables(Without(OllamaGenerateFields().docs(), OllamaChatFields().docs()))},
+      {"ollama-embed", FieldTables(OllamaEmbedFields().docs())},
+      {"gemini", FieldTables(GeminiFields().docs())},
       {"embeddings", FieldTables(EmbeddingFields().docs())},
       {"transcriptions", FieldTables(TranscriptionFields().docs())},
       {"translations", FieldTables(TranslationFields().docs())},
