@@ -4,7 +4,9 @@ function(facet_data source destination)
   set(link ${CMAKE_BINARY_DIR}/share/facet/${destination})
   cmake_path(GET link PARENT_PATH folder)
   file(MAKE_DIRECTORY ${folder})
-  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${source} ${link} SYMBOLIC)
+  # Relative, so that a clone may be moved with its build folder.
+  file(RELATIVE_PATH relative ${folder} ${CMAKE_SOURCE_DIR}/${source})
+  file(CREATE_LINK ${relative} ${link} SYMBOLIC)
   cmake_path(GET destination PARENT_PATH folder)
   set(target ${CMAKE_INSTALL_DATADIR}/facet/${folder})
   if(IS_DIRECTORY ${CMAKE_SOURCE_DIR}/${source})
@@ -19,3 +21,8 @@ facet_data(tests/reference/gemma4/vocab.gguf vocab/gemma4.gguf)
 facet_data(tests/reference/gemma4/chat_template_openai.jinja templates/gemma4.jinja)
 facet_data(models/pebble models/pebble)
 facet_data(examples/pebble examples/pebble)
+
+# A program that was copied out of the build folder finds them there; last of all (src/runtime/data_folder.cc).
+set_property(SOURCE ${CMAKE_SOURCE_DIR}/src/runtime/data_folder.cc APPEND PROPERTY COMPILE_DEFINITIONS
+  FACET_BUILD_DATA="${CMAKE_BINARY_DIR}/share/facet"
+  FACET_INSTALLED_DATA="${CMAKE_INSTALL_FULL_DATADIR}/facet")

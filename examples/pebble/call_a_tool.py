@@ -29,6 +29,8 @@ def chat(port: int, messages: list) -> dict:
             time.sleep(0.1)
 
 
+if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+    sys.exit(__doc__)
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]

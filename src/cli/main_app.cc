@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/terminal/help.h"
 #include "cli/terminal/report.h"
 #include "cli/terminal/streams.h"
 
@@ -71,6 +72,7 @@ int Main(int argc, char** argv) {
   ShowControlCharacters();
   InitLog();
   CLI::App app{kDescription, "facet"};
+  app.formatter(std::make_shared<HelpFormatter>());  // before the commands: they inherit it
   app.set_version_flag("--version", FACET_VERSION);
   app.require_subcommand(1);
   app.failure_message([](const CLI::App* command, const CLI::Error& error) {

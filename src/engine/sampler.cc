@@ -109,6 +109,8 @@ SamplingParams DefaultSampling(const GenerationConfig& config) {
   params.temperature = config.do_sample.value_or(true) ? config.temperature.value_or(1.0) : 0.0;
   params.top_k = config.top_k.value_or(0);
   params.top_p = config.top_p.value_or(1.0);
+  params.min_p = config.min_p.value_or(0.0);
+  params.repetition_penalty = config.repetition_penalty.value_or(1.0);
   params.suppress = config.suppress;
   return params;
 }

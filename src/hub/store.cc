@@ -359,6 +359,12 @@ Result<ModelFiles> FilesOfPath(const fs::path& given) {
     }
     if (!safetensors && models.size() == 1) return FilesOfGguf(models.front());
   }
+  if (fs::exists(path / "adapter_config.json", code) && !fs::exists(path / "config.json", code)) {
+    return Error{Cat(given.string(),
+                     ": an adapter, no model: name the model that it was made for, and --adapter ",
+                     given.string()),
+                 ErrorKind::kUnsupported};
+  }
   FACET_ASSIGN(const ModelFormat format, RecogniseModel(path));
   if (format == ModelFormat::kGguf) return FilesOfGguf(path);
   fs::path folder = path;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/patch.h"
 #include "formats/gguf.h"
+#include "model/generation_config.h"
 
 namespace facet {
 namespace {
@@ -81,15 +82,6 @@ class ConfigReader {
   std::string where_;
   std::optional<Error> error_;
 };
-
-// eos_token_id is a number or a list of them.
-std::vector<int> IdList(const json& value) {
-  std::vector<int> ids;
-  for (const json& id : value.is_array() ? value : json::array({value})) {
-    if (id.is_number_integer() && id >= 0 && id < kMaxVocab) ids.push_back(id.get<int>());
-  }
-  return ids;
-}
 
 Result<RopeConfig> RopeFromJson(const json& parameters, const char* kind, int head_dim,
                                 double theta) {
@@ -225,30 +217,6 @@ Result<TextConfig> TextFromJson(const json& object, Family family) {
   return text;
 }
 
-GenerationConfig GenerationFromJson(const json& generation, const json& config) {
-  GenerationConfig out;
-  const json& text = config.contains("text_config") ? config["text_config"] : config;
-  for (const json* source : {&generation, &config, &text}) {
-    if (source->is_object() && source->contains("eos_token_id")) {
-      out.eos = IdList((*source)["eos_token_id"]);
-      break;
-    }
-  }
-  if (!generation.is_object()) return out;
-  if (generation.contains("suppress_tokens")) out.suppress = IdList(generation["suppress_tokens"]);
-  const auto number = [&](const char* key) -> std::optional<double> {
-    if (!generation.contains(key) || !generation[key].is_number()) return std::nullopt;
-    return generation[key].get<double>();
-  };
-  out.temperature = number("temperature");
-  out.top_p = number("top_p");
-  if (const auto k = number("top_k")) out.top_k = static_cast<int>(*k);
-  if (generation.contains("do_sample") && generation["do_sample"].is_boolean()) {
-    out.do_sample = generation["do_sample"].get<bool>();
-  }
-  return out;
-}
-
 DrafterConfig DrafterFromJson(ConfigReader& read) {
   DrafterConfig out;
   out.target_width = read.Int("backbone_hidden_size", 1, kMaxWidth);
@@ -325,7 +293,12 @@ Result<ModelConfig> ConfigFromJson(const json& config, const json& generation) {
     FACET_ASSIGN(out.audio, AudioFromJson(read.Object("audio_config")));
   }
   out.tokens = TokensFromJson(read);
-  out.generation = GenerationFromJson(generation, config);
+  // Older checkpoints name the tokens that end an answer in config.json.
+  json eos;
+  for (const json* source : {&config, &text}) {
+    if (eos.is_null()) eos = source->value("eos_token_id", json());
+  }
+  FACET_ASSIGN(out.generation, GenerationFromJson(generation, eos));
   if (text.contains("bos_token_id") && text["bos_token_id"].is_number_integer())
     out.bos = text["bos_token_id"].get<int>();
   FACET_TRY(read.Done());

@@ -78,13 +78,15 @@ struct MediaTokens {
   int image_begin = -1, image_end = -1, audio_begin = -1, audio_end = -1;
 };
 
-// generation_config.json, or what the GGUF says.
+// generation_config.json, or what the GGUF says (model/generation_config.h).
 struct GenerationConfig {
   std::vector<int> eos;       // any of these ends the answer
   std::vector<int> suppress;  // never sampled
-  std::optional<double> temperature, top_p;
+  std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<int> top_k;
   std::optional<bool> do_sample;
+  // The whole of generation_config.json as JSON, with `eos`; empty where there was none.
+  std::string source;
 };
 
 struct ModelConfig {

@@ -4,6 +4,7 @@
 
 #include "formats/gguf.h"
 #include "model/config.h"
+#include "model/generation_config.h"
 
 namespace facet {
 namespace {
@@ -98,12 +99,6 @@ Result<void> ReadTokens(const Gguf& file, ModelConfig& out) {
   if (const auto bos = file.Int("tokenizer.ggml.bos_token_id"); bos.ok())
     out.bos = static_cast<int>(*bos);
   return Ok();
-}
-
-void ReadSampling(const Gguf& file, GenerationConfig& out) {
-  if (const auto v = file.Float("general.sampling.temp"); v.ok()) out.temperature = *v;
-  if (const auto v = file.Float("general.sampling.top_p"); v.ok()) out.top_p = *v;
-  if (const auto v = file.Int("general.sampling.top_k"); v.ok()) out.top_k = static_cast<int>(*v);
 }
 
 void ReadShape(GgufKeys& keys, TextConfig& text) {
@@ -225,7 +220,7 @@ Result<ModelConfig> ConfigFromGguf(const Gguf& file) {
   if (embedding != nullptr)
     out.text.vocab = static_cast<int>(std::min<int64_t>(embedding->rows(), 1 << 24));
   if (file.Has("tokenizer.ggml.tokens")) FACET_TRY(ReadTokens(file, out));
-  ReadSampling(file, out.generation);
+  FACET_TRY(ReadGenerationKeys(file, out.generation));
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "formats/recognise.h"
 #include "model/convert_plan.h"
+#include "model/generation_config.h"
 #include "model/weights.h"
 #include "ops/quant/quant.h"
 #include "text/vocabulary_export.h"

@@ -99,17 +99,4 @@ void SetProjectorKeys(const ModelConfig& config, GgufWriter& writer) {
   }
 }
 
-void SetGenerationKeys(const GenerationConfig& generation, GgufWriter& writer) {
-  if (generation.top_k)
-    writer.Set("general.sampling.top_k", static_cast<int32_t>(*generation.top_k));
-  if (generation.top_p) writer.Set("general.sampling.top_p", static_cast<float>(*generation.top_p));
-  if (generation.temperature) {
-    writer.Set("general.sampling.temp", static_cast<float>(*generation.temperature));
-  }
-  if (!generation.suppress.empty()) {
-    writer.Set("tokenizer.ggml.suppress_tokens",
-               std::vector<int32_t>(generation.suppress.begin(), generation.suppress.end()));
-  }
-}
-
 }  // namespace facet

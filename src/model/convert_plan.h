@@ -58,8 +58,6 @@ std::vector<float> RopeFactors(const TextConfig& text);
 // Keys under "gemma4." or "gemma4-assistant.", and general.architecture.
 void SetTextKeys(const ModelConfig& config, GgufWriter& writer);
 void SetProjectorKeys(const ModelConfig& config, GgufWriter& writer);
-// general.sampling.* and tokenizer.ggml.suppress_tokens.
-void SetGenerationKeys(const GenerationConfig& generation, GgufWriter& writer);
 
 // The tensors of a folder's text model or drafter, and of its projector, under their GGUF names.
 Result<TensorPlan> PlanText(const TensorFile& source, const ModelConfig& config,

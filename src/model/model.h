@@ -86,6 +86,13 @@ class Model {
     return adapter;
   }
 
+  // Goes on as if the files had said this. For `facet verify`, which asks whether another model
+  // would be a better one: shapes, kinds of layers, the window and the rotated pairs must stay.
+  void Replace(const ModelConfig& config, const Weights& weights) {
+    checkpoint_.config = config;
+    checkpoint_.weights = weights;
+  }
+
   void set_trace(Trace trace) { trace_ = std::move(trace); }
 
  private:

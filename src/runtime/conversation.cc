@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/mapped_file.h"
+#include "runtime/repetition.h"
 
 namespace facet {
 namespace {
@@ -14,7 +15,8 @@ using nlohmann::json;
 // Collects the answer and shows it to the view.
 class Collector : public AnswerSink {
  public:
-  explicit Collector(ReplyView& view) : view_(view) {}
+  // `watch`: endless repetition ends the answer.
+  Collector(ReplyView& view, bool watch) : view_(view), watch_(watch) {}
 
   void OnProgress(const GenerationStats& so_far, int processed) override {
     view_.OnPrompt(processed, so_far.prompt);
@@ -26,10 +28,12 @@ class Collector : public AnswerSink {
         case OutputEvent::Kind::kReasoning:
           reply_.reasoning += event.text;
           view_.OnReasoning(event.text);
+          Watch(event.text);
           break;
         case OutputEvent::Kind::kContent:
           reply_.content += event.text;
           view_.OnContent(event.text);
+          Watch(event.text);
           break;
         case OutputEvent::Kind::kCallBegin:
           reply_.tool_calls.push_back({{"name", event.text}, {"arguments", ""}});
@@ -58,31 +62,50 @@ class Collector : public AnswerSink {
     bool cancelled = false;
     while (!done_) {
       changed_.wait_for(lock, std::chrono::milliseconds(50));
-      if (!done_ && !cancelled && flag != nullptr && flag->load()) {
+      const bool asked = flag != nullptr && flag->load();
+      if (!done_ && !cancelled && (asked || repeats_)) {
         cancelled = true;
         lock.unlock();
         cancel();
         lock.lock();
       }
     }
+    reply_.repeats = repeats_ && reply_.end.reason == AnswerEnd::Reason::kCancelled;
     return std::move(reply_);
   }
 
  private:
+  void Watch(const std::string& text) {
+    if (watch_ && repetition_.Add(text)) repeats_ = true;
+  }
+
   ReplyView& view_;
+  const bool watch_;
+  RepetitionWatch repetition_;
+  std::atomic<bool> repeats_ = false;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool done_ = false;
   Reply reply_;
 };
 
-// A base model reads nothing but the text, after <bos>.
+std::string TextOf(const json& message) {
+  const json& content = message.at("content");
+  if (content.is_string()) return content.get<std::string>();
+  std::string text;
+  for (const json& part : content) text += part.value("text", "");
+  return text;
+}
+
+// A base model reads nothing but text, after <bos>: what was said so far, and what is said now.
 Prompt PlainPrompt(const LoadedModel& model, const json& messages) {
   Prompt prompt;
-  const json& content = messages.back().at("content");
-  if (content.is_string()) prompt.text = content.get<std::string>();
-  for (const json& part : content.is_array() ? content : json::array())
-    prompt.text += part.value("text", "");
+  for (const json& message : messages) {
+    const bool question = message.at("role") == "user";
+    if (question && !prompt.text.empty() && !prompt.text.ends_with('\n')) prompt.text += "\n";
+    prompt.text += TextOf(message);
+    if (message.at("role") == "system") prompt.text += "\n\n";
+  }
   prompt.ids = model.tokenizer->EncodePlain(prompt.text);
   if (const auto bos = model.tokenizer->bos(); bos && model.tokenizer->add_bos())
     prompt.ids.insert(prompt.ids.begin(), *bos);
@@ -135,7 +158,7 @@ Result<Reply> Ask(const LoadedModel& model, const json& messages, const ReplyOpt
   request.max_tokens = options.max_tokens > 0 ? options.max_tokens : model.engine->context();
   request.stop_tokens = model.eos;
   request.adapter = model.adapter.weights;
-  auto collector = std::make_shared<Collector>(view);
+  auto collector = std::make_shared<Collector>(view, options.max_tokens == 0);
   FACET_ASSIGN(
       const Engine::RequestId id,
       model.engine->Submit(std::move(request), MakeAnswer(model.tokenizer, answer, collector)));
@@ -144,8 +167,9 @@ Result<Reply> Ask(const LoadedModel& model, const json& messages, const ReplyOpt
   return reply;
 }
 
-std::string FinishReason(const AnswerEnd& end) {
-  switch (end.reason) {
+std::string FinishReason(const Reply& reply) {
+  if (reply.repeats) return "repetition";
+  switch (reply.end.reason) {
     case AnswerEnd::Reason::kStop:
       return "stop";
     case AnswerEnd::Reason::kLength:

@@ -1,5 +1,6 @@
 #include "runtime/data_folder.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/os/os.h"
@@ -12,11 +13,21 @@ std::vector<fs::path> DataFolders() {
   std::vector<fs::path> folders;
   if (const char* given = std::getenv("FACET_DATA_DIR"); given != nullptr && *given != 0)
     folders.emplace_back(given);
-  const fs::path program = ExecutablePath();
-  if (program.empty()) return folders;
-  const fs::path beside = program.parent_path();
-  folders.push_back(beside.parent_path() / "share" / "facet");
-  folders.push_back(beside / "share" / "facet");
+  const auto add = [&](const fs::path& folder) {
+    if (std::find(folders.begin(), folders.end(), folder) == folders.end())
+      folders.push_back(folder);
+  };
+  if (const fs::path program = ExecutablePath(); !program.empty()) {
+    const fs::path beside = program.parent_path();
+    add(beside.parent_path() / "share" / "facet");
+    add(beside / "share" / "facet");
+  }
+  // A program that was copied to another place.
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
+    add(fs::path(home) / ".local/share/facet");
+  for (const char* folder : {FACET_INSTALLED_DATA, "/usr/local/share/facet", "/usr/share/facet"})
+    add(folder);
+  add(FACET_BUILD_DATA);
   return folders;
 }
 

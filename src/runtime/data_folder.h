@@ -9,8 +9,9 @@
 
 namespace facet {
 
-// Where they may be, first choice first: $FACET_DATA_DIR, then
-// ../share/facet beside the program's folder (installed), then share/facet in it (a build tree).
+// Where they may be, first choice first: $FACET_DATA_DIR, then ../share/facet beside the program's
+// folder (installed), then share/facet in it (a build tree); for a program that was copied away,
+// where installations lie, and the folder that it was built in.
 std::vector<std::filesystem::path> DataFolders();
 
 // The first of the folders that holds `relative` ("vocab/gemma4.gguf", "models/pebble"). kNotFound

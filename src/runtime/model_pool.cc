@@ -7,6 +7,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/space.h"
 
@@ -202,10 +203,12 @@ Result<void> ModelPool::State::Load(Entry& entry) {
     own.cache_budget = entry.CacheBytes(memory.bytes);
   }
   spdlog::info("loading {}", entry.spec.id);
+  const auto start = Clock::now();
   auto loaded = LoadModel(entry.spec, own);
   if (!loaded) {
     return DoesNotLoad(entry.spec.id, loaded.error());
   }
+  spdlog::info("{} is ready after {:.1f} s", entry.spec.id, SecondsSince(start));
   const std::lock_guard lock(mutex);
   entry.loaded = std::move(*loaded);
   ready |= &entry == entries.front().get();

@@ -1,5 +1,7 @@
 #include "runtime/resolve.h"
 
+#include <algorithm>
+
 #include "base/space.h"
 #include "hub/near_name.h"
 #include "runtime/data_folder.h"
@@ -7,23 +9,36 @@
 namespace facet {
 namespace {
 
-constexpr std::string_view kEmbedded = "pebble";
+namespace fs = std::filesystem;
 
 Result<ModelFiles> EmbeddedFiles() {
-  const auto folder = FindData(Cat("models/", kEmbedded));
-  if (!folder.ok()) {
-    return Error{Cat("name a MODEL; the small one that may come with this program is not here: ",
-                     folder.error().message),
-                 ErrorKind::kNotFound};
-  }
-  FACET_ASSIGN(ModelFiles files, FilesOfPath(*folder));
-  files.name = kEmbedded;
-  return files;
+  FACET_ASSIGN(StoredModel model, EmbeddedModel());
+  return std::move(model.files);
+}
+
+// ORG/REPO, as on the hub.
+bool LooksLikeRepository(const std::string& model) {
+  const size_t slash = model.find('/');
+  return slash != std::string::npos && slash > 0 && slash + 1 < model.size() &&
+         model.find('/', slash + 1) == std::string::npos && model[0] != '.' && model[0] != '~' &&
+         !model.ends_with(".gguf");
+}
+
+// Without a home folder there are no names, but paths and the model that comes along.
+Result<ModelFiles> ResolveWithoutStore(const std::string& model, const Error& why) {
+  std::error_code code;
+  if (model == kEmbeddedModel) return EmbeddedFiles();
+  if (fs::exists(model, code)) return FilesOfPath(model);
+  return why;
 }
 
 // Adds the name that was probably meant, if one is near.
 Error WithNearName(const Store& store, const std::string& model, Error error) {
-  std::vector<std::string> known = {std::string(kEmbedded)};
+  if (LooksLikeRepository(model)) {
+    error.message += Cat("; from the hub: facet import ", model);
+    return error;
+  }
+  std::vector<std::string> known = {std::string(kEmbeddedModel)};
   for (const StoredModel& stored : store.List()) known.push_back(stored.files.name);
   for (const ShortName& name : ShortNames()) known.emplace_back(name.name);
   const auto near = NearestName(model, known);
@@ -34,6 +49,24 @@ Error WithNearName(const Store& store, const std::string& model, Error error) {
 
 }  // namespace
 
+Result<StoredModel> EmbeddedModel() {
+  const auto folder = FindData(Cat("models/", kEmbeddedModel));
+  if (!folder.ok()) {
+    return Error{Cat("name a MODEL; the small one that may come with this program is not here: ",
+                     folder.error().message),
+                 ErrorKind::kNotFound};
+  }
+  StoredModel model;
+  FACET_ASSIGN(model.files, FilesOfPath(*folder));
+  model.files.name = kEmbeddedModel;
+  std::error_code code;
+  for (const auto& path :
+       {std::optional(model.files.model), model.files.mmproj, model.files.drafter}) {
+    if (path) model.bytes += static_cast<int64_t>(fs::file_size(*path, code));
+  }
+  return model;
+}
+
 Result<ModelFiles> SuggestImport(const Store& /*store*/, const ShortName& known) {
   return Error{Cat("'", known.name, "' is not imported yet: facet import ", known.name,
                    "   (about ", HumanBytes(known.bytes), " from ", known.repo, ")"),
@@ -42,12 +75,31 @@ Result<ModelFiles> SuggestImport(const Store& /*store*/, const ShortName& known)
 
 Result<ModelFiles> ResolveModel(const std::string& model, const ImportOffer& offer) {
   if (model.empty()) return EmbeddedFiles();
-  FACET_ASSIGN(const Store store, Store::FromEnvironment());
-  auto found = FindModel(store, model);
-  if (found.ok() || found.error().kind != ErrorKind::kNotFound || store.Has(model)) return found;
-  if (model == kEmbedded) return EmbeddedFiles();
-  if (const ShortName* known = FindShortName(model)) return offer(store, *known);
-  return WithNearName(store, model, found.error());
+  const auto store = Store::FromEnvironment();
+  if (!store.ok()) return ResolveWithoutStore(model, store.error());
+  auto found = FindModel(*store, model);
+  if (found.ok() || found.error().kind != ErrorKind::kNotFound || store->Has(model)) return found;
+  if (model == kEmbeddedModel) return EmbeddedFiles();
+  if (const ShortName* known = FindShortName(model)) return offer(*store, *known);
+  return WithNearName(*store, model, found.error());
+}
+
+std::vector<StoredModel> ModelsHere(std::vector<Error>* damaged) {
+  std::vector<StoredModel> models;
+  const auto store = Store::FromEnvironment();
+  if (store.ok()) models = store->List(damaged);
+  const bool taken = std::any_of(models.begin(), models.end(), [](const StoredModel& model) {
+    return model.files.name == kEmbeddedModel;
+  });
+  if (auto embedded = EmbeddedModel(); !taken && embedded.ok())
+    models.insert(models.begin(), std::move(*embedded));
+  return models;
+}
+
+std::vector<std::string> ModelNames() {
+  std::vector<std::string> names;
+  for (const StoredModel& model : ModelsHere()) names.push_back(model.files.name);
+  return names;
 }
 
 Result<ModelSpec> ResolveSpec(const std::string& model, const ImportOffer& offer) {

@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "formats/model_files.h"
@@ -18,6 +20,11 @@ using ImportOffer = std::function<Result<ModelFiles>(const Store& store, const S
 // Refuses with the command that imports it (kNotFound).
 Result<ModelFiles> SuggestImport(const Store& store, const ShortName& known);
 
+// The name of the model that comes with the program.
+inline constexpr std::string_view kEmbeddedModel = "pebble";
+// Its files, under that name. kNotFound where it did not come along.
+Result<StoredModel> EmbeddedModel();
+
 // Codes of kNotFound errors: what was typed is neither a known name nor a file; kNearName: the
 // message suggests a known name that is like it.
 constexpr const char *kUnknownName = "unknown_name", *kNearName = "near_name";
@@ -26,7 +33,13 @@ constexpr const char *kUnknownName = "unknown_name", *kNearName = "near_name";
 // beside it); none, or `pebble`: the model that comes with the program, where it does.
 Result<ModelFiles> ResolveModel(const std::string& model, const ImportOffer& offer = SuggestImport);
 
-// The same for a model that is to be loaded; also script:FILE, a scripted model for tests.
+// What is here, by name: the imported models, and pebble where it came along and none of them has
+// its name. Without a home folder, pebble alone. Manifests that cannot be read are listed in
+// `damaged`.
+std::vector<StoredModel> ModelsHere(std::vector<Error>* damaged = nullptr);
+std::vector<std::string> ModelNames();
+
+// ResolveModel for a model that is to be loaded; also script:FILE, a scripted model for tests.
 Result<ModelSpec> ResolveSpec(const std::string& model, const ImportOffer& offer = SuggestImport);
 
 }  // namespace facet

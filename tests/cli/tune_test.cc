@@ -132,11 +132,46 @@ TEST_F(TuneCommand, SaysWhatItWouldDo) {
   ASSERT_EQ(run.code, 0) << run.err;
   for (const char* part :
        {"trained     ", "an adapter", "13 examples, ", "learnt (", "4 examples, ",
-        "steps of at most 2048 x 1 tokens", "memory      about "})
+        " steps of at most ", " x 1 tokens, ", " epochs, learning rate ", "memory      about "})
     EXPECT_NE(run.out.find(part), std::string::npos) << part << "\n" << run.out;
   EXPECT_FALSE(fs::exists(folder_.path() / "tuned"));
   const Finished full = Run("tune " + tiny_ + " --data chat.jsonl --full --dry-run");
   EXPECT_NE(full.out.find("(100 %), all weights"), std::string::npos) << full.out;
+}
+
+TEST_F(TuneCommand, FollowsTheDataWhereTheyAreFew) {
+  const auto plan = [&](const std::string& options) {
+    const Finished run = Run("tune " + tiny_ + " --data chat.jsonl --dry-run" + options);
+    EXPECT_EQ(run.code, 0) << run.err;
+    const size_t at = run.out.find("run         ");
+    return run.out.substr(at, run.out.find('\n', at) - at);
+  };
+  const std::string few = plan("");
+  const int64_t steps = std::stoll(few.substr(12));
+  EXPECT_GE(steps, 100) << few;
+  EXPECT_LE(steps, 400) << few;
+  EXPECT_EQ(few.find("2048"), std::string::npos) << few;
+  // What is said counts.
+  EXPECT_NE(plan(" --epochs 2 --batch-tokens 2048 --lr 1e-4").find("2048 x 1 tokens, 2 epochs"),
+            std::string::npos);
+  // Many examples need no more than three epochs.
+  std::string many;
+  for (int i = 0; i < 200; ++i) many += " --data chat.jsonl";
+  EXPECT_NE(plan(many).find("2048 x 1 tokens, 3 epochs"), std::string::npos) << plan(many);
+  // All weights are somewhere already.
+  EXPECT_NE(plan(" --full").find("3 epochs"), std::string::npos);
+}
+
+TEST_F(TuneCommand, WarnsOfWhatCannotTeach) {
+  const std::string start = "tune " + tiny_ + " --data chat.jsonl --dry-run";
+  EXPECT_EQ(Run(start).out.find("warning"), std::string::npos);
+  EXPECT_EQ(Run(start + " --full --steps 6").out.find("warning"), std::string::npos);
+  for (const char* options : {" --epochs 1", " --steps 6", " --lr 1e-6"}) {
+    const Finished run = Run(start + options);
+    EXPECT_EQ(run.code, 0) << run.err;
+    EXPECT_NE(run.out.find("next to nothing"), std::string::npos) << options << "\n" << run.out;
+  }
+  EXPECT_NE(Run(start + " --lr 0.5").out.find("the loss may never fall"), std::string::npos);
 }
 
 TEST_F(TuneCommand, RefusesBeforeItTrains) {

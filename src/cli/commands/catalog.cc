@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/terminal/help.h"
+
 namespace facet::cli {
 namespace {
 
@@ -20,9 +22,7 @@ OptionEntry DescribeOption(const CLI::Option& option) {
   }
   for (const std::string& name : option.get_lnames()) out.names.push_back("--" + name);
   for (const std::string& name : option.get_snames()) out.names.push_back("-" + name);
-  if (option.get_items_expected_max() > 0) out.value = option.get_type_name();
-  if (const size_t colon = out.value.find(':'); colon != std::string::npos) out.value.resize(colon);
-  if (option.get_items_expected_max() > 0 && out.value.empty()) out.value = "VALUE";
+  out.value = ValueName(option);
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/commands/catalog.h"
+#include "hub/short_names.h"
 
 namespace facet::cli {
 namespace {
@@ -34,6 +35,13 @@ std::string Quoted(const std::string& text) {
   return out + "'";
 }
 
+// What can be imported by a short name.
+std::string ShortNameWords() {
+  std::string out;
+  for (const ShortName& name : ShortNames()) out += Cat(out.empty() ? "" : " ", name.name);
+  return out;
+}
+
 std::string OptionWords(const CommandEntry& command) {
   std::string out;
   for (const OptionEntry& option : command.options) {
@@ -57,6 +65,8 @@ void PrintBash(const std::vector<CommandEntry>& commands) {
     std::cout << "    " << command.name << ") words=" << Quoted(OptionWords(command));
     if (TakesModel(command)) {
       std::cout << "; [[ $word == -* ]] || words=\"$(facet list --names 2>/dev/null)\"";
+    } else if (command.name == "import") {
+      std::cout << "; [[ $word == -* ]] || words=" << Quoted(ShortNameWords());
     }
     std::cout << " ;;\n";
   }

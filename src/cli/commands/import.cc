@@ -14,7 +14,7 @@ namespace {
 
 struct ImportOptions {
   ImportRequest request;
-  std::array<std::string, 2> words;  // [FILE] [NAME]
+  std::array<std::string, 3> words;  // [FILE] [NAME], or REPO [FILE] [NAME]
   bool quiet = false, json = false;
 };
 
@@ -22,19 +22,69 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  facet import gemma4-12b                                   a short name (facet list "
     "--available)\n"
-    "  facet import --from-huggingface-repo=google/gemma-4-12B-it gemma\n"
-    "  facet import --from-huggingface-repo=unsloth/gemma-4-12b-it-GGUF Q8_0 gemma-q8\n"
-    "  facet import --from-huggingface-repo=google/gemma-4-12B-it --quantize q4_0 gemma-small\n"
+    "  facet import google/gemma-4-12B-it gemma\n"
+    "  facet import unsloth/gemma-4-12b-it-GGUF Q8_0 gemma-q8\n"
+    "  facet import google/gemma-4-12B-it --quantize q4_0 gemma-small\n"
+    "  facet import https://huggingface.co/google/gemma-4-12B-it\n"
     "  facet import ./checkpoint my-model                        a folder or file that stays where "
     "it is\n"
     "Downloads go to the Hugging Face cache (HF_HOME, HF_HUB_CACHE); HF_TOKEN, HF_ENDPOINT and "
     "HF_HUB_OFFLINE work as\n"
     "in its own client. An interrupted import goes on when it is started again.";
 
-// What one or two words mean depends on where the model comes from.
-Result<ImportRequest> Interpret(const ImportOptions& options) {
+// ORG/REPO, or an address of the hub's pages: .../ORG/REPO, .../ORG/REPO/tree/REVISION,
+// .../ORG/REPO/blob/REVISION/FILE.
+struct HubAddress {
+  std::string repo, revision, file;
+};
+
+std::optional<HubAddress> ParseHubAddress(std::string text) {
+  bool address = false;
+  for (const std::string_view prefix :
+       {"https://", "http://", "www.", "huggingface.co/", "hf.co/", "hf://"}) {
+    if (!text.starts_with(prefix)) continue;
+    text.erase(0, prefix.size());
+    address |= prefix != "www.";
+  }
+  if (const size_t query = text.find_first_of("?#"); address && query != text.npos)
+    text.resize(query);
+  while (text.ends_with('/')) text.pop_back();
+  std::vector<std::string> parts(1);
+  for (const char c : text) {
+    if (c == '/') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  if (parts.size() < 2 || (!address && parts.size() > 2)) return std::nullopt;
+  for (const std::string& part : parts) {
+    if (part.empty() || part == "." || part == ".." || part == "~") return std::nullopt;
+  }
+  HubAddress out{parts[0] + "/" + parts[1], parts.size() > 3 ? parts[3] : "", ""};
+  for (size_t i = 4; i < parts.size(); ++i) out.file += (i > 4 ? "/" : "") + parts[i];
+  return out;
+}
+
+// What the words mean depends on where the model comes from.
+Result<ImportRequest> Interpret(ImportOptions options) {
+  std::error_code code;
+  if (const auto hub = ParseHubAddress(options.words[0]);
+      options.request.repo.empty() && hub && !std::filesystem::exists(options.words[0], code) &&
+      !options.words[0].ends_with(".gguf")) {
+    options.request.repo = hub->repo;
+    if (!hub->revision.empty()) options.request.revision = hub->revision;
+    options.words = {options.words[1], options.words[2], ""};
+    if (!hub->file.empty()) options.words = {hub->file, options.words[0], ""};
+    // A file of an address needs no name after it.
+    if (!hub->file.empty() && options.words[1].empty()) {
+      options.request.file = hub->file;
+      return options.request;
+    }
+  }
   ImportRequest request = options.request;
-  const auto& [first, second] = options.words;
+  const auto& [first, second, third] = options.words;
+  if (!third.empty()) return Error{Cat("not expected: ", third)};
   if (!request.repo.empty()) {
     request.name = second.empty() ? first : second;
     request.file = second.empty() ? "" : first;
@@ -42,7 +92,6 @@ Result<ImportRequest> Interpret(const ImportOptions& options) {
   }
   if (first.empty())
     return Error{"name a file, a folder or a repository to import (facet import --help)"};
-  std::error_code code;
   const ShortName* known = FindShortName(first);
   if (known == nullptr || std::filesystem::exists(first, code)) {
     request.file = first;
@@ -89,12 +138,12 @@ void AddImport(CLI::App& app, int& exit_code) {
   ImportRequest& request = options->request;
   CLI::App* command =
       app.add_subcommand("import", "Bring a model under a name: from a hub, a folder or a file");
-  command->add_option("FILE", options->words[0],
-                      "A file of the repository, or a part of its name that no other has; without "
-                      "a repository, a path "
-                      "or a short name");
-  command->add_option("NAME", options->words[1],
-                      "The name to give (a single word after a repository is the name)");
+  command->add_option("WHAT", options->words[0],
+                      "A short name, a path, or a repository of the hub: ORG/REPO or its address");
+  command->add_option("FILE", options->words[1],
+                      "Of a repository: the file, or a part of its name that no other has");
+  command->add_option("NAME", options->words[2],
+                      "The name to give (a single word after WHAT is the name)");
   command->add_option("--from-huggingface-repo", request.repo, "Repository on the hub, ORG/REPO");
   command->add_option("--revision", request.revision, "Branch, tag or commit")
       ->capture_default_str();

@@ -1,18 +1,20 @@
 // `facet list`, `show`, `rename`, `rm`: what is imported.
 #include <CLI/CLI.hpp>
-#include <iomanip>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "base/space.h"
 #include "cli/commands.h"
 #include "cli/terminal/report.h"
+#include "cli/terminal/table.h"
 #include "formats/gguf.h"
 #include "formats/json.h"
 #include "hub/hub.h"
+#include "hub/near_name.h"
 #include "hub/short_names.h"
 #include "hub/store.h"
 #include "runtime/cache_files.h"
+#include "runtime/resolve.h"
 
 namespace facet::cli {
 namespace {
@@ -25,29 +27,16 @@ std::string FormatName(const StoredModel& model) {
   return fs::is_directory(model.files.model, code) ? "safetensors" : "gguf";
 }
 
+bool IsEmbedded(const StoredModel& model) {
+  return model.files.name == kEmbeddedModel && model.imported.empty();
+}
+
 std::string Origin(const StoredModel& model) {
+  if (IsEmbedded(model)) return "comes with facet";
   if (model.sources.empty()) return model.files.model.string();
   const StoredModel::Source& source = model.sources.front();
   return source.repo + "@" + source.commit.substr(0, 8) +
          (model.quantized.empty() ? "" : " as " + model.quantized);
-}
-
-// Columns as wide as their widest cell; the last as it is.
-void PrintTable(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      if (i + 1 == row.size()) {
-        std::cout << row[i] << "\n";
-      } else {
-        std::cout << std::left << std::setw(static_cast<int>(widths[i]) + 2) << row[i];
-      }
-    }
-  }
 }
 
 Result<void> ListAvailable(bool as_json) {
@@ -83,6 +72,7 @@ json ListAsJson(const std::vector<StoredModel>& models, const std::vector<Error>
     json item = ToJson(model);
     item.erase("version");
     item["format"] = FormatName(model);
+    item["comes_with_facet"] = IsEmbedded(model);
     item["complete"] = model.Missing().empty();
     out["models"].push_back(std::move(item));
   }
@@ -107,26 +97,40 @@ void PrintModels(const std::vector<StoredModel>& models) {
                     missing.empty() ? Origin(model) : "MISSING " + missing.front().string()});
   }
   PrintTable(rows);
+  if (models.size() == 1 && IsEmbedded(models[0])) {
+    std::cout << "facet list --available shows what else there is; facet import gemma4-12b fetches "
+                 "one.\n";
+  }
 }
 
+// By folder: a file each would bury the models.
 void PrintCaches() {
-  const std::vector<CacheFile> files = CacheFiles();
-  if (files.empty()) return;
-  int64_t total = 0;
-  std::vector<std::vector<std::string>> rows;
-  for (const CacheFile& file : files) {
-    total += file.bytes;
-    rows.push_back({"  " + HumanBytes(file.bytes), file.path.string()});
+  struct Held {
+    int64_t bytes = 0;
+    int files = 0;
+  };
+  std::map<fs::path, Held> folders;
+  Held all;
+  for (const CacheFile& file : CacheFiles()) {
+    for (Held* held : {&folders[file.path.parent_path()], &all}) {
+      held->bytes += file.bytes;
+      ++held->files;
+    }
   }
-  std::cout << "\nDisposable caches, rebuilt when needed: " << HumanBytes(total) << "\n";
+  if (all.files == 0) return;
+  std::cout << "\nDisposable caches, rebuilt when needed: " << HumanBytes(all.bytes) << "\n";
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [folder, held] : folders) {
+    rows.push_back({"  " + HumanBytes(held.bytes),
+                    Cat(held.files, held.files == 1 ? " file" : " files"), folder.string()});
+  }
   PrintTable(rows);
 }
 
 Result<void> RunList(const ListOptions& options) {
   if (options.available) return ListAvailable(options.json);
-  FACET_ASSIGN(const Store store, Store::FromEnvironment());
   std::vector<Error> damaged;
-  const std::vector<StoredModel> models = store.List(&damaged);
+  const std::vector<StoredModel> models = ModelsHere(&damaged);
   if (options.names) {
     for (const StoredModel& model : models) std::cout << model.files.name << "\n";
     return Ok();
@@ -158,9 +162,16 @@ void AddDetails(const StoredModel& model, json& out) {
   const Gguf& gguf = **file;
   std::map<std::string, int64_t> types;
   int64_t parameters = 0;
-  for (const Tensor& tensor : gguf.tensors()) {
-    parameters += tensor.elements();
-    types[std::string(Traits(tensor.type).name)] += tensor.elements();
+  const auto count = [&](const TensorFile& tensors) {
+    for (const Tensor& tensor : tensors.tensors()) {
+      parameters += tensor.elements();
+      types[std::string(Traits(tensor.type).name)] += tensor.elements();
+    }
+  };
+  count(gguf);
+  // With what it sees and hears by, as the model's name and `facet tune` count.
+  if (model.files.mmproj) {
+    if (const auto projector = Gguf::Open(*model.files.mmproj); projector.ok()) count(**projector);
   }
   if (const auto architecture = gguf.Architecture(); architecture.ok()) {
     out["architecture"] = *architecture;
@@ -177,9 +188,27 @@ struct ShowOptions {
   bool json = false;
 };
 
+// An imported model, or the one that comes along.
+Result<StoredModel> ModelCalled(const std::string& name) {
+  const auto store = Store::FromEnvironment();
+  if (name == kEmbeddedModel && !(store.ok() && store->Has(name))) return EmbeddedModel();
+  if (!store.ok()) return store.error();
+  auto model = store->Get(name);
+  if (model.ok() || model.error().kind != ErrorKind::kNotFound) return model;
+  Error error = model.error();
+  if (const auto near = NearestName(name, ModelNames()))
+    error.message += Cat("; did you mean ", *near, "?");
+  return error;
+}
+
+// To what the program brings, nothing can be done.
+Result<void> RefuseEmbedded(const Store& store, const std::string& name) {
+  if (name != kEmbeddedModel || store.Has(name)) return Ok();
+  return Error{Cat(name, " comes with facet and stays"), ErrorKind::kPermission};
+}
+
 Result<void> RunShow(const ShowOptions& options) {
-  FACET_ASSIGN(const Store store, Store::FromEnvironment());
-  FACET_ASSIGN(const StoredModel model, store.Get(options.name));
+  FACET_ASSIGN(const StoredModel model, ModelCalled(options.name));
   json out = ToJson(model);
   out.erase("version");
   out["format"] = FormatName(model);
@@ -218,6 +247,7 @@ struct RenameOptions {
 
 Result<void> RunRename(const RenameOptions& options) {
   FACET_ASSIGN(const Store store, Store::FromEnvironment());
+  FACET_TRY(RefuseEmbedded(store, options.from));
   FACET_TRY(store.Rename(options.from, options.to));
   if (options.json)
     std::cout << json({{"renamed", options.from}, {"name", options.to}}).dump() << "\n";
@@ -231,6 +261,7 @@ struct RmOptions {
 
 Result<void> RunRm(const RmOptions& options) {
   FACET_ASSIGN(const Store store, Store::FromEnvironment());
+  FACET_TRY(RefuseEmbedded(store, options.name));
   const auto model = store.Get(options.name);
   int64_t freed = 0, kept = 0;
   if (model.ok() && !model->sources.empty()) {

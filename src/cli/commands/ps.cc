@@ -9,8 +9,12 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/clock.h"
 #include "cli/commands.h"
+#include "cli/options/number_checks.h"
+#include "cli/terminal/progress.h"
 #include "cli/terminal/report.h"
+#include "cli/terminal/table.h"
 #include "runtime/running_servers.h"
 
 namespace facet::cli {
@@ -35,9 +39,12 @@ void ListServers(bool as_json) {
     std::cout << "no server runs\n";
     return;
   }
-  std::cout << "PID\tURL\tMODELS\n";
-  for (const auto& s : servers)
-    std::cout << s.pid << '\t' << s.url << '\t' << Join(s.models) << '\n';
+  std::vector<std::vector<std::string>> rows = {{"PID", "URL", "SINCE", "MODELS"}};
+  for (const auto& s : servers) {
+    rows.push_back(
+        {std::to_string(s.pid), s.url, HumanSeconds(UnixSeconds() - s.started), Join(s.models)});
+  }
+  PrintTable(rows);
 }
 
 // Asks for a drain and waits for its end.
@@ -69,6 +76,7 @@ void AddPs(CLI::App& app, int& exit_code) {
   auto as_json = std::make_shared<bool>(false);
   CLI::App* ps = app.add_subcommand("ps", "List the servers that run");
   ps->add_flag("--json", *as_json, "As JSON");
+  ps->footer("Example: facet ps --json");
   ps->callback([as_json] { ListServers(*as_json); });
 
   struct StopFlags {
@@ -77,9 +85,9 @@ void AddPs(CLI::App& app, int& exit_code) {
   };
   auto flags = std::make_shared<StopFlags>();
   CLI::App* stop = app.add_subcommand("stop", "Stop a server after its running requests");
-  stop->add_option("PID", flags->pid, "Process id, as facet ps shows it")
-      ->check(CLI::PositiveNumber);
+  stop->add_option("PID", flags->pid, "Process id, as facet ps shows it")->check(AboveZero());
   stop->add_flag("--all", flags->all, "All of them");
+  stop->footer("Examples:\n  facet stop\n  facet stop 4711\n  facet stop --all");
   stop->callback([flags, &exit_code] { exit_code = Report(StopServers(flags->pid, flags->all)); });
 }
 

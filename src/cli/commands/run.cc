@@ -12,6 +12,8 @@
 #include "cli/options/cache_type.h"
 #include "cli/options/draft_options.h"
 #include "cli/options/media_options.h"
+#include "cli/options/number_checks.h"
+#include "cli/terminal/answer_view.h"
 #include "cli/terminal/chat.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/report.h"
@@ -37,7 +39,8 @@ struct RunFlags {
   std::optional<double> temperature, top_p, min_p;
   std::optional<int> top_k;
   std::optional<uint64_t> seed;
-  double repetition_penalty = 1.0, presence_penalty = 0, frequency_penalty = 0;
+  std::optional<double> repetition_penalty;
+  double presence_penalty = 0, frequency_penalty = 0;
   std::vector<std::string> stop, logit_bias;
   DraftFlags draft;
 };
@@ -47,7 +50,7 @@ Result<SamplingParams> SamplingOf(const RunFlags& flags, SamplingParams params) 
   if (flags.top_k) params.top_k = *flags.top_k;
   if (flags.top_p) params.top_p = *flags.top_p;
   if (flags.min_p) params.min_p = *flags.min_p;
-  params.repetition_penalty = flags.repetition_penalty;
+  if (flags.repetition_penalty) params.repetition_penalty = *flags.repetition_penalty;
   params.presence_penalty = flags.presence_penalty;
   params.frequency_penalty = flags.frequency_penalty;
   params.seed = flags.seed ? *flags.seed : std::random_device()();
@@ -78,7 +81,7 @@ json JsonAnswer(const LoadedModel& model, const Reply& reply) {
   const GenerationStats& s = reply.end.stats;
   json out = {{"model", model.id},
               {"content", reply.content},
-              {"finish_reason", FinishReason(reply.end)},
+              {"finish_reason", FinishReason(reply)},
               {"usage",
                {{"prompt_tokens", s.prompt},
                 {"completion_tokens", s.generated},
@@ -105,6 +108,12 @@ Result<void> AnswerOnce(const RunFlags& flags, const LoadedModel& model,
   messages.push_back({{"role", "user"}, {"content", content}});
   const InterruptFlag interrupt;
   TerminalView view(flags.as_json);
+  if (model.chat_template == nullptr && !model.template_damaged && !flags.system.empty()) {
+    std::fprintf(stderr,
+                 "facet: %s has no chat template: it continues the system prompt and the "
+                 "question as one text\n",
+                 model.id.c_str());
+  }
   FACET_ASSIGN(const Reply reply, Ask(model, messages, reply_options, view, interrupt.flag()));
   view.End();
   if (flags.as_json) {
@@ -117,6 +126,10 @@ Result<void> AnswerOnce(const RunFlags& flags, const LoadedModel& model,
     }
   }
   if (flags.stats && !flags.as_json) PrintError("%s\n", DescribeSpeed(reply.end).c_str());
+  if (reply.repeats) {
+    PrintError("facet: %s (--max-tokens)\n", kStoppedRepetition);
+    return Ok();
+  }
   if (reply.end.reason == AnswerEnd::Reason::kCancelled)
     return Error{"interrupted", ErrorKind::kCancelled};
   return Ok();
@@ -146,6 +159,27 @@ Result<ModelSpec> ResolveModelOrQuestion(const RunFlags& flags) {
   return error;
 }
 
+// A model with the options of the command line. `named`: it is the model that they were given for,
+// so that its adapter and its drafter are meant too.
+Result<ChatModel> LoadToAnswer(const RunFlags& flags, ModelSpec spec, bool named) {
+  ModelOptions load;
+  if (named) FACET_TRY(ApplyDraftFlags(flags.draft, spec, load.engine.draft));
+  load.threads = flags.threads;
+  load.context = flags.context;
+  load.cache_type = CacheTypeOf(flags.cache);
+  FACET_ASSIGN(const std::shared_ptr<LoadedModel> model, LoadModel(spec, load));
+  if (flags.context > model->config.text.context) {
+    return Expected(Cat("at most ", model->config.text.context, " tokens"), flags.context, "--ctx");
+  }
+  if (named && !flags.adapter.empty()) {
+    if (model->model == nullptr) return Error{"--adapter needs a model with weights"};
+    FACET_ASSIGN(model->adapter.weights, model->model->LoadAdapter(flags.adapter));
+  }
+  ChatModel out{model, {}};
+  FACET_ASSIGN(out.reply, MakeReplyOptions(flags, *model));
+  return out;
+}
+
 Result<void> AnswerOrChat(RunFlags& flags) {
   if (flags.verbose) {
     flags.stats = true;
@@ -168,20 +202,15 @@ Result<void> AnswerOrChat(RunFlags& flags) {
     if (access(path.c_str(), R_OK) != 0)
       return Error{Cat(path, ": cannot be read"), ErrorKind::kNotFound};
   }
-  FACET_ASSIGN(ModelSpec spec, ResolveModelOrQuestion(flags));
-  ModelOptions load;
-  FACET_TRY(ApplyDraftFlags(flags.draft, spec, load.engine.draft));
-  load.threads = flags.threads;
-  load.context = flags.context;
-  load.cache_type = CacheTypeOf(flags.cache);
-  FACET_ASSIGN(const std::shared_ptr<LoadedModel> model, LoadModel(spec, load));
-  if (!flags.adapter.empty()) {
-    if (model->model == nullptr) return Error{"--adapter needs a model with weights"};
-    FACET_ASSIGN(model->adapter.weights, model->model->LoadAdapter(flags.adapter));
-  }
-  FACET_ASSIGN(const ReplyOptions reply, MakeReplyOptions(flags, *model));
-  if (interactive) return ChatAtTerminal(*model, {flags.system, flags.media, reply, flags.stats});
-  return AnswerOnce(flags, *model, reply);
+  FACET_ASSIGN(const ModelSpec spec, ResolveModelOrQuestion(flags));
+  FACET_ASSIGN(ChatModel ready, LoadToAnswer(flags, spec, true));
+  if (!interactive) return AnswerOnce(flags, *ready.model, ready.reply);
+  const auto load = [&flags](const std::string& name) -> Result<ChatModel> {
+    FACET_ASSIGN(const ModelSpec other, ResolveSpec(name));
+    return LoadToAnswer(flags, other, name == flags.model);
+  };
+  return ChatAtTerminal(std::move(ready),
+                        {flags.system, flags.media, flags.stats, load, ModelNames()});
 }
 
 // Media options in the order in which they stand on the command line.
@@ -202,21 +231,31 @@ json PartsInOrder(const CLI::App& command) {
 void AddSampling(CLI::App& command, RunFlags& flags) {
   const char* group = "Sampling (defaults: the checkpoint's)";
   command.add_option("--temperature", flags.temperature, "0 = always the likeliest token")
+      ->check(NumberBetween(0, 100))
       ->group(group);
   command.add_option("--top-k", flags.top_k, "Only the K likeliest; 0 = all")->group(group);
   command.add_option("--top-p", flags.top_p, "Only the likeliest that hold this probability")
+      ->check(NumberBetween(0, 1))
       ->group(group);
   command.add_option("--min-p", flags.min_p, "Only tokens with this share of the likeliest one's")
+      ->check(NumberBetween(0, 1))
       ->group(group);
   command.add_option("--seed", flags.seed, "Same seed, same text")->group(group);
   command.add_option("--repetition-penalty", flags.repetition_penalty, "Above 1: repeat less")
+      ->check(NumberBetween(0.001, 1000))
       ->group(group);
   command.add_option("--presence-penalty", flags.presence_penalty, "Per token that was used")
       ->group(group);
   command.add_option("--frequency-penalty", flags.frequency_penalty, "Per use of a token")
       ->group(group);
-  command.add_option("--logit-bias", flags.logit_bias, "ID=BIAS, may be repeated")->group(group);
+  // One value each time, so that the prompt may follow.
+  command.add_option("--logit-bias", flags.logit_bias, "ID=BIAS, may be repeated")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->group(group);
   command.add_option("--stop", flags.stop, "End the answer before this text; may be repeated")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->group(group);
 }
 
@@ -245,7 +284,10 @@ void AddRun(CLI::App& app, int& exit_code) {
   command->add_option("--system", flags->system, "System prompt");
   CLI::Option* think = command->add_flag("--think", flags->think, "Let the model think first");
   command->add_flag("--no-think", flags->no_think, "Keep the model from thinking")->excludes(think);
-  command->add_option("--max-tokens", flags->max_tokens, "Longest answer")
+  command
+      ->add_option(
+          "--max-tokens", flags->max_tokens,
+          "Longest answer [what the context leaves, or until it repeats itself without end]")
       ->check(CLI::Range(1, 1 << 24));
   command
       ->add_option("--ctx,--ctx-size,-c", flags->context,

@@ -19,6 +19,7 @@ using Json = nlohmann::ordered_json;
 
 struct TokenizeOptions {
   std::string model, batch;
+  std::optional<std::string> text;
 };
 
 struct DetokenizeOptions {
@@ -49,7 +50,8 @@ Result<std::shared_ptr<const Tokenizer>> LoadTokenizer(const std::string& model)
 Result<void> Tokenize(const TokenizeOptions& options) {
   FACET_ASSIGN(const auto tokenizer, LoadTokenizer(options.model));
   if (options.batch.empty())
-    return PrintExactly(Cat(Json(tokenizer->Encode(ReadStdin())).dump(), "\n"));
+    return PrintExactly(
+        Cat(Json(tokenizer->Encode(options.text ? *options.text : ReadStdin())).dump(), "\n"));
   FACET_ASSIGN(const auto batch, ReadJson(options.batch));
   if (!batch.is_array()) return Expected("a list", batch.type_name(), options.batch);
   Json lists = Json::array();
@@ -130,9 +132,11 @@ void AddTokenize(CLI::App& app, int& exit_code) {
   auto tokenize = std::make_shared<TokenizeOptions>();
   CLI::App* command = app.add_subcommand("tokenize", "Print the token ids of a text as JSON");
   command->add_option("model", tokenize->model, kModelHelp)->required();
+  command->add_option("text", tokenize->text, "The text; from stdin where there is none");
   command->add_option("--batch", tokenize->batch,
                       "JSON file [{\"text\": ...}]: print a list of id lists");
-  command->footer("The text comes from stdin: printf 'Hello' | facet tokenize gemma4-12b");
+  command->footer(
+      "Examples:\n  facet tokenize gemma4-12b \"Hello\"\n  facet tokenize gemma4-12b < letter.txt");
   command->callback([tokenize, &exit_code] { exit_code = Report(Tokenize(*tokenize)); });
 
   auto detokenize = std::make_shared<DetokenizeOptions>();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "cli/options/tune_options.h"
 #include "tune/run/run.h"
@@ -21,5 +22,9 @@ Result<SessionTrainer> MakeTrainer(const TuneFlags& flags, tune::Session& sessio
 
 // Errors name an option, or an example that is longer than a batch.
 Result<tune::TuneOptions> MakeTuneOptions(const TuneFlags& flags, const tune::Session& session);
+
+// What is likely to go wrong with a run of so many steps; empty for nothing.
+std::string WarningOfRun(const TuneFlags& flags, const tune::Session& session,
+                         const tune::TuneOptions& run, int64_t steps);
 
 }  // namespace facet::cli

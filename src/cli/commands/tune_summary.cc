@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/space.h"
+#include "cli/commands/tune_setup.h"
 #include "tune/data/order.h"
 
 namespace facet::cli {
@@ -69,11 +70,14 @@ std::string DescribeRun(const TuneFlags& flags, const tune::Session& session,
   }
   const tune::Plan plan(*session.train, session.split.train, run.plan);
   line("run", Cat(GroupedDigits(plan.steps()), " steps of at most ", run.plan.batch_tokens, " x ",
-                  run.plan.accumulate, " tokens, learning rate ", run.learning_rate, ", ",
-                  flags.schedule));
+                  run.plan.accumulate, " tokens, ", GroupedDigits(plan.epochs()),
+                  plan.epochs() == 1 ? " epoch" : " epochs", ", learning rate ", run.learning_rate,
+                  ", ", flags.schedule));
   const int64_t machine = MemoryBytes();
   line("memory", Cat("about ", HumanBytes(static_cast<int64_t>(memory.total())),
                      machine > 0 ? Cat(" of ", HumanBytes(machine)) : ""));
+  if (const std::string warning = WarningOfRun(flags, session, run, plan.steps()); !warning.empty())
+    line("warning", warning);
   return text;
 }
 

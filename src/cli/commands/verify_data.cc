@@ -34,7 +34,17 @@ std::string_view VerifyText() {
          "another in a spirit of "
          "brotherhood. Everyone has the right to life, liberty and the security of person. No one "
          "shall be held in slavery "
-         "or servitude; slavery and the slave trade shall be prohibited in all their forms.";
+         "or servitude; slavery and the slave trade shall be prohibited in all their forms. No one "
+         "shall be subjected to torture or to cruel, inhuman or degrading treatment or punishment. "
+         "Everyone has the right to recognition everywhere as a person before the law. All are "
+         "equal before the law and are entitled without any discrimination to equal protection of "
+         "the law. All are entitled to equal protection against any discrimination in violation of "
+         "this Declaration and against any incitement to such discrimination. Everyone has the "
+         "right to an effective remedy by the competent national tribunals for acts violating the "
+         "fundamental rights granted him by the constitution or by law. No one shall be subjected "
+         "to arbitrary arrest, detention or exile. Everyone is entitled in full equality to a fair "
+         "and public hearing by an independent and impartial tribunal, in the determination of his "
+         "rights and obligations and of any criminal charge against him.";
 }
 
 std::string_view VerifyPicture() {

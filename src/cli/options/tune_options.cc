@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/options/number_checks.h"
+
 namespace facet::cli {
 namespace {
 
@@ -36,7 +38,7 @@ void AddMethodOptions(CLI::App& command, TuneFlags& flags) {
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
   adapter(command.add_option("--alpha", flags.lora.alpha, "Scale of the adapter is alpha / rank"))
-      ->check(CLI::PositiveNumber)
+      ->check(AboveZero())
       ->capture_default_str();
   adapter(command.add_option("--dropout", flags.lora.dropout, "Share of its inputs left out"))
       ->check(CLI::Range(0.0, 0.99))
@@ -57,15 +59,18 @@ void AddScheduleOptions(CLI::App& command, TuneFlags& flags) {
     return command.add_option(names, value, help)->group(group);
   };
   add("--lr", flags.learning_rate,
-      "Highest learning rate [2e-4; with --full 2e-5; new models and drafters 1e-3]")
-      ->check(CLI::PositiveNumber);
-  add("--epochs", flags.epochs, "How often all examples are seen")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+      "Highest learning rate [by the model's width: 2e-4 for the 12B; with --full 2e-5; new models "
+      "and drafters 1e-3]")
+      ->check(AboveZero());
+  add("--epochs", flags.epochs,
+      "How often all examples are seen [3; for an adapter on few examples as often as makes 200 "
+      "steps, 40 at most]")
+      ->check(AboveZero());
   add("--steps", flags.steps, "Steps of the optimiser, in place of epochs")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
   add("--batch-tokens", flags.batch_tokens,
-      "Tokens computed together [2048, or the longest example]")
+      "Tokens computed together [2048, for an adapter on few examples an eighth of them; at least "
+      "the longest example]")
       ->check(CLI::Range(1, 1 << 24));
   add("--accumulate", flags.accumulate, "Batches in a step")
       ->check(CLI::Range(1, 1 << 20))
@@ -74,16 +79,16 @@ void AddScheduleOptions(CLI::App& command, TuneFlags& flags) {
       ->check(CLI::IsMember({"constant", "linear", "cosine"}))
       ->capture_default_str();
   add("--warmup", flags.warmup, "Steps of warm-up, or their share of the run")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NotNegative())
       ->capture_default_str();
   add("--optimizer", flags.optimizer,
       "adamw, or with --full muon: for the matrices of the layers, AdamW for the rest")
       ->check(CLI::IsMember({"adamw", "muon"}));
   add("--weight-decay", flags.weight_decay, "Of the optimiser")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NotNegative())
       ->capture_default_str();
   add("--clip", flags.clip, "Largest norm of a gradient; 0 = any")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NotNegative())
       ->capture_default_str();
   add("--seed", flags.seed, "Order, dropout, the start of an adapter or a new model")
       ->capture_default_str();

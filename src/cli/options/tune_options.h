@@ -24,7 +24,8 @@ struct TuneFlags {
   bool train_vision = false, train_audio = false;
   std::optional<double> learning_rate;
   std::string optimizer = "adamw";
-  double weight_decay = 0, warmup = 0.03, clip = 1, epochs = 3;
+  double weight_decay = 0, warmup = 0.03, clip = 1;
+  std::optional<double> epochs;
   std::string schedule = "cosine";
   int64_t steps = 0, eval_every = 0, save_every = 0, log_every = 1;
   int batch_tokens = 0, accumulate = 1, keep = 2, max_length = 0, threads = 0;

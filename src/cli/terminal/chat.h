@@ -1,40 +1,34 @@
-// A chat at a terminal: what is shown of an answer, and the loop of questions and answers.
+// A chat at a terminal: the loop of questions and answers, and the commands between them.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
-#include "base/clock.h"
-#include "cli/terminal/progress.h"
+#include "cli/terminal/chat_settings.h"
 #include "runtime/conversation.h"
 
 namespace facet::cli {
 
-// Shows an answer while it is made: progress of a long prompt, thoughts dimmed, text as it comes.
-class TerminalView : public ReplyView {
- public:
-  // `quiet`: only the progress.
-  explicit TerminalView(bool quiet = false);
-  void OnPrompt(int read, int total) override;
-  void OnReasoning(const std::string& text) override;
-  void OnContent(const std::string& text) override;
-  // The answer is over: ends its line.
-  void End();
-
- private:
-  bool quiet_, color_, thinking_ = false;
-  StatusLine progress_;
-  Clock::time_point start_;
-  char last_ = '\n';
+// A model to talk to, with the settings that it starts with.
+struct ChatModel {
+  std::shared_ptr<const LoadedModel> model;
+  ReplyOptions reply;
 };
 
 struct ChatOptions {
   std::string system;
   nlohmann::json media;  // parts before the first question
-  ReplyOptions reply;
   bool stats = false;
+  // For /model: loads what has this name. The model before is given up first, since two may not
+  // fit.
+  std::function<Result<ChatModel>(const std::string& name)> load;
+  std::vector<std::string> names;  // of models, for completion
 };
 
-// Reads questions until /exit or the end of input. Ctrl-C stops an answer, not the program.
-Result<void> ChatAtTerminal(const LoadedModel& model, const ChatOptions& options);
+// Reads questions until /exit, the end of input or a second Ctrl-C. Ctrl-C stops an answer, or
+// clears the line.
+Result<void> ChatAtTerminal(ChatModel model, const ChatOptions& options);
 
 }  // namespace facet::cli

@@ -5,12 +5,15 @@
 namespace facet::cli {
 namespace {
 
-std::atomic<bool> interrupted = false;
-static_assert(std::atomic<bool>::is_always_lock_free);  // usable in a signal handler
+std::atomic<bool> interrupted = false, ends_program = true;
+std::atomic<int> last_signal = 0;
+// Usable in a signal handler.
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 void OnSignal(int signal) {
+  last_signal = signal;
   interrupted = true;
-  std::signal(signal, SIG_DFL);
+  if (ends_program) std::signal(signal, SIG_DFL);
 }
 
 sigset_t Interrupts() {
@@ -23,8 +26,9 @@ sigset_t Interrupts() {
 
 }  // namespace
 
-InterruptFlag::InterruptFlag() {
-  interrupted = false;
+InterruptFlag::InterruptFlag(Second second) {
+  Reset();
+  ends_program = second == Second::kEndsProgram;
   std::signal(SIGINT, &OnSignal);
   std::signal(SIGTERM, &OnSignal);
   taker_ = std::thread([this] { Wait(); });
@@ -54,6 +58,15 @@ void InterruptFlag::Wait() {
 
 const std::atomic<bool>* InterruptFlag::flag() const {
   return &interrupted;
+}
+
+int InterruptFlag::signal() const {
+  return last_signal;
+}
+
+void InterruptFlag::Reset() {
+  interrupted = false;
+  last_signal = 0;
 }
 
 }  // namespace facet::cli

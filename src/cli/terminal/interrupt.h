@@ -1,5 +1,5 @@
 // Ctrl-C as a flag, so that a command can stop at a good place; a second Ctrl-C ends the program at
-// once.
+// once, unless the command wants to be asked each time.
 #pragma once
 
 #include <atomic>
@@ -15,12 +15,17 @@ namespace facet::cli {
 // handler that runs on their threads writes into the heap.
 class InterruptFlag {
  public:
-  InterruptFlag();   // takes SIGINT and SIGTERM
+  enum class Second { kEndsProgram, kSetsTheFlag };
+  explicit InterruptFlag(Second second = Second::kEndsProgram);  // takes SIGINT and SIGTERM
   ~InterruptFlag();  // gives them back, on the thread that made it
   InterruptFlag(const InterruptFlag&) = delete;
   InterruptFlag& operator=(const InterruptFlag&) = delete;
 
   const std::atomic<bool>* flag() const;
+  // Which signal came last; 0 for none.
+  int signal() const;
+  // Forgets what came.
+  void Reset();
 
  private:
   void Wait();

@@ -636,7 +636,13 @@ Result<void> HttpServer::Listen() {
   if (!ec) s.acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
   if (!ec) s.acceptor.bind(endpoint, ec);
   if (!ec) s.acceptor.listen(asio::socket_base::max_listen_connections, ec);
-  if (ec) return Error{Cat(name, ":", s.options.port, ": ", ec.message()), ErrorKind::kIo};
+  if (ec) {
+    const bool taken = ec == asio::error::address_in_use;
+    return Error{
+        Cat(name, ":", s.options.port, ": ", ec.message(),
+            taken ? "; facet ps lists the servers that run, and --port chooses another port" : ""),
+        ErrorKind::kIo};
+  }
   return Ok();
 }
 

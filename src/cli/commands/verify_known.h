@@ -1,0 +1,37 @@
+// Numbers of published models, against which `facet verify` holds what a file says.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+
+namespace facet::cli {
+
+struct KnownModel {
+  const char* name;
+  Family family;
+  // What a model is recognised by.
+  int width, ffn;
+  // What it then must have.
+  int layers, period;  // every period-th layer is full
+  int window;
+  int heads, kv_heads, head_dim;                 // of sliding layers
+  int full_kv_heads, full_head_dim, full_pairs;  // of full ones; pairs that turn
+  double full_scale;                             // positions are divided by this
+  double attention_scale;
+  float softcap;
+  // Mean negative log-likelihood a token of what it is verified by, of the published weights; none
+  // where nobody measured it.
+  std::optional<double> loss = std::nullopt;
+};
+
+// Null for a shape that is not in the table.
+const KnownModel* FindKnownModel(const TextConfig& text);
+
+// Where the configuration differs, a sentence each: "the sliding layers' RoPE base is 1e+06, not
+// 10000".
+std::vector<std::string> DifferencesFromKnown(const TextConfig& text, const KnownModel& known);
+
+}  // namespace facet::cli
