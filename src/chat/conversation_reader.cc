@@ -88,7 +88,7 @@ Result<void> ConversationReader::ReadAll(OrderedJson messages, const std::string
 
 Result<void> ConversationReader::Read(OrderedJson message, const std::string& path) {
   if (!message.is_object()) return ExpectedObject(message, path);
-  JsonFields fields(message, path);
+  JsonFields fields(message, path, rules_.ignored);
   fields.Require("role");
   std::vector<std::string_view> roles = {"system", "developer", "user", "assistant", "tool"};
   if (from_file()) roles.push_back("model");
@@ -107,10 +107,28 @@ Result<void> ConversationReader::Read(OrderedJson message, const std::string& pa
     if (const auto name = fields.String("name", kLongestName)) to["name"] = *name;
   }
   FACET_ASSIGN(const bool trained, ReadTrained(fields, role));
+  RefuseWhatWouldBeLost(fields);
   FACET_TRY(fields.Done());
   messages_.push_back(std::move(to));
   trained_.push_back(trained);
   return Ok();
+}
+
+// What others say in these members is part of the conversation: taken without being read, it would
+// be missing from the prompt.
+void ConversationReader::RefuseWhatWouldBeLost(JsonFields& fields) {
+  if (rules_.ignored == nullptr) return;  // everything that is not known is refused
+  constexpr std::pair<const char*, const char*> kRefused[] = {
+      {"function_call", "the older form of calls; use tool_calls"},
+      {"images", "give pictures as parts of the content"},
+      {"tool_calls", "only messages of the role assistant call tools"}};
+  for (const auto& [name, reason] : kRefused) {
+    if (fields.WasRead(name)) continue;
+    const OrderedJson* value = fields.Any(name);
+    if (value == nullptr || (value->is_array() && value->empty())) continue;
+    fields.Fail(name, Cat("this field is refused: ", reason), "unknown_parameter",
+                ErrorKind::kUnsupported);
+  }
 }
 
 Result<bool> ConversationReader::ReadTrained(JsonFields& fields, const std::string& role) {
@@ -130,7 +148,8 @@ Result<bool> ConversationReader::ReadTrained(JsonFields& fields, const std::stri
 Result<OrderedJson> ConversationReader::ReadContent(JsonFields& fields, const std::string& role) {
   OrderedJson* content = fields.Any("content");
   if (content == nullptr) {
-    if (role != "assistant") {
+    // A tool that gives nothing back is answered with null by many clients.
+    if (role != "assistant" && (from_file() || role != "tool")) {
       fields.Fail("content", Cat("a message of role ", role, " needs content"),
                   "missing_required_parameter");
     }
@@ -170,10 +189,9 @@ Result<OrderedJson> ConversationReader::ReadParts(JsonFields& fields, OrderedJso
 }
 
 Result<OrderedJson> ConversationReader::ReadPart(OrderedJson& part, const std::string& path) {
-  if (from_file() && part.is_string())
-    return OrderedJson{{"type", "text"}, {"text", std::move(part)}};
+  if (part.is_string()) return OrderedJson{{"type", "text"}, {"text", std::move(part)}};
   if (!part.is_object()) return ExpectedObject(part, path);
-  JsonFields fields(part, path);
+  JsonFields fields(part, path, rules_.ignored);
   fields.Require("type");
   const std::string type = fields.String("type", 64).value_or("");
   FACET_TRY(fields.status());
@@ -236,7 +254,7 @@ Result<void> ConversationReader::ReadSource(JsonFields& fields, const std::strin
     std::string text = std::move(value.get_ref<std::string&>());
     source = name == "data" ? FromBase64(std::move(text)) : FromAddress(std::move(text));
   } else if (value.is_object()) {
-    JsonFields inner(value, fields.Path(name));
+    JsonFields inner = fields.Inside(name, value);
     auto address = inner.MoveString("url", SIZE_MAX);
     auto data = inner.MoveString("data", SIZE_MAX);
     if (from_file() && !address) address = inner.MoveString("path", SIZE_MAX);
@@ -265,7 +283,12 @@ Result<void> ConversationReader::ReadSource(JsonFields& fields, const std::strin
 
 Result<void> ConversationReader::ReadAssistant(JsonFields& fields, OrderedJson& to) {
   std::vector<const char*> names = {"reasoning_content", "reasoning"};
-  if (from_file()) names.push_back("thinking");
+  const OrderedJson* thinking = fields.Any("thinking");
+  if (from_file() || (thinking != nullptr && thinking->is_string())) {
+    names.push_back("thinking");
+  } else {
+    fields.IgnoreAndNote("thinking");  // settings, or blocks that repeat reasoning_content
+  }
   std::optional<std::string> thoughts;
   for (const char* name : names) {
     auto given = fields.MoveString(name, SIZE_MAX);
@@ -290,7 +313,7 @@ Result<void> ConversationReader::ReadAssistant(JsonFields& fields, OrderedJson& 
 
 Result<OrderedJson> ConversationReader::ReadCall(OrderedJson& call, const std::string& path) {
   if (!call.is_object()) return ExpectedObject(call, path);
-  JsonFields fields(call, path);
+  JsonFields fields(call, path, rules_.ignored);
   fields.Choice("type", {"function"});
   fields.Ignore({"index", "extra_content"});
   const auto id = fields.String("id", kLongestId);
@@ -299,7 +322,7 @@ Result<OrderedJson> ConversationReader::ReadCall(OrderedJson& call, const std::s
   const bool bare = from_file() && function == nullptr && call.contains("name");
   if (!bare) fields.Require("function");
   FACET_TRY(fields.status());
-  JsonFields named(bare ? call : *function, bare ? path : path + ".function");
+  JsonFields named(bare ? call : *function, bare ? path : path + ".function", rules_.ignored);
   if (bare) {
     fields.Ignore({"name", "arguments"});
     named.Ignore({"type", "index", "extra_content", "id"});

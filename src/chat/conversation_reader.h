@@ -1,6 +1,6 @@
 // Conversations in the chat API's shape, in every spelling that clients and data files use, to the
-// one spelling that templates and the prompt builder take. What is not understood is refused by
-// name.
+// one spelling that templates and the prompt builder take. What would be lost is refused by name;
+// what is not known besides is noted, or refused as well.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +28,8 @@ struct ConversationRules {
   enum class Source { kRequest, kDataFile } source = Source::kRequest;
   size_t max_parts = 1024;  // of one message
   size_t max_calls = 1024;  // of one message
+  // Notes members of messages and parts that nobody reads; null: they are refused.
+  IgnoredFields* ignored = nullptr;
   // Sets a medium aside and returns the fields by which the prompt builder's caller finds it again,
   // such as {"index": 3} or {"path": "/a/b.png"}. Its errors get the field's place in front.
   std::function<Result<OrderedJson>(const MediumSource&)> keep_medium;
@@ -60,6 +62,7 @@ class ConversationReader {
   Result<void> ReadAssistant(JsonFields& fields, OrderedJson& to);
   Result<OrderedJson> ReadCall(OrderedJson& call, const std::string& path);
   Result<OrderedJson> ReadArguments(JsonFields& function);
+  void RefuseWhatWouldBeLost(JsonFields& fields);
   Result<bool> ReadTrained(JsonFields& fields, const std::string& role);
 
   const ConversationRules rules_;

@@ -4,6 +4,62 @@
 #include <cmath>
 
 namespace facet {
+namespace {
+
+constexpr size_t kLongestName = 100;  // of a field, in errors and notes
+
+// Bounds of what a request's ignored fields take in memory and in a header.
+constexpr size_t kMaxIgnoredPaths = 32, kMaxIgnoredBytes = 1024;
+
+// What may stand in a list of paths in a header as it is.
+bool IsPlainPathByte(char c) {
+  return c > ' ' && c < '\x7f' && std::string_view("%,;\"\\").find(c) == std::string_view::npos;
+}
+
+std::string PlainPath(std::string_view path) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : path) {
+    if (IsPlainPathByte(c)) {
+      out += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      out += {'%', kHex[byte >> 4], kHex[byte & 15]};
+    }
+  }
+  return out;
+}
+
+// Without the numbers in brackets.
+std::string KindOf(const std::string& path) {
+  std::string kind;
+  bool index = false;
+  for (const char c : path) {
+    if (c == ']') index = false;
+    if (!index) kind += c;
+    if (c == '[') index = true;
+  }
+  return kind;
+}
+
+}  // namespace
+
+void IgnoredFields::Add(const std::string& path) {
+  const bool full = paths_.size() == kMaxIgnoredPaths || bytes_ > kMaxIgnoredBytes;
+  if (full || !kinds_.insert(KindOf(path)).second) {
+    ++more_;
+    return;
+  }
+  paths_.push_back(PlainPath(path));
+  bytes_ += paths_.back().size();
+}
+
+std::string IgnoredFields::Text() const {
+  std::string text;
+  for (const std::string& path : paths_) text += Cat(text.empty() ? "" : ", ", path);
+  if (more_ > 0) text += Cat(" (and ", more_, " more)");
+  return text;
+}
 
 std::string JsonFields::Path(std::string_view name) const {
   if (name.empty()) return path_;
@@ -163,15 +219,23 @@ void JsonFields::Ignore(std::initializer_list<std::string_view> names) {
   for (const std::string_view name : names) read_.emplace(name);
 }
 
+void JsonFields::IgnoreAndNote(std::string_view name) {
+  if (Any(name) != nullptr && ignored_ != nullptr)
+    ignored_->Add(Path(name.substr(0, kLongestName)));
+}
+
 void JsonFields::Require(std::string_view name) {
   if (!error_ && Any(name) == nullptr)
     Fail(name, "this field is required", "missing_required_parameter");
 }
 
 Result<void> JsonFields::Done() {
-  constexpr size_t kLongestName = 100;
   for (const auto& [name, value] : object_.items()) {
-    if (read_.contains(name) || value.is_null()) continue;
+    if (error_ || read_.contains(name) || value.is_null()) continue;
+    if (ignored_ != nullptr) {
+      ignored_->Add(Path(name.substr(0, kLongestName)));
+      continue;
+    }
     Fail(name.substr(0, kLongestName),
          "unknown field; it is refused because it might change the answer", "unknown_parameter",
          ErrorKind::kUnsupported);

@@ -151,8 +151,11 @@ bool IsQuick(const HttpRequest& request) {
 }
 
 Result<void> Dispatch(Service& service, HttpRequest incoming, std::shared_ptr<Exchange> exchange) {
-  Call call{
-      .request = std::move(incoming), .exchange = std::move(exchange), .body = {}, .name = {}};
+  Call call{.request = std::move(incoming),
+            .exchange = std::move(exchange),
+            .body = {},
+            .name = {},
+            .ignored = service.limits.strict ? nullptr : std::make_shared<IgnoredFields>()};
   HttpRequest& request = call.request;
   const std::string method = request.method == "HEAD" ? "GET" : request.method;
   const auto routes = RoutesOf(request.path);

@@ -1,5 +1,7 @@
 #include "serve/service.h"
 
+#include "base/log.h"
+
 namespace facet::serve {
 
 void Service::ContinueWhenLoaded(const Call& call, const std::string& name, Continuation then) {
@@ -13,6 +15,13 @@ void Service::ContinueWhenLoaded(const Call& call, const std::string& name, Cont
     // The loading thread has models to load, and decodes no media.
     has_media ? media.Run(work) : work();
   });
+}
+
+void TellIgnored(const Call& call) {
+  if (call.ignored == nullptr || call.ignored->empty()) return;
+  const std::string text = call.ignored->Text();
+  spdlog::debug("{} {}: ignored {}", call.request.method, call.request.path, text);
+  call.exchange->AddHeader("X-Facet-Ignored", text);
 }
 
 void SendJson(Exchange& exchange, const OrderedJson& body) {

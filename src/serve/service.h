@@ -23,6 +23,7 @@ struct ApiLimits {
   MediaAccess media;                      // named by address
   size_t media_memory = size_t{4} << 30;  // bytes of decoded media, of all requests together
   int media_workers = 4;                  // threads that fetch and decode media
+  bool strict = false;                    // refuses fields that are not known
 };
 
 // One request on its way through a route.
@@ -31,6 +32,8 @@ struct Call {
   std::shared_ptr<Exchange> exchange;
   OrderedJson body;  // of a POST with JSON; a route may take it apart
   std::string name;  // what the * of the route's path stands for
+  // Where readers note what they do not know; null: they refuse it.
+  std::shared_ptr<IgnoredFields> ignored;
   // Something has to be fetched or decoded: the call runs on a thread for media.
   bool has_media = false;
 };
@@ -42,9 +45,9 @@ class Service {
         limits(std::move(operator_limits)),
         media(limits.media_workers, limits.media_memory) {}
 
-  // Calls `then(model)`, which returns Result<void>: at once where the model is in memory, else
-  // when it has been loaded, so that no thread waits for weights. Its errors and those of loading
-  // go to the client.
+  // Tells what was ignored, and calls `then(model)`, which returns Result<void>: at once where the
+  // model is in memory, else when it has been loaded, so that no thread waits for weights. Its
+  // errors and those of loading go to the client.
   template <class Then>
   Result<void> WithModel(const Call& call, const std::optional<std::string>& id, Then then);
 
@@ -60,8 +63,13 @@ class Service {
   void ContinueWhenLoaded(const Call& call, const std::string& name, Continuation then);
 };
 
+// Names what was ignored of a request that has been read: in the header X-Facet-Ignored of its
+// answer, and in a debug line. Whoever answers without a model calls this itself.
+void TellIgnored(const Call& call);
+
 template <class Then>
 Result<void> Service::WithModel(const Call& call, const std::optional<std::string>& id, Then then) {
+  TellIgnored(call);
   const std::string name = id.value_or(models.default_id());
   if (auto model = models.Use(name)) return then(std::move(model));
   // A function has to be copyable; what `then` holds is not to be copied.

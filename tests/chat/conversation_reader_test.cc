@@ -42,10 +42,43 @@ TEST(ConversationReader, TakesEverySpellingOfText) {
   EXPECT_EQ(Read(R"({"role":"user","content":[{"type":"text","text":"a"},
                      {"type":"input_text","text":"b"}],"name":"x","cache_control":{}})"),
             plain);
+  EXPECT_EQ(Read(R"({"role":"user","content":["a","b"]})"), plain);
   EXPECT_EQ(Read(R"({"role":"assistant","content":[{"type":"output_text","text":"a"},
                      {"type":"refusal","refusal":"b"}]})")["content"],
             "ab");
   EXPECT_EQ(Read(R"({"role":"assistant"})")["content"], "");
+  EXPECT_EQ(Read(R"({"role":"assistant","content":"x","thinking":"t"})")["reasoning_content"], "t");
+  EXPECT_EQ(Read(R"({"role":"tool","tool_call_id":"1","content":null})")["content"], "");
+}
+
+TEST(ConversationReader, NotesWhatNobodyReads) {
+  IgnoredFields ignored;
+  ConversationRules rules = Rules(Source::kRequest);
+  rules.ignored = &ignored;
+  ConversationReader reader(rules);
+  const auto read = [&](const char* message) {
+    return reader.Read(OrderedJson::parse(message), "m");
+  };
+  ASSERT_TRUE(read(R"({"role":"assistant","createdAt":"now","content":[
+      {"type":"text","text":"x","role":"assistant","refusal":null,"tool_calls":[]}],
+      "tool_calls":[{"function":{"name":"f","arguments":{},"parsed":1},"new":2}]})")
+                  .ok());
+  EXPECT_EQ(reader.messages()[0]["content"], "x");
+  EXPECT_EQ(ignored.Text(),
+            "m.content[0].role, m.content[0].tool_calls, m.tool_calls[0].function.parsed, "
+            "m.tool_calls[0].new, m.createdAt");
+  // A part of the conversation is never among it.
+  const std::pair<const char*, const char*> lost[] = {
+      {R"({"role":"assistant","function_call":{"name":"f","arguments":"{}"}})", "m.function_call"},
+      {R"({"role":"user","content":"x","images":["QUE="]})", "m.images"},
+      {R"({"role":"user","content":"x","tool_calls":[{"id":"1"}]})", "m.tool_calls"},
+      {R"({"role":"user","content":[{"type":"file","file":{}}]})", "m.content[0].type"}};
+  for (const auto& [message, param] : lost) {
+    const auto refused = read(message);
+    ASSERT_FALSE(refused.ok()) << message;
+    EXPECT_EQ(refused.error().param, param);
+  }
+  EXPECT_TRUE(read(R"({"role":"user","content":"x","tool_calls":[],"images":[]})").ok());
 }
 
 TEST(ConversationReader, SetsMediaAside) {
@@ -99,7 +132,7 @@ TEST(ConversationReader, NamesWhatItRefuses) {
       {R"({"role":"model","content":"x"})", "m.role", "invalid_value"},
       {R"({"role":"user"})", "m.content", "missing_required_parameter"},
       {R"({"role":"user","content":7})", "m.content", "invalid_type"},
-      {R"({"role":"user","content":["x"]})", "m.content[0]", "invalid_type"},
+      {R"({"role":"user","content":[7]})", "m.content[0]", "invalid_type"},
       {R"({"role":"user","content":[{},{},{},{}]})", "m.content", "invalid_type"},
       {R"({"role":"user","content":[{"type":"text"}]})", "m.content[0].text",
        "missing_required_parameter"},

@@ -96,5 +96,32 @@ TEST(JsonFields, IgnoredFieldsMayHoldAnything) {
   EXPECT_TRUE(fields.Done().ok());
 }
 
+TEST(JsonFields, WhatNobodyReadsIsNotedWhereThereIsAPlaceForIt) {
+  OrderedJson object = Parse(R"({"a": 1, "b": {"c": 2, "d": 3}, "e": null, "f": [], "g": 4})");
+  IgnoredFields ignored;
+  JsonFields fields(object, "at[0]", &ignored);
+  fields.Int("a", 0, 1);
+  fields.IgnoreAndNote("g");
+  JsonFields inner = fields.Inside("b", *fields.Object("b"));
+  inner.Int("c", 0, 9);
+  EXPECT_TRUE(inner.Done().ok());
+  EXPECT_TRUE(fields.Done().ok());
+  EXPECT_EQ(ignored.Text(), "at[0].g, at[0].b.d, at[0].f");
+}
+
+TEST(IgnoredFields, AreOneBoundedLineOfAscii) {
+  IgnoredFields ignored;
+  EXPECT_TRUE(ignored.empty());
+  ignored.Add("messages[0].a, b\r\nX-Evil: 1%\xc3\xa9");
+  EXPECT_EQ(ignored.Text(), "messages[0].a%2C%20b%0D%0AX-Evil:%201%25%C3%A9");
+  // What differs in its place alone is counted, so that other kinds are not crowded out.
+  for (int i = 0; i < 1000; ++i) ignored.Add(Cat("messages[", i, "].content[", i, "].id"));
+  ignored.Add("user");
+  EXPECT_TRUE(ignored.Text().ends_with(", messages[0].content[0].id, user (and 999 more)"))
+      << ignored.Text();
+  for (int i = 0; i < 1000; ++i) ignored.Add(std::string(100, 'x') + std::to_string(i));
+  EXPECT_LT(ignored.Text().size(), 1400u);
+}
+
 }  // namespace
 }  // namespace facet

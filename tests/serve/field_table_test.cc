@@ -32,7 +32,9 @@ FieldTable<Asked> Table() {
       "size", [](Asked& out, const std::string& size) { out.list.push_back(size); },
       {"small", "large"}, "Size.");
   t.Only("mode", "plain", "Mode.");
+  t.OnlyOneOf({"spread", "width"}, {0, 1.0}, "Spread.");
   t.Ignored({"note", "hint"}, "says nothing");
+  t.Hint({"threads"}, "for another server");
   t.Refused({"old"}, "use text");
   return t;
 }
@@ -40,7 +42,7 @@ FieldTable<Asked> Table() {
 Asked Read(const char* json) {
   Asked out;
   OrderedJson object = OrderedJson::parse(json);
-  const auto read = Table().ReadAll(object, out);
+  const auto read = Table().ReadAll(object, out, nullptr);
   EXPECT_TRUE(read.ok()) << read.error().message;
   return out;
 }
@@ -48,7 +50,7 @@ Asked Read(const char* json) {
 Error Refused(const char* json) {
   Asked out;
   OrderedJson object = OrderedJson::parse(json);
-  const auto read = Table().ReadAll(object, out);
+  const auto read = Table().ReadAll(object, out, nullptr);
   EXPECT_FALSE(read.ok()) << json;
   return read.ok() ? Error{} : read.error();
 }
@@ -79,6 +81,8 @@ TEST(FieldTable, RefusesByName) {
       {R"({"text":"a","warmth":3})", "warmth", "invalid_value"},
       {R"({"text":"a","size":"huge"})", "size", "invalid_value"},
       {R"({"text":"a","mode":"fancy"})", "mode", "unsupported"},
+      {R"({"text":"a","width":2})", "width", "unsupported"},
+      {R"({"text":"a","threads":2})", "threads", "unknown_parameter"},
       {R"({"text":"a","old":1})", "old", "unknown_parameter"},
       {R"({"text":"a","new":1})", "new", "unknown_parameter"},
       {R"({"text":"a","options":{"off":true}})", "options.off", "unknown_parameter"},
@@ -90,10 +94,25 @@ TEST(FieldTable, RefusesByName) {
   }
 }
 
+TEST(FieldTable, NotesWhatHasNoEffect) {
+  Asked out;
+  OrderedJson object = OrderedJson::parse(R"({"text":"a","width":1,"spread":0,"note":1,"hint":null,
+      "threads":4,"options":{"on":true,"off":1},"new":1})");
+  IgnoredFields ignored;
+  ASSERT_TRUE(Table().ReadAll(object, out, &ignored).ok());
+  EXPECT_TRUE(out.nested);
+  EXPECT_EQ(ignored.Text(), "options.off, note, threads, new");
+  // What it knows and cannot do, it refuses all the same.
+  OrderedJson other = OrderedJson::parse(R"({"text":"a","old":1})");
+  const auto read = Table().ReadAll(other, out, &ignored);
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(read.error().param, "old");
+}
+
 TEST(FieldTable, DescribesItself) {
   const auto table = Table();
   const auto& docs = table.docs();
-  ASSERT_EQ(docs.size(), 10u);
+  ASSERT_EQ(docs.size(), 12u);
   EXPECT_TRUE(docs[0].required);
   EXPECT_EQ(docs[0].limits, "at most 5 bytes");
   EXPECT_EQ(docs[1].names, (std::vector<std::string>{"heat", "warmth"}));
@@ -103,8 +122,11 @@ TEST(FieldTable, DescribesItself) {
   EXPECT_EQ(docs[6].limits, "`small`, `large`");
   EXPECT_EQ(docs[7].limits, "only `\"plain\"`");
   EXPECT_EQ(docs[7].type, "string");
-  EXPECT_EQ(docs[8].use, FieldDoc::Use::kIgnored);
-  EXPECT_EQ(docs[9].use, FieldDoc::Use::kRefused);
+  EXPECT_EQ(docs[8].names, (std::vector<std::string>{"spread", "width"}));
+  EXPECT_EQ(docs[8].limits, "only `0`, `1.0`");
+  EXPECT_EQ(docs[9].use, FieldDoc::Use::kIgnored);
+  EXPECT_EQ(docs[10].use, FieldDoc::Use::kIgnored);
+  EXPECT_EQ(docs[11].use, FieldDoc::Use::kRefused);
 }
 
 }  // namespace

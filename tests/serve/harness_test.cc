@@ -20,8 +20,8 @@ class HarnessTest : public ServerTest {
   static std::vector<TokenId> Tokens(const LoadedModel& model, const OrderedJson& body,
                                      bool responses) {
     const auto read = [&]() -> Result<ChatRequest> {
-      if (!responses) return ReadChat(body, {});
-      FACET_ASSIGN(ResponsesRequest request, ReadResponses(body, {}));
+      if (!responses) return ReadChat(body, {}, nullptr);
+      FACET_ASSIGN(ResponsesRequest request, ReadResponses(body, {}, nullptr));
       return std::move(request.chat);
     };
     Result<ChatRequest> chat = read();

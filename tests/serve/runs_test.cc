@@ -11,6 +11,7 @@ class LeavingClient : public Exchange {
  public:
   void Send(HttpResponse) override {}
   void BeginStream(StreamForm) override {}
+  void AddHeader(std::string, std::string) override {}
   void Write(std::string) override {}
   void End() override {}
   void SetComment(std::string) override {}

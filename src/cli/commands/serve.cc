@@ -245,6 +245,10 @@ void AddLimits(CLI::App& command, ServeFlags& flags) {
       ->check(CLI::Range(1, 4096))
       ->capture_default_str()
       ->group(group);
+  command
+      .add_flag("--strict", flags.options.limits.strict,
+                "Refuse request fields that are not known (else X-Facet-Ignored names them)")
+      ->group(group);
 }
 
 void AddMedia(CLI::App& command, ServeFlags& flags) {

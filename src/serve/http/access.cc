@@ -69,6 +69,7 @@ Result<void> CheckOrigin(const AccessRules& rules, const HttpRequest& request, H
   for (const std::string& allowed : rules.origins) {
     if (origin != allowed) continue;
     answer.emplace_back("Access-Control-Allow-Origin", allowed);
+    answer.emplace_back("Access-Control-Expose-Headers", "X-Facet-Ignored");
     answer.emplace_back("Vary", "Origin");
     return Ok();
   }

@@ -34,11 +34,16 @@ class ConnectionExchange : public Exchange,
   }
 
   // --- handler side, any thread ---
+  void AddHeader(std::string name, std::string value) override {
+    const std::lock_guard lock(mutex_);
+    if (mode_ == Mode::kWaiting) headers_.emplace_back(std::move(name), std::move(value));
+  }
   void Send(HttpResponse response) override {
     const std::lock_guard lock(mutex_);
     if (mode_ != Mode::kWaiting) return;
     mode_ = Mode::kWhole;
     response_ = std::move(response);
+    for (auto& header : headers_) response_.headers.push_back(std::move(header));
     ended_ = true;
     Wake();
   }
@@ -136,6 +141,11 @@ class ConnectionExchange : public Exchange,
     const std::lock_guard lock(mutex_);
     return std::move(response_);
   }
+  // Of a stream.
+  Headers TakeHeaders() {
+    const std::lock_guard lock(mutex_);
+    return std::move(headers_);
+  }
   std::string Comment() const {
     const std::lock_guard lock(mutex_);
     return comment_.empty() ? "keepalive" : "keepalive " + comment_;
@@ -177,6 +187,7 @@ class ConnectionExchange : public Exchange,
   StreamForm form_ = StreamForm::kEvents;
   bool ended_ = false, closed_ = false, waiting_ = false;
   HttpResponse response_;
+  Headers headers_;  // of the answer, whichever it will be
   std::string outgoing_, comment_;
   size_t in_flight_ = 0;
   std::function<void()> gone_;

@@ -60,6 +60,9 @@ class Exchange {
  public:
   virtual ~Exchange() = default;
 
+  // A header of whatever answer this will be; before Send or BeginStream.
+  virtual void AddHeader(std::string name, std::string value) = 0;
+
   // A complete answer. Of Send and BeginStream the first call counts.
   virtual void Send(HttpResponse response) = 0;
 

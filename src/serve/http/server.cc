@@ -336,7 +336,8 @@ awaitable<bool> HttpServer::State::SendEvents(SessionPtr session, std::string by
 awaitable<bool> HttpServer::State::SendStream(SessionPtr session, ExchangePtr exchange,
                                               const Headers& extra, Framing framing) {
   const StreamForm form = exchange->form();
-  const HttpResponse response{.content_type = StreamType(form), .body = {}, .headers = {}};
+  const HttpResponse response{
+      .content_type = StreamType(form), .body = {}, .headers = exchange->TakeHeaders()};
   http::response<http::empty_body> head(ResponseHead(response, extra, framing));
   http::response_serializer<http::empty_body> serializer(head);
   serializer.split(true);

@@ -6,7 +6,8 @@
 namespace facet::serve {
 
 Result<void> Chat(Service& service, Call& call) {
-  FACET_ASSIGN(ChatRequest chat, ReadChat(std::move(call.body), service.limits.media));
+  FACET_ASSIGN(ChatRequest chat,
+               ReadChat(std::move(call.body), service.limits.media, call.ignored.get()));
   const auto name = chat.common.model;
   return service.WithModel(
       call, name,
@@ -22,7 +23,8 @@ Result<void> Chat(Service& service, Call& call) {
 }
 
 Result<void> ApplyTemplate(Service& service, Call& call) {
-  FACET_ASSIGN(ChatRequest chat, ReadChat(std::move(call.body), service.limits.media));
+  FACET_ASSIGN(ChatRequest chat,
+               ReadChat(std::move(call.body), service.limits.media, call.ignored.get()));
   const auto name = chat.common.model;
   return service.WithModel(
       call, name,

@@ -18,10 +18,10 @@ namespace {
 
 // {"type": "function", "function": {"name", ...}} of the chat API, or the same without the inner
 // object, as the responses API has it.
-Result<OrderedJson> ReadTool(OrderedJson& tool, const std::string& path) {
+Result<OrderedJson> ReadTool(OrderedJson& tool, const std::string& path, IgnoredFields* ignored) {
   if (!tool.is_object())
     return Error{Cat(path, ": expected an object"), ErrorKind::kInvalid, "invalid_type", path};
-  JsonFields fields(tool, path);
+  JsonFields fields(tool, path, ignored);
   fields.Require("type");
   const OrderedJson* type = fields.Any("type");
   if (type != nullptr && *type != "function") {
@@ -31,7 +31,7 @@ Result<OrderedJson> ReadTool(OrderedJson& tool, const std::string& path) {
   OrderedJson* function = fields.Object("function");
   FACET_TRY(fields.status());
   const bool flat = function == nullptr;
-  JsonFields f(flat ? tool : *function, flat ? path : path + ".function");
+  JsonFields f(flat ? tool : *function, flat ? path : path + ".function", ignored);
   f.Require("name");
   const std::string name = f.String("name", 256).value_or("");
   if (f.ok() && !IsToolName(name))
@@ -59,7 +59,7 @@ void ReadTools(JsonFields& fields, std::string_view name, ChatRequest& out) {
   if (tools == nullptr || tools->empty()) return;
   OrderedJson read = OrderedJson::array();
   for (size_t i = 0; i < tools->size(); ++i) {
-    auto tool = ReadTool((*tools)[i], Cat(name, "[", i, "]"));
+    auto tool = ReadTool((*tools)[i], Cat(name, "[", i, "]"), fields.ignored());
     if (!tool) return fields.Adopt(tool.error());
     read.push_back(*std::move(tool));
   }
@@ -72,31 +72,55 @@ Error ChoiceError(std::string message, std::string code = "invalid_value") {
   return {Cat("tool_choice: ", message), ErrorKind::kInvalid, std::move(code), "tool_choice"};
 }
 
-Result<ToolChoice> ReadToolChoice(const OrderedJson& choice) {
+// {"type": "function", "function": {"name"}}, or the name beside the type, as the responses API has
+// it.
+std::string ReadChosenName(JsonFields& fields, const std::string& type) {
+  OrderedJson* holder = fields.Object(type);
+  if (holder == nullptr) {
+    fields.Require("name");
+    return fields.String("name", 256).value_or("");
+  }
+  JsonFields inner = fields.Inside(type, *holder);
+  inner.Require("name");
+  const std::string name = inner.String("name", 256).value_or("");
+  fields.Adopt(inner.Done());
+  return name;
+}
+
+Result<ToolChoice> ReadToolChoice(OrderedJson& choice, IgnoredFields* ignored) {
   using Kind = ToolChoice::Kind;
   const Error other =
       ChoiceError(Cat("expected none, auto, required or a function but got ", ShowJson(choice)));
-  if (choice.is_string()) {
+  const auto kind_of = [](const OrderedJson& word) -> std::optional<Kind> {
     constexpr std::pair<std::string_view, Kind> kKinds[] = {{"auto", Kind::kAuto},
                                                             {"none", Kind::kNone},
                                                             {"required", Kind::kRequired},
                                                             {"any", Kind::kRequired}};
     for (const auto& [name, kind] : kKinds) {
-      if (choice == name) return ToolChoice{kind, {}};
+      if (word == name) return kind;
     }
+    return std::nullopt;
+  };
+  if (const auto kind = kind_of(choice)) return ToolChoice{*kind, {}};
+  if (!choice.is_object()) return other;
+  JsonFields fields(choice, "tool_choice", ignored);
+  const std::string type = fields.String("type", 64).value_or("");
+  ToolChoice out;
+  if (const auto kind = kind_of(type)) {
+    out.kind = *kind;
+  } else if (type == "function") {
+    out = {Kind::kNamed, ReadChosenName(fields, type)};
+  } else {
     return other;
   }
-  if (!choice.is_object() || choice.value("type", OrderedJson()) != "function") return other;
-  const OrderedJson& holder = choice.contains("function") ? choice["function"] : choice;
-  if (!holder.is_object() || !holder.contains("name") || !holder["name"].is_string())
-    return ChoiceError("expected the function's name", "missing_required_parameter");
-  return ToolChoice{Kind::kNamed, holder["name"].get<std::string>()};
+  FACET_TRY(fields.Done());
+  return out;
 }
 
-Result<void> CheckToolChoice(ChatRequest& chat) {
+Result<void> CheckToolChoice(ChatRequest& chat, IgnoredFields* ignored) {
   using Kind = ToolChoice::Kind;
   if (chat.given_choice.is_null()) return Ok();
-  FACET_ASSIGN(chat.tool_choice, ReadToolChoice(chat.given_choice));
+  FACET_ASSIGN(chat.tool_choice, ReadToolChoice(chat.given_choice, ignored));
   const Kind kind = chat.tool_choice.kind;
   if (kind == Kind::kAuto || kind == Kind::kNone) return Ok();
   if (!chat.tools.is_array()) return ChoiceError("there are no tools to choose from");
@@ -237,14 +261,14 @@ void ReadSchema(JsonFields& fields, bool required, ChatRequest& out) {
 void ReadFormat(JsonFields& fields, std::string_view name, ChatRequest& out) {
   OrderedJson* format = fields.Object(name);
   if (format == nullptr) return;
-  JsonFields inner(*format, fields.Path(name));
+  JsonFields inner = fields.Inside(name, *format);
   inner.Require("type");
   const auto type = inner.Choice("type", {"text", "json_object", "json_schema"});
   OrderedJson* nested = inner.Object("json_schema");
   if (nested == nullptr) {
     ReadSchema(inner, type == "json_schema", out);
   } else {
-    JsonFields named(*nested, inner.Path("json_schema"));
+    JsonFields named = inner.Inside("json_schema", *nested);
     ReadSchema(named, true, out);
     inner.Adopt(named.Done());
   }
@@ -265,27 +289,28 @@ const FieldTable<ChatRequest>& ChatFields() {
   return table;
 }
 
-Result<void> CheckDialogue(ChatRequest& chat) {
-  return CheckToolChoice(chat);
+Result<void> CheckDialogue(ChatRequest& chat, IgnoredFields* ignored) {
+  return CheckToolChoice(chat, ignored);
 }
 
-ConversationRules RequestRules(MediaIntake& intake) {
+ConversationRules RequestRules(MediaIntake& intake, IgnoredFields* ignored) {
   ConversationRules rules;
+  rules.ignored = ignored;
   rules.keep_medium = [&intake](const MediumSource& source) { return intake.Keep(source); };
   return rules;
 }
 
-Result<ChatRequest> ReadChat(OrderedJson body, const MediaAccess& access) {
+Result<ChatRequest> ReadChat(OrderedJson body, const MediaAccess& access, IgnoredFields* ignored) {
   ChatRequest chat;
-  FACET_TRY(ChatFields().ReadAll(body, chat));
-  FACET_TRY(CheckDialogue(chat));
+  FACET_TRY(ChatFields().ReadAll(body, chat, ignored));
+  FACET_TRY(CheckDialogue(chat, ignored));
   if (chat.given_top_logprobs && !chat.logprobs) {
     return Error{"top_logprobs: logprobs must be true as well", ErrorKind::kInvalid,
                  "invalid_value", "top_logprobs"};
   }
   if (chat.logprobs) chat.common.top_logprobs = chat.given_top_logprobs.value_or(0);
   MediaIntake intake(access);
-  ConversationReader reader(RequestRules(intake));
+  ConversationReader reader(RequestRules(intake, ignored));
   FACET_TRY(reader.ReadAll(std::move(chat.given_messages), "messages"));
   chat.conversation = {std::move(reader.messages()), std::move(intake.media())};
   return chat;

@@ -55,9 +55,9 @@ const FieldTable<CompletionRequest>& CompletionFields() {
   return table;
 }
 
-Result<CompletionRequest> ReadCompletion(OrderedJson body) {
+Result<CompletionRequest> ReadCompletion(OrderedJson body, IgnoredFields* ignored) {
   CompletionRequest request;
-  FACET_TRY(CompletionFields().ReadAll(body, request));
+  FACET_TRY(CompletionFields().ReadAll(body, request, ignored));
   if (request.best_of && *request.best_of != request.common.choices) {
     return Error{
         Cat("best_of: expected ", request.common.choices, ": anything else is not supported"),
@@ -68,7 +68,7 @@ Result<CompletionRequest> ReadCompletion(OrderedJson body) {
 }
 
 Result<void> Completions(Service& service, Call& call) {
-  FACET_ASSIGN(CompletionRequest request, ReadCompletion(std::move(call.body)));
+  FACET_ASSIGN(CompletionRequest request, ReadCompletion(std::move(call.body), call.ignored.get()));
   const auto name = request.common.model;
   return service.WithModel(
       call, name,

@@ -167,7 +167,7 @@ Result<void> StartEmbedding(const std::shared_ptr<Exchange>& exchange,
 
 Result<void> Embeddings(Service& service, Call& call) {
   EmbeddingRequest request;
-  FACET_TRY(EmbeddingFields().ReadAll(call.body, request));
+  FACET_TRY(EmbeddingFields().ReadAll(call.body, request, call.ignored.get()));
   const auto name = request.model;
   return service.WithModel(
       call, name,

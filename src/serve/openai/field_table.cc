@@ -5,6 +5,7 @@ namespace facet::serve {
 const char* TypeName(const OrderedJson& value) {
   if (value.is_boolean()) return "boolean";
   if (value.is_number_integer()) return "integer";
+  if (value.is_number()) return "number";
   return value.is_array() ? "list" : "string";
 }
 

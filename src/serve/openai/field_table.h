@@ -1,6 +1,6 @@
 // A request's fields as one table: name, other names, type, limits, what it does, and where the
-// value goes. The table reads a request, refuses what it does not know, and is printed into
-// docs/serving.md.
+// value goes. The table reads a request, refuses what it cannot do, notes what it does not know
+// (refuses it with --strict), and is printed into docs/serving.md.
 #pragma once
 
 #include <algorithm>
@@ -87,7 +87,7 @@ class FieldTable {
         [rows = inner.rows_](JsonFields& fields, std::string_view field, Request& out) {
           OrderedJson* object = fields.Object(field);
           if (object == nullptr) return;
-          JsonFields members(*object, fields.Path(field));
+          JsonFields members = fields.Inside(field, *object);
           ReadRows(rows, members, out);
           fields.Adopt(members.Done());
         });
@@ -97,22 +97,38 @@ class FieldTable {
     }
     return *this;
   }
-  // What can be served with one value only.
+  // What can be served with one value only, or with one of a few that mean the same.
   FieldTable& Only(const char* name, OrderedJson value, const char* about) {
-    const std::string shown = ShowJson(value);
-    const char* type = TypeName(value);  // before the row takes the value
-    return Row(
-        {name, type, Cat("only `", shown, "`"), about},
-        [value = std::move(value), shown](JsonFields& fields, std::string_view field, Request&) {
-          const OrderedJson* got = fields.Any(field);
-          if (got == nullptr || *got == value) return;
-          fields.Fail(field, Cat("expected ", shown, ": anything else is not supported"),
-                      "unsupported", ErrorKind::kUnsupported);
-        });
+    return OnlyOneOf({name}, {std::move(value)}, about);
   }
-  // Accepted, but the answer does not depend on it.
+  FieldTable& OnlyOneOf(std::vector<std::string> names, std::vector<OrderedJson> values,
+                        const char* about) {
+    std::string shown, limits;
+    for (const OrderedJson& value : values) {
+      shown += Cat(shown.empty() ? "" : " or ", ShowJson(value));
+      limits += Cat(limits.empty() ? "only `" : ", `", ShowJson(value), "`");
+    }
+    FieldDoc doc{FieldDoc::Use::kRead, names, TypeName(values[0]), limits, about};
+    for (const std::string& name : names) {
+      rows_.push_back(
+          {{name}, false, [values, shown](JsonFields& fields, std::string_view field, Request&) {
+             const OrderedJson* got = fields.Any(field);
+             if (got == nullptr || std::count(values.begin(), values.end(), *got) > 0) return;
+             fields.Fail(field, Cat("expected ", shown, ": anything else is not supported"),
+                         "unsupported", ErrorKind::kUnsupported);
+           }});
+    }
+    docs_.push_back(std::move(doc));
+    return *this;
+  }
+  // Accepted, but the answer does not depend on it: noted among the ignored fields.
   FieldTable& Ignored(std::vector<std::string> names, const char* reason) {
     for (const std::string& name : names) rows_.push_back({{name}, false, Ignore});
+    docs_.push_back({FieldDoc::Use::kIgnored, std::move(names), "", "", reason});
+    return *this;
+  }
+  // A hint for another server: as a field that is not known, but with a reason.
+  FieldTable& Hint(std::vector<std::string> names, const char* reason) {
     docs_.push_back({FieldDoc::Use::kIgnored, std::move(names), "", "", reason});
     return *this;
   }
@@ -154,9 +170,10 @@ class FieldTable {
     return *this;
   }
 
-  // Reads what the object has. Where two names of a field are given, the later one counts.
-  Result<void> ReadAll(OrderedJson& object, Request& out) const {
-    JsonFields fields(object, "");
+  // Reads what the object has. Where two names of a field are given, the later one counts. Fields
+  // that have no effect are noted in `ignored`; without it, those that are not known are refused.
+  Result<void> ReadAll(OrderedJson& object, Request& out, IgnoredFields* ignored) const {
+    JsonFields fields(object, "", ignored);
     ReadRows(rows_, fields, out);
     return fields.Done();
   }
@@ -184,7 +201,7 @@ class FieldTable {
   }
 
   static void Ignore(JsonFields& fields, std::string_view field, Request&) {
-    fields.Ignore({field});
+    fields.IgnoreAndNote(field);
   }
 
   static void ReadRows(const std::vector<RowReader>& rows, JsonFields& fields, Request& out) {

@@ -71,7 +71,8 @@ struct ChatRequest {
   std::optional<int> given_top_logprobs;
 };
 const FieldTable<ChatRequest>& ChatFields();
-Result<ChatRequest> ReadChat(OrderedJson body, const MediaAccess& access);
+// Members that nobody reads are noted in `ignored`, as in all that follow; null: they are refused.
+Result<ChatRequest> ReadChat(OrderedJson body, const MediaAccess& access, IgnoredFields* ignored);
 
 // A name that can stand in the tool notation and in the API.
 bool IsToolName(const std::string& name);
@@ -85,12 +86,12 @@ void ApplyEffort(ChatRequest& out, const std::string& effort);
 // What the chat and responses APIs share: tools, thinking, template options.
 const FieldTable<ChatRequest>& DialogueFields();
 // Checks what depends on several fields of DialogueFields.
-Result<void> CheckDialogue(ChatRequest& chat);
+Result<void> CheckDialogue(ChatRequest& chat, IgnoredFields* ignored);
 // {"type": "text" | "json_object" | "json_schema", ...}; schemas stand in "json_schema", or beside
 // the type.
 void ReadFormat(JsonFields& fields, std::string_view name, ChatRequest& out);
 // Reads messages with their media.
-ConversationRules RequestRules(MediaIntake& intake);
+ConversationRules RequestRules(MediaIntake& intake, IgnoredFields* ignored);
 
 using TextOrIds = std::variant<std::string, std::vector<TokenId>>;
 
@@ -104,7 +105,7 @@ struct CompletionRequest {
   std::optional<int> best_of;
 };
 const FieldTable<CompletionRequest>& CompletionFields();
-Result<CompletionRequest> ReadCompletion(OrderedJson body);
+Result<CompletionRequest> ReadCompletion(OrderedJson body, IgnoredFields* ignored);
 
 // The model's defaults with what the request said.
 SamplingParams Sampling(const LoadedModel& model, const Common& common);

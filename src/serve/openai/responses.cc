@@ -12,7 +12,8 @@ namespace {
 // Items of one assistant turn (text, thoughts, calls) become one message.
 class InputReader {
  public:
-  explicit InputReader(MediaIntake& intake) : reader_(RequestRules(intake)) {}
+  InputReader(MediaIntake& intake, IgnoredFields* ignored)
+      : reader_(RequestRules(intake, ignored)), ignored_(ignored) {}
 
   Result<void> ReadAll(OrderedJson items) {
     for (size_t i = 0; i < items.size(); ++i)
@@ -28,7 +29,7 @@ class InputReader {
       return Error{Cat(path, ": expected an object but got ", ShowJson(item)), ErrorKind::kInvalid,
                    "invalid_type", path};
     }
-    JsonFields fields(item, path);
+    JsonFields fields(item, path, ignored_);
     const std::string type = fields.String("type", 64).value_or("message");
     FACET_TRY(fields.status());
     if (type == "message") return ReadMessage(item, path);
@@ -108,6 +109,7 @@ class InputReader {
   }
 
   ConversationReader reader_;
+  IgnoredFields* ignored_;
   std::string reasoning_;
 };
 
@@ -186,11 +188,12 @@ const FieldTable<ResponsesRequest>& ResponsesFields() {
   return table;
 }
 
-Result<ResponsesRequest> ReadResponses(OrderedJson body, const MediaAccess& access) {
+Result<ResponsesRequest> ReadResponses(OrderedJson body, const MediaAccess& access,
+                                       IgnoredFields* ignored) {
   ResponsesRequest request;
   request.echo = Echo(body);
-  FACET_TRY(ResponsesFields().ReadAll(body, request));
-  FACET_TRY(CheckDialogue(request.chat));
+  FACET_TRY(ResponsesFields().ReadAll(body, request, ignored));
+  FACET_TRY(CheckDialogue(request.chat, ignored));
   MediaIntake intake(access);
   Conversation& conversation = request.chat.conversation;
   if (request.given_input.is_string()) {
@@ -198,7 +201,7 @@ Result<ResponsesRequest> ReadResponses(OrderedJson body, const MediaAccess& acce
         {{"role", "user"}, {"content", std::move(request.given_input)}});
     return request;
   }
-  InputReader reader(intake);
+  InputReader reader(intake, ignored);
   FACET_TRY(reader.ReadAll(std::move(request.given_input)));
   conversation = {std::move(reader.messages()), std::move(intake.media())};
   return request;
@@ -262,7 +265,8 @@ Error NoResponse(const std::string& id) {
 Result<void> Responses(Service& service, Call& call) {
   ResponsesJobInput input{
       .request = {}, .tenant = call.request.tenant, .store = &service.responses};
-  FACET_ASSIGN(input.request, ReadResponses(std::move(call.body), service.limits.media));
+  FACET_ASSIGN(input.request,
+               ReadResponses(std::move(call.body), service.limits.media, call.ignored.get()));
   const auto name = input.request.chat.common.model;
   return service.WithModel(call, name,
                            [&service, input = std::move(input),

@@ -21,7 +21,8 @@ struct ResponsesRequest {
   OrderedJson echo;  // fields that the response object repeats
 };
 const FieldTable<ResponsesRequest>& ResponsesFields();
-Result<ResponsesRequest> ReadResponses(OrderedJson body, const MediaAccess& access);
+Result<ResponsesRequest> ReadResponses(OrderedJson body, const MediaAccess& access,
+                                       IgnoredFields* ignored);
 
 // `request.chat.conversation` is what the answer is appended to before it is stored.
 struct ResponsesJobInput {

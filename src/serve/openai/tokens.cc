@@ -52,7 +52,7 @@ const FieldTable<DetokenizeRequest>& DetokenizeFields() {
 
 Result<void> Tokenize(Service& service, Call& call) {
   TokenizeRequest request;
-  FACET_TRY(TokenizeFields().ReadAll(call.body, request));
+  FACET_TRY(TokenizeFields().ReadAll(call.body, request, call.ignored.get()));
   const auto name = request.model;
   return service.WithModel(
       call, name,
@@ -79,7 +79,7 @@ Result<void> Tokenize(Service& service, Call& call) {
 
 Result<void> Detokenize(Service& service, Call& call) {
   DetokenizeRequest request;
-  FACET_TRY(DetokenizeFields().ReadAll(call.body, request));
+  FACET_TRY(DetokenizeFields().ReadAll(call.body, request, call.ignored.get()));
   const auto name = request.model;
   return service.WithModel(call, name,
                            [request = std::move(request), exchange = call.exchange](

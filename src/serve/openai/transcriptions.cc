@@ -448,13 +448,14 @@ const FieldTable<TranscriptionRequest>& TranslationFields() {
   return table;
 }
 
-Result<TranscriptionRequest> ReadTranscription(const HttpRequest& request, bool translate) {
+Result<TranscriptionRequest> ReadTranscription(const HttpRequest& request, bool translate,
+                                              IgnoredFields* ignored) {
   FACET_ASSIGN(const auto parts,
                ParseMultipart(request.Header("content-type").value_or(""), request.body));
   TranscriptionRequest out;
   out.translate = translate;
   FACET_ASSIGN(OrderedJson form, FormFields(parts, out.file));
-  FACET_TRY((translate ? TranslationFields() : TranscriptionFields()).ReadAll(form, out));
+  FACET_TRY((translate ? TranslationFields() : TranscriptionFields()).ReadAll(form, out, ignored));
   if (out.words && out.format != "verbose_json") {
     return Error{Cat(kGranularities, ": times of words need response_format verbose_json"),
                  ErrorKind::kInvalid, "invalid_value", kGranularities};
@@ -595,7 +596,8 @@ Result<void> HearForm(Service& service, Call& call, bool translate) {
     return Error{"expected multipart/form-data with a file", ErrorKind::kInvalid,
                  "unsupported_content_type"};
   }
-  FACET_ASSIGN(TranscriptionRequest request, ReadTranscription(call.request, translate));
+  FACET_ASSIGN(TranscriptionRequest request,
+               ReadTranscription(call.request, translate, call.ignored.get()));
   call.request.body = {};
   const auto name = request.model;
   return service.WithModel(

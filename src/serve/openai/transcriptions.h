@@ -20,6 +20,7 @@ struct TranscriptionRequest {
 };
 const FieldTable<TranscriptionRequest>& TranscriptionFields();
 const FieldTable<TranscriptionRequest>& TranslationFields();
-Result<TranscriptionRequest> ReadTranscription(const HttpRequest& request, bool translate);
+Result<TranscriptionRequest> ReadTranscription(const HttpRequest& request, bool translate,
+                                              IgnoredFields* ignored);
 
 }  // namespace facet::serve
