@@ -3,7 +3,7 @@
 option(FACET_UNITY "Compile several files of a layer as one" ON)
 set(FACET_UNITY_FILES 6)
 
-# facet_unity(TARGET...): files of these targets that have no compile options of their own, in groups. CMake's own UNITY_BUILD
+# facet_unity(TARGET...): files of these targets that have no options or definitions of their own, in groups. CMake's own UNITY_BUILD
 # names files by their full path, and a compiler cache would not serve another clone.
 function(facet_unity)
   if(NOT FACET_UNITY OR FACET_SANITIZE OR FACET_BUILD_FUZZ OR CMAKE_BUILD_TYPE STREQUAL Debug)
@@ -16,6 +16,7 @@ function(facet_unity)
     set(count 0)
     foreach(source ${sources} end)
       get_source_file_property(options "${source}" COMPILE_OPTIONS)
+      get_source_file_property(definitions "${source}" COMPILE_DEFINITIONS)
       if(source STREQUAL end OR count EQUAL FACET_UNITY_FILES)
         if(count GREATER 1)
           set(unit ${CMAKE_BINARY_DIR}/unity/${target}_${group}.cc)
@@ -28,7 +29,7 @@ function(facet_unity)
         set(alone "")
         set(count 0)
       endif()
-      if(NOT source STREQUAL end AND NOT options)
+      if(NOT source STREQUAL end AND NOT options AND NOT definitions)
         file(RELATIVE_PATH path ${CMAKE_SOURCE_DIR}/src ${source})
         string(APPEND members "#include \"${path}\"\n")
         list(APPEND alone ${source})

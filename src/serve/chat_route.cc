@@ -30,12 +30,14 @@ Result<void> StartChat(Service& service, const Call& call, ChatRequest chat,
                        const std::string& param, JobMaker make_job) {
   return WithPrompt(
       service, call, std::move(chat), param,
-      [make_job = std::move(make_job), exchange = call.exchange, tenant = call.request.tenant](
-          const ChatRequest& request, const std::shared_ptr<LoadedModel>& model,
-          std::shared_ptr<const Prompt> prompt) -> Result<void> {
+      [&service, make_job = std::move(make_job), exchange = call.exchange,
+       tenant = call.request.tenant](const ChatRequest& request,
+                                     const std::shared_ptr<LoadedModel>& model,
+                                     std::shared_ptr<const Prompt> prompt) -> Result<void> {
         const auto tokens = static_cast<int>(prompt->ids.size());
-        FACET_ASSIGN(auto runs, ChatRuns(*model, request, std::move(prompt), tenant));
-        return make_job({exchange, model, tokens})->Start(std::move(runs));
+        FACET_ASSIGN(auto runs, PrepareRuns(*model, request, std::move(prompt), tenant));
+        return StartRuns(service, exchange, model, std::move(runs),
+                         make_job({exchange, model, tokens}));
       });
 }
 

@@ -165,16 +165,17 @@ const FieldTable<MessagesRequest>& MessagesFields() {
 }
 
 Result<MessagesRequest> ReadMessages(OrderedJson body, const ModelPool& models,
-                                     const MediaAccess& access, bool counting) {
+                                     const MediaAccess& access, bool counting,
+                                     IgnoredFields* ignored) {
   MessagesRequest request;
-  FACET_TRY(MessagesFields().ReadAll(body, request));
+  FACET_TRY(MessagesFields().ReadAll(body, request, ignored));
   ChatRequest& chat = request.chat;
   if (!counting && !chat.common.max_tokens) return MissingField("max_tokens");
   if (request.effort && chat.thinking.value_or(false) && !chat.thinking_budget) {
     ApplyEffort(chat, *request.effort);
     chat.thinking = true;
   }
-  FACET_TRY(CheckDialogue(chat));
+  FACET_TRY(CheckDialogue(chat, ignored));
   FACET_ASSIGN(chat.conversation, ReadMessageTurns(std::move(request.given_system),
                                                    std::move(request.given_messages), access));
   chat.common.model = ServedName(models, chat.common.model, kClaudeModels);
@@ -183,7 +184,8 @@ Result<MessagesRequest> ReadMessages(OrderedJson body, const ModelPool& models,
 
 Result<void> Messages(Service& service, Call& call) {
   FACET_ASSIGN(MessagesRequest request,
-               ReadMessages(std::move(call.body), service.models, service.limits.media, false));
+               ReadMessages(std::move(call.body), service.models, service.limits.media, false,
+                            call.ignored.get()));
   ChatRequest chat = std::move(request.chat);
   request.chat.common = chat.common;
   return StartChat(service, call, std::move(chat), "messages",
@@ -194,7 +196,8 @@ Result<void> Messages(Service& service, Call& call) {
 
 Result<void> CountMessageTokens(Service& service, Call& call) {
   FACET_ASSIGN(MessagesRequest request,
-               ReadMessages(std::move(call.body), service.models, service.limits.media, true));
+               ReadMessages(std::move(call.body), service.models, service.limits.media, true,
+                            call.ignored.get()));
   return CountPrompt(service, call, std::move(request.chat), "messages",
                      [exchange = call.exchange, managed = request.manages_context](int tokens) {
                        OrderedJson body = {{"input_tokens", tokens}};

@@ -24,7 +24,8 @@ struct MessagesRequest {
 // the messages.
 const FieldTable<MessagesRequest>& MessagesFields();
 Result<MessagesRequest> ReadMessages(OrderedJson body, const ModelPool& models,
-                                     const MediaAccess& access, bool counting);
+                                     const MediaAccess& access, bool counting,
+                                     IgnoredFields* ignored);
 
 // Reads system and messages into the conversation of a chat.
 Result<Conversation> ReadMessageTurns(OrderedJson system, OrderedJson messages,

@@ -24,7 +24,8 @@ struct GeminiRequest {
   bool events = false;
 };
 const FieldTable<GeminiRequest>& GeminiFields();
-Result<GeminiRequest> ReadGemini(OrderedJson body, const MediaAccess& access);
+Result<GeminiRequest> ReadGemini(OrderedJson body, const MediaAccess& access,
+                                 IgnoredFields* ignored);
 
 // Names of fields as the API prefers them: "system_instruction" becomes "systemInstruction". What
 // belongs to the client itself, such as arguments and schemas, stays.
@@ -38,7 +39,7 @@ Result<Conversation> ReadContents(const GeminiRequest& request, OrderedJson syst
 // The text of {"parts": [{"text"}]}.
 Result<std::string> ReadContentText(OrderedJson& content, const std::string& path);
 // tools and toolConfig into those of the chat.
-Result<void> ReadGeminiTools(GeminiRequest& request);
+Result<void> ReadGeminiTools(GeminiRequest& request, IgnoredFields* ignored);
 
 std::shared_ptr<AnswerJob> MakeGeminiJob(const ChatStart& start, const GeminiRequest& request);
 

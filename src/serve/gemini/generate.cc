@@ -9,7 +9,8 @@ namespace {
 using GeminiMethod = Result<void> (*)(Service&, Call&, const std::string& name);
 
 Result<void> StartGemini(Service& service, Call& call, const std::string& name, bool stream) {
-  FACET_ASSIGN(GeminiRequest request, ReadGemini(std::move(call.body), service.limits.media));
+  FACET_ASSIGN(GeminiRequest request,
+               ReadGemini(std::move(call.body), service.limits.media, call.ignored.get()));
   ChatRequest chat = std::move(request.chat);
   chat.common.model = GeminiModelName(service.models, name);
   chat.common.stream = stream;
@@ -41,7 +42,8 @@ Result<void> CountContents(Service& service, Call& call, const std::string& name
     body = OrderedJson(std::move(body[whole]));
     break;
   }
-  FACET_ASSIGN(GeminiRequest request, ReadGemini(std::move(body), service.limits.media));
+  FACET_ASSIGN(GeminiRequest request,
+               ReadGemini(std::move(body), service.limits.media, call.ignored.get()));
   request.chat.common.model = GeminiModelName(service.models, name);
   return CountPrompt(service, call, std::move(request.chat), "contents",
                      [exchange = call.exchange](int tokens) {

@@ -166,10 +166,11 @@ const FieldTable<GeminiRequest>& GeminiFields() {
   return table;
 }
 
-Result<GeminiRequest> ReadGemini(OrderedJson body, const MediaAccess& access) {
+Result<GeminiRequest> ReadGemini(OrderedJson body, const MediaAccess& access,
+                                 IgnoredFields* ignored) {
   GeminiRequest request;
   body = CamelFields(std::move(body));
-  FACET_TRY(GeminiFields().ReadAll(body, request));
+  FACET_TRY(GeminiFields().ReadAll(body, request, ignored));
   ChatRequest& chat = request.chat;
   if (request.mime_type == "application/json" && chat.format.kind == ResponseFormat::Kind::kText)
     chat.format.kind = ResponseFormat::Kind::kJsonObject;
@@ -180,7 +181,7 @@ Result<GeminiRequest> ReadGemini(OrderedJson body, const MediaAccess& access) {
   if (request.logprobs) chat.common.top_logprobs = request.given_logprobs.value_or(0);
   // Who asks to see thoughts wants some.
   if (request.show_thoughts && !chat.thinking) chat.thinking = true;
-  FACET_TRY(ReadGeminiTools(request));
+  FACET_TRY(ReadGeminiTools(request, ignored));
   FACET_ASSIGN(chat.conversation, ReadContents(request, std::move(request.given_system),
                                                std::move(request.given_contents), access));
   if (chat.conversation.messages.empty()) {

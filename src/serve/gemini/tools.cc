@@ -111,12 +111,12 @@ Result<void> ReadCallingConfig(GeminiRequest& request) {
 
 }  // namespace
 
-Result<void> ReadGeminiTools(GeminiRequest& request) {
+Result<void> ReadGeminiTools(GeminiRequest& request, IgnoredFields* ignored) {
   if (request.given_tools.is_array()) {
     FACET_ASSIGN(request.chat.tools, ReadDeclarations(request.given_tools));
   }
   if (!request.given_tool_config.is_null()) FACET_TRY(ReadCallingConfig(request));
-  return CheckDialogue(request.chat);
+  return CheckDialogue(request.chat, ignored);
 }
 
 }  // namespace facet::serve

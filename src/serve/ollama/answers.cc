@@ -165,15 +165,15 @@ std::shared_ptr<AnswerJob> MakeOllamaJob(const ChatStart& start, const OllamaReq
 }
 
 Result<void> OllamaChat(Service& service, Call& call) {
-  FACET_ASSIGN(OllamaRequest request,
-               ReadOllamaChat(std::move(call.body), service.models, service.limits.media));
+  FACET_ASSIGN(OllamaRequest request, ReadOllamaChat(std::move(call.body), service.models,
+                                                     service.limits.media, call.ignored.get()));
   if (request.chat.conversation.messages.empty()) return LoadOllamaModel(service, call, request);
   return AnswerOllama(service, call, std::move(request), "messages");
 }
 
 Result<void> OllamaGenerate(Service& service, Call& call) {
-  FACET_ASSIGN(OllamaRequest request,
-               ReadOllamaText(std::move(call.body), service.models, service.limits.media));
+  FACET_ASSIGN(OllamaRequest request, ReadOllamaText(std::move(call.body), service.models,
+                                                     service.limits.media, call.ignored.get()));
   if (request.raw && !request.prompt.empty())
     return AnswerRawText(service, call, std::move(request));
   if (request.chat.conversation.messages.empty()) return LoadOllamaModel(service, call, request);

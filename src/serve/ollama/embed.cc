@@ -52,7 +52,7 @@ std::vector<TextOrIds> CutTexts(const LoadedModel& model, const std::vector<Text
 
 Result<void> EmbedForOllama(Service& service, Call& call, bool list) {
   OllamaEmbedRequest request;
-  FACET_TRY(OllamaEmbedFields().ReadAll(call.body, request));
+  FACET_TRY(OllamaEmbedFields().ReadAll(call.body, request, call.ignored.get()));
   const auto name = ServedName(service.models, request.model, "");
   const auto write = [list, began = Clock::now(), given = request.model](
                          Exchange& exchange, const LoadedModel& model, const Embedded& embedded) {

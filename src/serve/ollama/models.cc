@@ -65,7 +65,7 @@ FieldTable<NamedModel> NamedModelFields() {
 // The name that a model is served under.
 Result<std::string> ReadServedName(Service& service, Call& call) {
   NamedModel request;
-  FACET_TRY(NamedModelFields().ReadAll(call.body, request));
+  FACET_TRY(NamedModelFields().ReadAll(call.body, request, call.ignored.get()));
   const std::string name = *ServedName(service.models, request.name, "");
   if (service.models.StatusOf(name)) return name;
   return Error{Cat("model '", name, "' not found: this server serves what it was started with"),

@@ -30,9 +30,9 @@ struct OllamaRequest {
 const FieldTable<OllamaRequest>& OllamaChatFields();
 const FieldTable<OllamaRequest>& OllamaGenerateFields();
 Result<OllamaRequest> ReadOllamaChat(OrderedJson body, const ModelPool& models,
-                                     const MediaAccess& access);
+                                     const MediaAccess& access, IgnoredFields* ignored);
 Result<OllamaRequest> ReadOllamaText(OrderedJson body, const ModelPool& models,
-                                     const MediaAccess& access);
+                                     const MediaAccess& access, IgnoredFields* ignored);
 
 struct OllamaEmbedRequest {
   std::optional<std::string> model;

@@ -325,10 +325,10 @@ const FieldTable<OllamaRequest>& OllamaGenerateFields() {
 }
 
 Result<OllamaRequest> ReadOllamaChat(OrderedJson body, const ModelPool& models,
-                                     const MediaAccess& access) {
+                                     const MediaAccess& access, IgnoredFields* ignored) {
   OllamaRequest request;
   request.chat.common.stream = true;
-  FACET_TRY(OllamaChatFields().ReadAll(body, request));
+  FACET_TRY(OllamaChatFields().ReadAll(body, request, ignored));
   FACET_TRY(CheckOllama(request, models));
   OllamaMessageReader reader(access);
   for (size_t i = 0; i < request.given_messages.size(); ++i)
@@ -338,11 +338,11 @@ Result<OllamaRequest> ReadOllamaChat(OrderedJson body, const ModelPool& models,
 }
 
 Result<OllamaRequest> ReadOllamaText(OrderedJson body, const ModelPool& models,
-                                     const MediaAccess& access) {
+                                     const MediaAccess& access, IgnoredFields* ignored) {
   OllamaRequest request;
   request.texts = true;
   request.chat.common.stream = true;
-  FACET_TRY(OllamaGenerateFields().ReadAll(body, request));
+  FACET_TRY(OllamaGenerateFields().ReadAll(body, request, ignored));
   FACET_TRY(CheckOllama(request, models));
   const bool pictures = request.given_images.is_array() && !request.given_images.empty();
   if (request.raw) {

@@ -18,7 +18,7 @@ Result<void> Chat(Service& service, Call& call) {
                                      service.media.memory(), StopWhenClosed(*exchange)));
         FACET_ASSIGN(auto runs, PrepareRuns(*model, chat, std::move(prompt), tenant));
         const auto job = MakeChatJob(exchange, model, chat.common);
-        return StartChat(service, exchange, model, std::move(runs), job);
+        return StartRuns(service, exchange, model, std::move(runs), job);
       });
 }
 

@@ -253,7 +253,7 @@ Result<void> AnswerResponses(Service& service, const std::shared_ptr<Exchange>& 
                                             service.media.memory(), StopWhenClosed(*exchange)));
   FACET_ASSIGN(auto runs, PrepareRuns(*model, request.chat, std::move(prompt), input.tenant));
   const auto job = MakeResponsesJob(exchange, model, std::move(input));
-  return StartChat(service, exchange, model, std::move(runs), job);
+  return StartRuns(service, exchange, model, std::move(runs), job);
 }
 
 Error NoResponse(const std::string& id) {

@@ -210,7 +210,7 @@ Result<ChatRuns> PrepareRuns(const LoadedModel& model, const ChatRequest& chat,
   return out;
 }
 
-Result<void> StartChat(Service& service, const std::shared_ptr<Exchange>& exchange,
+Result<void> StartRuns(Service& service, const std::shared_ptr<Exchange>& exchange,
                        std::shared_ptr<LoadedModel> model, ChatRuns runs,
                        std::shared_ptr<AnswerJob> job) {
   if (!runs.form) return job->Start(std::move(runs.runs));

@@ -65,7 +65,7 @@ Result<ChatRuns> PrepareRuns(const LoadedModel& model, const ChatRequest& chat,
 // Starts the job with these runs: at once, or where there is a form, when one of the threads for
 // constraints has compiled it and its client is still there. A form that cannot be enforced is the
 // answer then (code "unsupported_schema"); an error here says that too many wait.
-Result<void> StartChat(Service& service, const std::shared_ptr<Exchange>& exchange,
+Result<void> StartRuns(Service& service, const std::shared_ptr<Exchange>& exchange,
                        std::shared_ptr<LoadedModel> model, ChatRuns runs,
                        std::shared_ptr<AnswerJob> job);
 

@@ -10,7 +10,7 @@
 namespace facet::serve {
 namespace {
 
-constexpr double kRate = 16000;
+constexpr double kSampleRate = 16000;
 
 // --- loudness
 
@@ -185,12 +185,12 @@ std::vector<Stretch> SpokenStretches(std::span<const float> samples) {
   const std::vector<float> loudness = Decibels(samples);
   const float quiet = Percentile(loudness, 0.1), loud = Percentile(loudness, 0.95);
   if (loud < kSilence) return {};
-  const double end = static_cast<double>(samples.size()) / kRate;
+  const double end = static_cast<double>(samples.size()) / kSampleRate;
   constexpr float kFlat = 6;  // decibels: nothing stands out
   if (loud - quiet < kFlat) return {{0, end}};
   const float threshold = std::max(quiet + 0.35f * (loud - quiet), loud - 35);
   std::vector<Stretch> out;
-  constexpr double kSeconds = kFrame / kRate;
+  constexpr double kSeconds = kFrame / kSampleRate;
   for (size_t i = 0; i < loudness.size(); ++i) {
     if (loudness[i] < threshold) continue;
     const Stretch frame{static_cast<double>(i) * kSeconds,
