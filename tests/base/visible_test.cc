@@ -27,7 +27,7 @@ TEST(Visible, LeavesTextAsItIs) {
 }
 
 TEST(Visible, KnowsCharactersThatAreNotComplete) {
-  for (const std::string& character : {"é", "€", "\U0001F600"}) {
+  for (const std::string character : {"é", "€", "\U0001F600"}) {
     for (size_t cut = 1; cut < character.size(); ++cut)
       EXPECT_EQ(IncompleteBytes("x" + character.substr(0, cut)), cut);
     EXPECT_EQ(IncompleteBytes(character), 0u);

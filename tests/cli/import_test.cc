@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "formats/safetensors.h"
 #include "hub/store.h"
 #include "support/paths.h"
 #include "support/test_hub.h"

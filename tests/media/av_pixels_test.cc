@@ -22,7 +22,8 @@ FramePtr FrameOf(AVPixelFormat format, int width, const std::vector<uint8_t>& by
 using Rgb = std::vector<uint8_t>;
 
 Rgb StillPixels(AVPixelFormat format, int width, const std::vector<uint8_t>& bytes) {
-  const Result<Picture> picture = StillFrameToPicture(FrameOf(format, width, bytes).get());
+  const Result<Picture> picture =
+      StillFrameToPicture(FrameOf(format, width, bytes).get(), StillAlpha::kDropped);
   EXPECT_TRUE(picture.ok());
   return picture.ok() ? picture->rgb : Rgb();
 }
@@ -61,7 +62,7 @@ TEST(StillFrames, LookColoursUpInTheirPalette) {
   FramePtr frame = FrameOf(AV_PIX_FMT_PAL8, 2, {7, 0});
   const uint32_t colors[8] = {0xFF010203, 0, 0, 0, 0, 0, 0, 0x00A0B0C0};
   std::memcpy(frame->data[1], colors, sizeof colors);
-  const Result<Picture> picture = StillFrameToPicture(frame.get());
+  const Result<Picture> picture = StillFrameToPicture(frame.get(), StillAlpha::kDropped);
   ASSERT_TRUE(picture.ok());
   EXPECT_EQ(picture->rgb, (Rgb{0xA0, 0xB0, 0xC0, 1, 2, 3}));
 }
@@ -71,7 +72,7 @@ TEST(FilmFrames, FollowTheRangeThatTheFilmSays) {
   FramePtr frame = FrameOf(AV_PIX_FMT_YUV444P, 4, {16, 235, 0, 255});
   for (const int plane : {1, 2}) std::memset(frame->data[plane], 128, 4);
   const auto greys = [&] {
-    const Result<Picture> picture = FilmFrameToPicture(frame.get());
+    const Result<Picture> picture = FilmFrameToPicture(frame.get(), Transparency::kDropped);
     EXPECT_TRUE(picture.ok());
     return picture.ok() ? Rgb{picture->rgb[0], picture->rgb[3], picture->rgb[6], picture->rgb[9]}
                         : Rgb();
@@ -88,7 +89,7 @@ TEST(FilmFrames, FollowTheMatrixThatTheFilmSays) {
   Rgb before;
   for (const AVColorSpace space : {AVCOL_SPC_SMPTE170M, AVCOL_SPC_BT709}) {
     frame->colorspace = space;
-    const Result<Picture> picture = FilmFrameToPicture(frame.get());
+    const Result<Picture> picture = FilmFrameToPicture(frame.get(), Transparency::kDropped);
     ASSERT_TRUE(picture.ok());
     EXPECT_NE(picture->rgb, before);
     before = picture->rgb;
@@ -113,7 +114,8 @@ TEST(FilmFrames, OfAnOddWidthKeepTheirRows) {
       expected.push_back(value);
     }
   }
-  for (const auto& picture : {FilmFrameToPicture(frame.get()), StillFrameToPicture(frame.get())}) {
+  for (const auto& picture : {FilmFrameToPicture(frame.get(), Transparency::kDropped),
+                              StillFrameToPicture(frame.get(), StillAlpha::kDropped)}) {
     ASSERT_TRUE(picture.ok());
     EXPECT_EQ(picture->width, 5);
     EXPECT_EQ(picture->height, 3);
@@ -125,7 +127,7 @@ TEST(FilmFrames, OfAFormatThatNobodyReadsAreRefused) {
   FramePtr frame(av_frame_alloc());
   frame->format = AV_PIX_FMT_NONE;
   frame->width = frame->height = 2;
-  const Result<Picture> picture = FilmFrameToPicture(frame.get());
+  const Result<Picture> picture = FilmFrameToPicture(frame.get(), Transparency::kDropped);
   ASSERT_FALSE(picture.ok());
   EXPECT_EQ(picture.error().kind, ErrorKind::kUnsupported);
 }

@@ -24,13 +24,13 @@ class GeminiTest : public ServerTest {
     return body;
   }
   HttpAnswer Ask(json more = json::object(), json parts = {{{"text", "Hi"}}}) {
-    return Post(std::string(kModel) + ":generateContent", Body(std::move(more), std::move(parts)));
+    return Post(Cat(kModel, ":generateContent"), Body(std::move(more), std::move(parts)));
   }
   HttpAnswer Stream(json more = json::object()) {
-    return Post(std::string(kModel) + ":streamGenerateContent?alt=sse", Body(std::move(more)));
+    return Post(Cat(kModel, ":streamGenerateContent?alt=sse"), Body(std::move(more)));
   }
   int Count(const json& body) {
-    const HttpAnswer answer = Post(std::string(kModel) + ":countTokens", body);
+    const HttpAnswer answer = Post(Cat(kModel, ":countTokens"), body);
     EXPECT_EQ(answer.status, 200) << answer.body;
     return answer.Json()["totalTokens"];
   }
@@ -123,7 +123,7 @@ TEST_F(GeminiTest, StreamsEventsOrOneList) {
   const HttpAnswer events = Stream(more);
   ASSERT_EQ(events.status, 200) << events.body;
   EXPECT_NE(events.head.find("text/event-stream"), std::string::npos);
-  const HttpAnswer list = Post(std::string(kModel) + ":streamGenerateContent", Body(more));
+  const HttpAnswer list = Post(Cat(kModel, ":streamGenerateContent"), Body(more));
   EXPECT_NE(list.head.find("application/json"), std::string::npos);
   const json parsed = list.Json();
   ASSERT_TRUE(parsed.is_array());
@@ -296,9 +296,9 @@ TEST_F(GeminiTest, ListsModelsAndEmbeds) {
                 .Json()["error"]["status"],
             "NOT_FOUND");
   const json content = {{"parts", {{{"text", "a"}}}}};
-  const json one = Post(std::string(kModel) + ":embedContent", {{"content", content}}).Json();
+  const json one = Post(Cat(kModel, ":embedContent"), {{"content", content}}).Json();
   EXPECT_EQ(one["embedding"]["values"].size(), 64u);
-  const json two = Post(std::string(kModel) + ":batchEmbedContents",
+  const json two = Post(Cat(kModel, ":batchEmbedContents"),
                         {{"requests",
                           {{{"model", "models/gemma-4-12b"}, {"content", content}},
                            {{"content", content}, {"taskType", "RETRIEVAL_QUERY"}}}}})
@@ -313,7 +313,7 @@ TEST_F(GeminiTest, ErrorsHaveTheShapeOfTheApi) {
   StartServer({{{"emit", "ok"}}});
   const std::string type = "Content-Type: application/json\r\n",
                     key = type + "x-goog-api-key: sk test\r\n";
-  const std::string path = std::string(kModel) + ":generateContent";
+  const std::string path = Cat(kModel, ":generateContent";
   const auto expect = [](const HttpAnswer& answer, int status, const char* name,
                          const char* words) {
     EXPECT_EQ(answer.status, status) << answer.body;
@@ -341,7 +341,7 @@ TEST_F(GeminiTest, ErrorsHaveTheShapeOfTheApi) {
          "exceeds the maximum number of tokens");
   expect(ask(Body(), key, "/v1beta/models/other:generateContent"), 404, "NOT_FOUND", "other");
   EXPECT_EQ(ask(Body(), key, "/v1beta/models/gemini-3-pro:generateContent").status, 200);
-  expect(ask(Body(), key, std::string(kModel) + ":predict"), 404, "NOT_FOUND", "predict");
+  expect(ask(Body(), key, Cat(kModel, ":predict"), 404, "NOT_FOUND", "predict");
 }
 
 TEST(GeminiSchema, BecomesJsonSchema) {
