@@ -56,7 +56,9 @@ TEST(Recognise, LiteRtRepositories) {
 
 TEST(Recognise, OtherFilesAreNamedForWhatTheyAre) {
   const TempFolder folder;
-  const std::string padded_tar = padded_tar, zeros(4096, '\0');
+  std::string padded_tar(262, 'x');
+  padded_tar.replace(257, 5, "ustar");
+  const std::string zeros(4096, '\0');
   const std::pair<std::string_view, const char*> cases[] = {
       {"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer"},
       {"<!DOCTYPE html><html>", "web page"},

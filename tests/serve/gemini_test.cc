@@ -313,7 +313,7 @@ TEST_F(GeminiTest, ErrorsHaveTheShapeOfTheApi) {
   StartServer({{{"emit", "ok"}}});
   const std::string type = "Content-Type: application/json\r\n",
                     key = type + "x-goog-api-key: sk test\r\n";
-  const std::string path = Cat(kModel, ":generateContent";
+  const std::string path = Cat(kModel, ":generateContent");
   const auto expect = [](const HttpAnswer& answer, int status, const char* name,
                          const char* words) {
     EXPECT_EQ(answer.status, status) << answer.body;
@@ -341,7 +341,7 @@ TEST_F(GeminiTest, ErrorsHaveTheShapeOfTheApi) {
          "exceeds the maximum number of tokens");
   expect(ask(Body(), key, "/v1beta/models/other:generateContent"), 404, "NOT_FOUND", "other");
   EXPECT_EQ(ask(Body(), key, "/v1beta/models/gemini-3-pro:generateContent").status, 200);
-  expect(ask(Body(), key, Cat(kModel, ":predict"), 404, "NOT_FOUND", "predict");
+  expect(ask(Body(), key, Cat(kModel, ":predict")), 404, "NOT_FOUND", "predict");
 }
 
 TEST(GeminiSchema, BecomesJsonSchema) {
