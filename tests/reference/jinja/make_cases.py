@@ -32,7 +32,7 @@ TEMPLATES = [
     "{{ '%s' | format(x) }}|{{ 'a%sb%s' | format(x, none) }}|{{ '%s and %s' % (x, true) }}",
     "{{ x | tojson }}",
     "{{ [x, x] }}{{ {'k': x} }}",
-    "{% set y %}<{{ x }}>{% endset %}{{ y }}{{ y | length }}",
+    "{% set y %}<{{ x }}>{% endset %}{{ y }}{{ y ~ x }}",
     "{{ [x] | map('string') | join }}|{{ [x] | map('upper') | list }}",
     "{{ x is none }}{{ x is boolean }}{{ x is string }}{{ x is mapping }}{{ x is sequence }}{{ x is number }}{{ x is integer }}{{ x is float }}",
     "{% macro m(v) %}{{ v }}{% endmacro %}{{ m(x) }}|{{ m([x]) ~ x }}",
