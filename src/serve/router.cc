@@ -171,7 +171,7 @@ Result<void> Dispatch(Service& service, HttpRequest incoming, std::shared_ptr<Ex
   if (route.path.ends_with('*')) call.name = request.path.substr(route.path.size() - 1);
   if (method == "POST" && !request.Header("content-type").value_or("").starts_with("multipart/")) {
     FACET_ASSIGN(call.body, ParseBody(request.body));
-    request.body = {};  // pictures are large
+    std::string().swap(request.body);  // pictures are large, and assigning would keep their memory
   }
   call.has_media = CarriesMedia(service, call);
   if (!call.has_media) return route.handler(service, call);

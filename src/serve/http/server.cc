@@ -438,7 +438,7 @@ awaitable<bool> HttpServer::State::ReadBody(SessionPtr session, Parser& parser, 
   SetDeadline(session, {});
   if (ec || !taken) {
     const auto error = !taken ? taken.error() : late ? TooLate() : ReadError(ec, options);
-    parser.get().body() = {};
+    std::string().swap(parser.get().body());  // assigning an empty one would keep its memory
     in.request.hold.reset();
     if (error) co_await Refuse(session, in.write_error(*error), in.extra);
     co_return false;

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/clock.h"
+#include "serve/openai/finite_schema.h"
 
 namespace facet::serve {
 namespace {
@@ -11,11 +12,23 @@ namespace {
 using Constraint = std::unique_ptr<TokenConstraint>;
 
 // Looking for the place of an error may take this long, and so many attempts.
-constexpr double kMaxSearchSeconds = 0.5;
+constexpr double kMaxSearchSeconds = 5;
 constexpr int kMaxAttempts = 200;
 
 bool IsStrict(const OrderedJson& tool) {
   return tool["function"].value("strict", false);
+}
+
+// What the compiler says, without the lines of the grammar, which nobody has written.
+Error WithoutGrammar(Error error) {
+  constexpr std::string_view kSchema = "failed to compile JSON schema: ";
+  std::string& text = error.message;
+  if (const size_t at = text.find(kSchema); at != text.npos) text.erase(0, at + kSchema.size());
+  for (const char* end : {"\n   1 | ", "\n<non-verbose/>"}) {
+    if (const size_t at = text.find(end); at != text.npos) text.erase(at);
+  }
+  if (text == "NoExtensionBias") text = "no text fits";
+  return error;
 }
 
 // Compiles forms over the vocabulary of one model.
@@ -26,6 +39,7 @@ class FormCompiler {
 
   // The whole form; what it cannot enforce of tools that are not strict is left out of it.
   Result<Constraint> Compile(AnswerForm form) {
+    if (!form.schema.is_null()) FACET_TRY(CheckFinite(form.schema));
     Result<Constraint> whole = Attempt(form);
     if (whole) return whole;
     if (!form.schema.is_null()) FACET_TRY(CheckSchema(form.schema));
@@ -36,7 +50,9 @@ class FormCompiler {
  private:
   Result<Constraint> Attempt(const AnswerForm& form) const {
     FACET_ASSIGN(const std::string grammar, AnswerGrammar(form, tokenizer_));
-    return vocabulary_.Compile(grammar);
+    auto compiled = vocabulary_.Compile(grammar);
+    if (!compiled) return WithoutGrammar(compiled.error());
+    return compiled;
   }
   bool Exhausted() {
     return ++attempts_ > kMaxAttempts || SecondsSince(begin_) > kMaxSearchSeconds;
