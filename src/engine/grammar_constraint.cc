@@ -76,15 +76,20 @@ ConstraintVocabulary::~ConstraintVocabulary() {
   tc_vocabulary_free(static_cast<tc_vocabulary*>(handle_));
 }
 
-Result<std::unique_ptr<TokenConstraint>> ConstraintVocabulary::Compile(
-    const std::string& grammar) const {
+Result<std::unique_ptr<TokenConstraint>> ConstraintVocabulary::Compile(const std::string& grammar,
+                                                                       std::stop_token stop) const {
+  const auto wanted = [](void* token) -> int32_t {
+    return !static_cast<std::stop_token*>(token)->stop_requested();
+  };
   tc_constraint* constraint = nullptr;
-  tc_text error{};
-  if (tc_constraint_new(static_cast<tc_vocabulary*>(handle_), grammar.data(), grammar.size(),
-                        &constraint, &error) != TC_OK) {
-    return TakeError(error);
-  }
-  return std::unique_ptr<TokenConstraint>(new GrammarConstraint(constraint, size_));
+  tc_text text{};
+  const int32_t status = tc_constraint_new(static_cast<tc_vocabulary*>(handle_), grammar.data(),
+                                           grammar.size(), wanted, &stop, &constraint, &text);
+  if (status == TC_OK)
+    return std::unique_ptr<TokenConstraint>(new GrammarConstraint(constraint, size_));
+  Error error = TakeError(text);
+  if (status != TC_LIMIT) return error;
+  return Error{error.message, stop.stop_requested() ? ErrorKind::kCancelled : ErrorKind::kBusy};
 }
 
 }  // namespace facet

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "engine/generation.h"
@@ -16,9 +17,12 @@ class ConstraintVocabulary {
                                                                     std::span<const TokenId> stops);
   ~ConstraintVocabulary();
 
-  // Takes at most some hundred milliseconds, whatever the grammar. Errors (kUnsupported,
+  // Takes a second of the processor at most, whatever the grammar. Errors (kUnsupported,
   // "unsupported_schema"): it does not compile, no text fits it, or it is too complex.
-  Result<std::unique_ptr<TokenConstraint>> Compile(const std::string& grammar) const;
+  // It is tried in a process of its own first, which `stop` ends (kCancelled); kBusy where the
+  // machine has no time for it.
+  Result<std::unique_ptr<TokenConstraint>> Compile(const std::string& grammar,
+                                                   std::stop_token stop = {}) const;
 
  private:
   ConstraintVocabulary() = default;

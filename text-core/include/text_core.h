@@ -55,9 +55,13 @@ void tc_vocabulary_free(tc_vocabulary* vocabulary);
 // An error where a grammar cannot hold this regular expression (look-ahead, back references).
 int32_t tc_pattern_check(const char* pattern, size_t size, tc_text* error);
 
-// Compiles a grammar in llguidance's Lark syntax. The vocabulary may be freed before the
+// Compiles a grammar in llguidance's Lark syntax: first in a copy of this process, which is ended
+// where it takes too much, then here. `wanted`, where there is one, is asked now and then from
+// another thread; 0 gives up. TC_LIMIT says that it was given up or that the machine had no time or
+// no process for it, TC_ERROR that the grammar is at fault. The vocabulary may be freed before the
 // constraint.
 int32_t tc_constraint_new(const tc_vocabulary* vocabulary, const char* grammar, size_t size,
+                          int32_t (*wanted)(void* context), void* context,
                           tc_constraint** constraint_out, tc_text* error);
 // One bit for each token that may come next; `words` words of 32 bits, missing ones are 0. Where
 // the grammar is complete, these are the stops.

@@ -1,18 +1,55 @@
 //! What may be generated next, by llguidance: a grammar over the tokens of one vocabulary.
 
-use crate::{contained, report, silence_panics, text_of, Outcome, Text, ERROR};
+use crate::{contained, guarded, report, silence_panics, text_of, trial, Outcome, Text, ERROR};
 use llguidance::api::{GrammarInit, TopLevelGrammar};
 use llguidance::derivre::RegexBuilder;
 use llguidance::{Matcher, ParserFactory};
-use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::ffi::c_void;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex};
 use toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie};
 
 /// Bytes that one compiled grammar may hold; llguidance's own limits bound the compiling.
 const MEMORY: usize = 1 << 30;
 
+/// Grammars that are remembered as harmless.
+const MAX_TRIED: usize = 4096;
+
 pub struct Vocabulary {
     factory: ParserFactory,
+    /// Hashes, with a key of this process, of grammars that a trial has compiled.
+    tried: Mutex<HashSet<u64>>,
+    key: RandomState,
+}
+
+impl Vocabulary {
+    fn is_tried(&self, grammar: &str) -> bool {
+        self.tried.lock().is_ok_and(|tried| tried.contains(&self.key.hash_one(grammar)))
+    }
+    fn remember(&self, grammar: &str) {
+        if let Ok(mut tried) = self.tried.lock() {
+            if tried.len() == MAX_TRIED {
+                tried.clear();
+            }
+            tried.insert(self.key.hash_one(grammar));
+        }
+    }
+}
+
+/// Asks the caller whether it still wants what it has asked for.
+struct Wanted {
+    ask: Option<unsafe extern "C" fn(*mut c_void) -> i32>,
+    context: *mut c_void,
+}
+
+// SAFETY: the caller waits in tc_constraint_new meanwhile, and lets its function be called from any thread.
+unsafe impl Sync for Wanted {}
+
+impl Wanted {
+    fn still(&self) -> bool {
+        self.ask.is_none_or(|ask| unsafe { ask(self.context) } != 0)
+    }
 }
 
 pub struct Constraint {
@@ -21,12 +58,6 @@ pub struct Constraint {
 
 fn failed(error: anyhow::Error) -> (i32, String) {
     (ERROR, format!("{error:#}"))
-}
-
-/// A panic of the engine is an error of this constraint.
-fn guarded<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err((ERROR, "the constraint engine failed".to_string())))
 }
 
 fn vocabulary(words: &[Vec<u8>], stops: &[u32]) -> Outcome<Vocabulary> {
@@ -50,7 +81,7 @@ fn vocabulary(words: &[Vec<u8>], stops: &[u32]) -> Outcome<Vocabulary> {
     limits.step_max_items = 400_000;
     limits.initial_lexer_fuel = 4_000_000;
     limits.step_lexer_fuel = 1_000_000;
-    Ok(Vocabulary { factory })
+    Ok(Vocabulary { factory, tried: Mutex::new(HashSet::new()), key: RandomState::new() })
 }
 
 /// llguidance takes the first step of a lexer without a limit: where a lexeme's language has few words, and long ones, that
@@ -68,6 +99,17 @@ fn bounded(factory: &ParserFactory, grammar: &str) -> anyhow::Result<GrammarInit
         anyhow::ensure!(!automaton.has_error(), "a pattern or a number's limits are too complex");
     }
     Ok(GrammarInit::Internal(rules, lexer))
+}
+
+/// Compiles a grammar that has been compiled in a process of its own before: the limits of the engine do not bound all that
+/// it does. Intersections of patterns, for one, take for ever.
+fn tried(vocabulary: &Vocabulary, grammar: &str, wanted: &Wanted) -> Outcome<Constraint> {
+    if !vocabulary.is_tried(grammar) {
+        trial::run(|| compiled(&vocabulary.factory, grammar).map(drop).map_err(failed), || wanted.still())?;
+        vocabulary.remember(grammar);
+    }
+    let _alone = trial::compiling();
+    compiled(&vocabulary.factory, grammar).map_err(failed)
 }
 
 /// The first mask is made here already: what no text can satisfy is an error of the grammar.
@@ -136,14 +178,16 @@ pub unsafe extern "C" fn tc_constraint_new(
     vocabulary: *const Vocabulary,
     grammar: *const u8,
     size: usize,
+    ask: Option<unsafe extern "C" fn(*mut c_void) -> i32>,
+    context: *mut c_void,
     out: *mut *mut Constraint,
     error: *mut Text,
 ) -> i32 {
-    let factory = &(*vocabulary).factory;
+    let vocabulary = &*vocabulary;
+    let wanted = Wanted { ask, context };
     let outcome = text_of(grammar, size).and_then(|grammar| {
-        contained(MEMORY, || {
-            compiled(factory, grammar).map_err(failed)
-        })
+        let wanted = &wanted;
+        contained(MEMORY, move || tried(vocabulary, grammar, wanted))
     });
     report(outcome, error, |made| *out = Box::into_raw(Box::new(made)))
 }

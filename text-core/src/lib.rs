@@ -7,6 +7,7 @@ mod guard;
 mod memory;
 mod python;
 mod template;
+mod trial;
 mod worker;
 
 use minijinja::ErrorKind;
@@ -94,6 +95,12 @@ fn contained<T: Send>(memory: usize, work: impl FnOnce() -> Outcome<T> + Send) -
         Ok((outcome, _)) => outcome,
         Err(error) => Err((LIMIT, format!("no thread to render the template: {error}"))),
     }
+}
+
+/// A panic of the constraint engine is an error of its grammar.
+fn guarded<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err((ERROR, "the constraint engine failed".to_string())))
 }
 
 unsafe fn text_of<'a>(data: *const u8, size: usize) -> Outcome<&'a str> {

@@ -15,8 +15,16 @@ using Constraint = std::unique_ptr<TokenConstraint>;
 constexpr double kMaxSearchSeconds = 5;
 constexpr int kMaxAttempts = 200;
 
+// Bytes of a grammar, which is about as long as the schemas that it is made of.
+constexpr size_t kMaxGrammar = size_t{2} << 20;
+
 bool IsStrict(const OrderedJson& tool) {
   return tool["function"].value("strict", false);
+}
+
+// Not the form's fault: the machine has no time, or the client has left.
+bool IsPassing(const Error& error) {
+  return error.kind == ErrorKind::kBusy || error.kind == ErrorKind::kCancelled;
 }
 
 // What the compiler says, without the lines of the grammar, which nobody has written.
@@ -34,14 +42,15 @@ Error WithoutGrammar(Error error) {
 // Compiles forms over the vocabulary of one model.
 class FormCompiler {
  public:
-  FormCompiler(const Tokenizer& tokenizer, const ConstraintVocabulary& vocabulary)
-      : tokenizer_(tokenizer), vocabulary_(vocabulary) {}
+  FormCompiler(const Tokenizer& tokenizer, const ConstraintVocabulary& vocabulary,
+               std::stop_token stop)
+      : tokenizer_(tokenizer), vocabulary_(vocabulary), stop_(std::move(stop)) {}
 
   // The whole form; what it cannot enforce of tools that are not strict is left out of it.
   Result<Constraint> Compile(AnswerForm form) {
     if (!form.schema.is_null()) FACET_TRY(CheckFinite(form.schema));
     Result<Constraint> whole = Attempt(form);
-    if (whole) return whole;
+    if (whole || IsPassing(whole.error())) return whole;
     if (!form.schema.is_null()) FACET_TRY(CheckSchema(form.schema));
     if (!form.tools.is_array() || !Loosen(form, whole)) return whole.error();
     return Attempt(form);
@@ -50,7 +59,9 @@ class FormCompiler {
  private:
   Result<Constraint> Attempt(const AnswerForm& form) const {
     FACET_ASSIGN(const std::string grammar, AnswerGrammar(form, tokenizer_));
-    auto compiled = vocabulary_.Compile(grammar);
+    if (grammar.size() > kMaxGrammar)
+      return Error{"the schema is too large", ErrorKind::kUnsupported};
+    auto compiled = vocabulary_.Compile(grammar, stop_);
     if (!compiled) return WithoutGrammar(compiled.error());
     return compiled;
   }
@@ -81,7 +92,7 @@ class FormCompiler {
       const OrderedJson alone = WithDefinitions(*part, root);
       if (!alone.is_object() || Exhausted()) continue;
       const Result<void> attempt = AttemptSchema(alone);
-      if (attempt) continue;
+      if (attempt || IsPassing(attempt.error())) continue;
       place += name;
       error = attempt.error();
       return Descend(*part, root, place, error);
@@ -155,7 +166,7 @@ class FormCompiler {
                                                 .tools = OrderedJson::array({tool}),
                                                 .calls = AnswerForm::Calls::kMust,
                                                 .only = {}});
-      if (alone) continue;
+      if (alone || IsPassing(alone.error())) continue;
       if (IsStrict(tool)) {
         whole = alone.error().In(Cat("tools[", i, "].function.parameters"));
         return false;
@@ -168,6 +179,7 @@ class FormCompiler {
 
   const Tokenizer& tokenizer_;
   const ConstraintVocabulary& vocabulary_;
+  const std::stop_token stop_;
   const Clock::time_point begin_ = Clock::now();
   int attempts_ = 0;
   std::set<std::string> followed_;  // references
@@ -208,14 +220,15 @@ std::optional<RequestedForm> FormOf(const ChatRequest& chat, bool open_thinking)
 }
 
 Result<void> Constrain(const LoadedModel& model, const RequestedForm& form,
-                       std::vector<AnswerJob::Run>& runs) {
+                       std::vector<AnswerJob::Run>& runs, std::stop_token stop) {
   const auto refuse = [&](const Error& error) {
+    if (IsPassing(error)) return error;
     return Error{Cat(form.param, ": ", error.message), ErrorKind::kInvalid, "unsupported_schema",
                  form.param};
   };
   const auto vocabulary = model.Constraints();
   if (!vocabulary) return refuse(vocabulary.error());
-  auto first = FormCompiler(*model.tokenizer, **vocabulary).Compile(form.form);
+  auto first = FormCompiler(*model.tokenizer, **vocabulary, std::move(stop)).Compile(form.form);
   if (!first) return refuse(first.error());
   for (size_t i = 1; i < runs.size(); ++i) {
     runs[i].request.constraint = (*first)->Copy();

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -22,10 +23,11 @@ struct RequestedForm {
 // Nothing where any answer will do. `open_thinking`: the prompt ends inside a thinking channel.
 std::optional<RequestedForm> FormOf(const ChatRequest& chat, bool open_thinking);
 
-// Compiles the form, which may take hundreds of milliseconds, and gives each run a constraint of
-// its own. Tools that are not strict are held to what can be enforced of their arguments; anything
-// else that cannot be enforced is an error with its place in the schema, code "unsupported_schema".
+// Compiles the form, which may take seconds where it is at fault, and gives each run a constraint
+// of its own. `stop` ends it (kCancelled). Tools that are not strict are held to what can be
+// enforced of their arguments; anything else that cannot be enforced is an error with its place in
+// the schema, code "unsupported_schema".
 Result<void> Constrain(const LoadedModel& model, const RequestedForm& form,
-                       std::vector<AnswerJob::Run>& runs);
+                       std::vector<AnswerJob::Run>& runs, std::stop_token stop);
 
 }  // namespace facet::serve

@@ -216,14 +216,15 @@ Result<void> StartRuns(Service& service, const std::shared_ptr<Exchange>& exchan
   if (!runs.form) return job->Start(std::move(runs.runs));
   // A task can be copied; what it holds is not to be.
   const auto held = std::make_shared<ChatRuns>(std::move(runs));
-  const bool taken = service.constraints.Run([exchange, model, held, job] {
-    if (exchange->Closed()) return;
-    AnswerErrors(*exchange, "constraint", [&]() -> Result<void> {
-      FACET_TRY(Constrain(*model, *held->form, held->runs));
-      if (exchange->Closed()) return Ok();
-      return job->Start(std::move(held->runs));
-    });
-  });
+  const bool taken =
+      service.constraints.Run([exchange, model, held, job, stop = StopWhenClosed(*exchange)] {
+        if (exchange->Closed()) return;
+        AnswerErrors(*exchange, "constraint", [&]() -> Result<void> {
+          FACET_TRY(Constrain(*model, *held->form, held->runs, stop));
+          if (exchange->Closed()) return Ok();
+          return job->Start(std::move(held->runs));
+        });
+      });
   if (taken) return Ok();
   return Error{"too many forms of answers are being compiled", ErrorKind::kBusy};
 }
