@@ -51,7 +51,10 @@ class FormCompiler {
     if (!form.schema.is_null()) FACET_TRY(CheckFinite(form.schema));
     Result<Constraint> whole = Attempt(form);
     if (whole || IsPassing(whole.error())) return whole;
-    if (!form.schema.is_null()) FACET_TRY(CheckSchema(form.schema));
+    if (!form.schema.is_null()) {
+      const bool only = !form.tools.is_array();
+      FACET_TRY(CheckSchema(form.schema, only ? whole.error() : AttemptSchema(form.schema)));
+    }
     if (!form.tools.is_array() || !Loosen(form, whole)) return whole.error();
     return Attempt(form);
   }
@@ -66,13 +69,14 @@ class FormCompiler {
     return compiled;
   }
   bool Exhausted() {
-    return ++attempts_ > kMaxAttempts || SecondsSince(begin_) > kMaxSearchSeconds;
+    return stop_.stop_requested() || ++attempts_ > kMaxAttempts ||
+           SecondsSince(begin_) > kMaxSearchSeconds;
   }
 
   // --- schemas
 
-  Result<void> CheckSchema(const OrderedJson& root) {
-    const Result<void> whole = AttemptSchema(root);
+  // `whole`: how it went with all of the schema.
+  Result<void> CheckSchema(const OrderedJson& root, const Result<void>& whole) {
     if (whole) return Ok();
     std::string place = "schema";
     Error error = whole.error();
