@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "formats/json.h"
 
 namespace facet {
 namespace {
@@ -284,12 +285,17 @@ void StreamParser::InParentheses(bool cut, std::vector<OutputEvent>& out) {
 // {"name": ..., "arguments": {...}}, as other models write calls.
 bool StreamParser::JsonCall(const std::string& text, std::vector<OutputEvent>& out) {
   using Json = nlohmann::ordered_json;
-  Json call = Json::parse(text, nullptr, false);
+  // What a model writes may nest deeper than anything that prints it could recurse.
+  const auto read = [](std::string_view json) {
+    auto parsed = ParseJsonAs<Json>(json, {.duplicates = DuplicateKeys::kLastWins});
+    return parsed.ok() ? *std::move(parsed) : Json();
+  };
+  Json call = read(text);
   if (!call.is_object() || !call.contains("name") || !call["name"].is_string()) return false;
   const std::string name = call["name"];
   const char* key = call.contains("arguments") ? "arguments" : "parameters";
   if (name.empty() || !Declared(name) || !call.contains(key)) return false;
-  if (call[key].is_string()) call[key] = Json::parse(std::string(call[key]), nullptr, false);
+  if (call[key].is_string()) call[key] = read(std::string(call[key]));
   if (!call[key].is_object()) return false;
   ++calls_;
   ++complete_;

@@ -403,6 +403,17 @@ TEST(DamagedCall, SamplesOfReports) {
   EXPECT_EQ(lines, 8);
 }
 
+TEST(DamagedCall, JsonThatNestsWithoutEndIsText) {
+  const auto tools = ToolsFor({{"a", 1}}, true);
+  constexpr size_t kDeep = 300'000;
+  const std::string deep = "{\"a\": " + std::string(kDeep, '[') + std::string(kDeep, ']') + "}";
+  for (const std::string& arguments : {deep, Json(deep).dump()}) {
+    const std::string call = "{\"name\": \"ws\", \"arguments\": " + arguments + "}";
+    const ReadAnswer answer = ReadPieces({"<|tool_call>" + call + "<tool_call|>"}, tools);
+    EXPECT_TRUE(answer.calls.empty());
+  }
+}
+
 TEST(DamagedCall, ACallOfNobodysToolIsText) {
   const auto tools = ToolsFor({{"a", 1}}, true);
   const auto content = [&](const std::string& text) {

@@ -109,10 +109,10 @@ Result<void> AnswerOnce(const RunFlags& flags, const LoadedModel& model,
   const InterruptFlag interrupt;
   TerminalView view(flags.as_json);
   if (model.chat_template == nullptr && !model.template_damaged && !flags.system.empty()) {
-    std::fprintf(stderr,
-                 "facet: %s has no chat template: it continues the system prompt and the "
-                 "question as one text\n",
-                 model.id.c_str());
+    PrintError(
+        "facet: %s has no chat template: it continues the system prompt and the "
+        "question as one text\n",
+        model.id.c_str());
   }
   FACET_ASSIGN(const Reply reply, Ask(model, messages, reply_options, view, interrupt.flag()));
   view.End();
