@@ -200,8 +200,14 @@ float AdapterConfig::Scale(int64_t rank_of_pair) const {
 
 std::vector<Module<const Linear>> AdapterModules(const Weights& weights,
                                                  const ModelConfig& config) {
-  const char* prefix =
+  // As the checkpoint spells it; a GGUF has names of its own.
+  constexpr std::string_view kEmbedding = "embed_tokens.weight";
+  std::string prefix =
       config.text.family == Family::kGemma3 ? "model.layers." : "model.language_model.layers.";
+  if (std::string_view stem = weights.embedding.name; stem.ends_with(kEmbedding)) {
+    stem.remove_suffix(kEmbedding.size());
+    prefix = Cat(stem, "layers.");
+  }
   std::vector<Module<const Linear>> modules;
   const auto add = [&](const Linear& linear, std::string name) {
     if (linear.weight.data == nullptr) return;

@@ -275,14 +275,22 @@ Result<ModelConfig> ConfigFromJson(const json& config, const json& generation) {
   ModelConfig out;
   const std::string type = read.String("model_type", "");
   FACET_TRY(read.Done());
-  if (type != "gemma4_unified" && type != "gemma4_unified_assistant") {
+  // Text saved alone has its configuration at the top.
+  const bool text_alone = type == "gemma4_unified_text";
+  if (type != "gemma4_unified" && type != "gemma4_unified_assistant" && !text_alone) {
     return Error{Cat("config.json: model_type \"", type,
-                     "\" is not supported; gemma4_unified and gemma4_unified_assistant are (and "
-                     "Gemma 3 text models as GGUF)"),
+                     "\" is not supported; gemma4_unified, gemma4_unified_text and "
+                     "gemma4_unified_assistant are (and Gemma 3 text models as GGUF)"),
                  ErrorKind::kUnsupported};
   }
+  if (read.Has("quantization_config")) {
+    return Error{
+        "config.json: quantization_config: weights that another program has quantised are "
+        "not read; take the original, or a GGUF",
+        ErrorKind::kUnsupported};
+  }
   const bool drafter = type == "gemma4_unified_assistant";
-  const json text = read.Object("text_config");
+  const json text = text_alone ? config : read.Object("text_config");
   FACET_ASSIGN(out.text,
                TextFromJson(text, drafter ? Family::kGemma4Assistant : Family::kGemma4Unified));
   if (drafter) out.drafter = DrafterFromJson(read);

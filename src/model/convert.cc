@@ -53,7 +53,7 @@ Result<void> CheckAllPlanned(const TensorFile& source,
     for (const PlannedTensor& tensor : *plan) planned.insert(tensor.source);
   }
   for (const Tensor& tensor : source.tensors()) {
-    if (planned.contains(&tensor)) continue;
+    if (planned.contains(&tensor) || tensor.name == kHeadName) continue;
     return Error{Cat(source.path().string(), ": tensor ", Printable(tensor.name), " ",
                      tensor.Describe(), " has no place in a GGUF"),
                  ErrorKind::kUnsupported};

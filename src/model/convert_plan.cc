@@ -7,6 +7,7 @@
 #include <set>
 
 #include "model/tensor_names.h"
+#include "model/weights.h"
 
 namespace facet {
 namespace {
@@ -143,7 +144,7 @@ std::vector<float> RopeFactors(const TextConfig& text) {
 Result<TensorPlan> PlanText(const TensorFile& source, const ModelConfig& config,
                             const TypeRule& types) {
   Planner planner(source, types);
-  const std::string prefix = config.drafter ? "model." : "model.language_model.";
+  const std::string prefix = TextPrefix(source, config);
   if (std::vector<float> factors = RopeFactors(config.text); !factors.empty()) {
     const int64_t count = static_cast<int64_t>(factors.size());
     planner.plan.push_back({"rope_freqs.weight",

@@ -280,7 +280,7 @@ Result<Checkpoint> LoadFolder(const std::filesystem::path& folder) {
   }
   FACET_ASSIGN(std::unique_ptr<Safetensors> file, Safetensors::Open(folder));
   out.text = std::move(file);
-  TensorReader read(*out.text, false, out.config.drafter ? "model." : "model.language_model.");
+  TensorReader read(*out.text, false, TextPrefix(*out.text, out.config));
   FACET_TRY(ReadText(read, out.config, out.weights));
   if (out.config.drafter) {
     FACET_ASSIGN(out.weights.drafter, ReadDrafter(read, out.config));
@@ -291,7 +291,8 @@ Result<Checkpoint> LoadFolder(const std::filesystem::path& folder) {
   if (out.config.audio) {
     FACET_ASSIGN(out.weights.audio, ReadAudio(read, out.config));
   }
-  FACET_TRY(read.CheckAllUsed({}));
+  FACET_TRY(CheckTiedHead(*out.text, out.weights.embedding.name));
+  FACET_TRY(read.CheckAllUsed({std::string(kHeadName)}));
   return out;
 }
 
@@ -341,6 +342,25 @@ Result<Checkpoint> LoadGguf(const std::filesystem::path& path,
 const TensorFile* Checkpoint::FileOf(std::string_view name) const {
   if (text->Find(name) != nullptr) return text.get();
   return projector != nullptr && projector->Find(name) != nullptr ? projector.get() : nullptr;
+}
+
+std::string TextPrefix(const TensorFile& file, const ModelConfig& config) {
+  if (config.drafter) return "model.";
+  for (const char* prefix : {"model.language_model.", "model.", ""}) {
+    if (file.Find(Cat(prefix, "embed_tokens.weight")) != nullptr) return prefix;
+  }
+  return "model.language_model.";
+}
+
+Result<void> CheckTiedHead(const TensorFile& file, std::string_view embedding) {
+  const Tensor *head = file.Find(kHeadName), *tied = file.Find(embedding);
+  if (head == nullptr || tied == nullptr) return Ok();
+  const bool same = head->type == tied->type && head->shape == tied->shape &&
+                    std::memcmp(head->data.data(), tied->data.data(), head->data.size()) == 0;
+  if (same) return Ok();
+  return Error{Cat(file.path().string(), ": tensor ", kHeadName, " is not the same as ", embedding,
+                   "; a head of its own is not computed (train with tie_word_embeddings)"),
+               ErrorKind::kUnsupported};
 }
 
 std::vector<Linear*> AllLinears(Weights& weights) {

@@ -74,6 +74,14 @@ struct Checkpoint {
   const TensorFile* FileOf(std::string_view name) const;
 };
 
+// What the names of a folder's decoder begin with: "model.language_model.", or "model." where text
+// alone was saved, or nothing where the decoder was; "model." for a drafter.
+std::string TextPrefix(const TensorFile& file, const ModelConfig& config);
+
+// The head, which some programs save although it is the embedding. Error: it is another matrix.
+constexpr std::string_view kHeadName = "lm_head.weight";
+Result<void> CheckTiedHead(const TensorFile& file, std::string_view embedding);
+
 // Every Linear of the weights, in a fixed order.
 std::vector<Linear*> AllLinears(Weights& weights);
 

@@ -49,6 +49,7 @@ Result<void> ExportWeights(const fs::path& folder, const Checkpoint& checkpoint,
   std::vector<TensorOut> tensors;
   std::vector<std::vector<std::byte>> encoded;
   for (const Tensor& tensor : checkpoint.text->tensors()) {
+    if (tensor.name == kHeadName) continue;  // the embedding once more, as it was
     const auto at = trained.find(tensor.name);
     if (at == trained.end()) {
       tensors.push_back({tensor.name, tensor.type, tensor.shape, tensor.data});
