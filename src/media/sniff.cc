@@ -239,12 +239,15 @@ Format SniffFormat(Bytes bytes) {
   if (const Format format = SniffSigned(bytes); format.name != nullptr) return format;
   if (Id3Bytes(bytes) > 0) return SniffTagged(bytes);
   if (Follow(bytes, 0, AdtsFrameBytes)) return {Kind::kSound, "AAC", "aac"};
-  if (IsMpegAudio(bytes)) return {Kind::kSound, "MP3", "mp3"};
-  if (const Format format = SniffBehindZeros(bytes); format.name != nullptr) return format;
-  // What has a name of its own is not searched for frames that its bytes may look like.
+  // What has a name of its own is no sound, though its bytes may look like a frame: UTF-16 begins
+  // so.
   const std::string_view head = Text(bytes, 0, std::min(bytes.size(), kFileKindBytes));
   const std::string_view first = head.substr(0, head.find_last_not_of('\0') + 1);
-  if (!first.empty() && IsKnownFileKind(first)) return {};
+  const bool named = !first.empty() && IsKnownFileKind(first);
+  if (Follow(bytes, 0, MpegFrameBytes) || (IsMpegAudio(bytes) && !named))
+    return {Kind::kSound, "MP3", "mp3"};
+  if (const Format format = SniffBehindZeros(bytes); format.name != nullptr) return format;
+  if (named) return {};
   return FindFrames(bytes);
 }
 
