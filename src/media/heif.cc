@@ -37,8 +37,7 @@ Result<HeifPicture> OpenHeif(Bytes bytes, const Limits& limits) {
   picture.context.reset(heif_context_alloc());
   if (!picture.context) return Error{"no memory for a HEIC decoder", ErrorKind::kResource};
   heif_context* const context = picture.context.get();
-  // Of each side: what a grid of tiles may claim before its size is known to be the picture's.
-  constexpr int64_t kLongestSide = 32768;
+  constexpr int64_t kLongestSide = 32768;  // what HEIF's own limit counts
   heif_context_set_maximum_image_size_limit(
       context, static_cast<int>(std::clamp<int64_t>(limits.max_pixels, 1, kLongestSide)));
   heif_context_set_max_decoding_threads(context, 0);  // on this one
@@ -52,6 +51,9 @@ Result<HeifPicture> OpenHeif(Bytes bytes, const Limits& limits) {
   picture.size = {heif_image_handle_get_width(handle), heif_image_handle_get_height(handle)};
   picture.alpha = heif_image_handle_has_alpha_channel(handle) != 0;
   FACET_TRY(CheckSize(picture.size.width, picture.size.height, limits, "HEIC or AVIF"));
+  // A grid of tiles says its size once more when it is decoded.
+  heif_context_set_maximum_image_size_limit(context,
+                                            std::max(picture.size.width, picture.size.height));
   return picture;
 }
 
