@@ -251,7 +251,11 @@ class TranscriptionJob : public PartsJob {
     if (request_.words) {
       OrderedJson& words = body["words"] = OrderedJson::array();
       for (const TimedWord& word : Words()) {
-        words.push_back({{"word", word.text}, {"start", word.time.begin}, {"end", word.time.end}});
+        // Estimates are no more exact than this.
+        const auto rounded = [](double seconds) { return std::round(seconds * 1000) / 1000; };
+        words.push_back({{"word", word.text},
+                         {"start", rounded(word.time.begin)},
+                         {"end", rounded(word.time.end)}});
       }
     }
     if (request_.segments) {
@@ -449,7 +453,7 @@ const FieldTable<TranscriptionRequest>& TranslationFields() {
 }
 
 Result<TranscriptionRequest> ReadTranscription(const HttpRequest& request, bool translate,
-                                              IgnoredFields* ignored) {
+                                               IgnoredFields* ignored) {
   FACET_ASSIGN(const auto parts,
                ParseMultipart(request.Header("content-type").value_or(""), request.body));
   TranscriptionRequest out;
