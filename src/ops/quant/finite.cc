@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "ops/quant/quant.h"
 
@@ -12,16 +14,18 @@ Word LoadWord(const std::byte* p) {
   return word;
 }
 
-// An exponent of ones is what makes a number infinite or none. Without a branch, so that it takes
-// no longer than reading the row does.
+// An exponent of ones is what makes a number infinite or none: the largest exponent of a row tells,
+// without a branch, so that looking takes hardly longer than reading the row. Signed words have a
+// maximum in every instruction set.
 template <typename Word>
 bool AllFinite(const std::byte* row, int64_t n, Word exponent) {
-  Word bad = 0;
+  using Signed = std::make_signed_t<Word>;
+  Signed largest = 0;
   for (int64_t i = 0; i < n; ++i) {
     const Word word = LoadWord<Word>(row + i * sizeof(Word));
-    bad |= static_cast<Word>((word & exponent) == exponent);
+    largest = std::max(largest, static_cast<Signed>(word & exponent));
   }
-  return bad == 0;
+  return largest != static_cast<Signed>(exponent);
 }
 
 template <typename Word>
