@@ -2,76 +2,15 @@
 // drafts, stop strings, limits. Whatever meets, each generation ends; what ended by itself is
 // valid.
 #include <random>
-#include <regex>
 
 #include "support/http_client.h"
+#include "support/random_forms.h"
 #include "support/vocabularies.h"
 
 namespace facet::serve {
 namespace {
 
 using nlohmann::json;
-
-// The part of JSON Schema that this test asks for.
-bool Fits(const json& value, const json& schema) {
-  if (schema.contains("anyOf")) {
-    return std::any_of(schema["anyOf"].begin(), schema["anyOf"].end(),
-                       [&](const json& one) { return Fits(value, one); });
-  }
-  if (schema.contains("enum"))
-    return std::find(schema["enum"].begin(), schema["enum"].end(), value) != schema["enum"].end();
-  const std::string type = schema.value("type", "");
-  if (type == "string") {
-    if (!value.is_string()) return false;
-    const std::string text = value;
-    const auto letters = static_cast<size_t>(
-        std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-    return letters <= schema.value("maxLength", size_t{1000000}) &&
-           (!schema.contains("pattern") ||
-            std::regex_match(text, std::regex(schema["pattern"].get<std::string>())));
-  }
-  if (type == "integer") {
-    return value.is_number_integer() && value >= schema.value("minimum", json(-1000000000)) &&
-           value <= schema.value("maximum", json(1000000000));
-  }
-  if (type == "number") return value.is_number();
-  if (type == "boolean") return value.is_boolean();
-  if (type == "null") return value.is_null();
-  if (type == "array") {
-    return value.is_array() && value.size() <= schema.value("maxItems", size_t{1000000}) &&
-           std::all_of(value.begin(), value.end(),
-                       [&](const json& item) { return Fits(item, schema["items"]); });
-  }
-  if (type != "object" || !value.is_object()) return false;
-  for (const json& name : schema.value("required", json::array()))
-    if (!value.contains(name.get<std::string>())) return false;
-  for (const auto& [name, member] : value.items()) {
-    if (!schema["properties"].contains(name) || !Fits(member, schema["properties"][name]))
-      return false;
-  }
-  return true;
-}
-
-const json kSchemas = json::parse(R"([
-  {"type":"object","properties":{"answer":{"type":"string","maxLength":12},"n":{"type":"integer","minimum":0,"maximum":99}},
-   "required":["answer","n"],"additionalProperties":false},
-  {"type":"object","properties":{"kind":{"enum":["a","b c","d\"e"]},"ok":{"type":"boolean"},
-   "none":{"anyOf":[{"type":"null"},{"type":"integer","minimum":1,"maximum":5}]}},
-   "required":["kind","ok","none"],"additionalProperties":false},
-  {"type":"object","properties":{"list":{"type":"array","items":{"type":"string","maxLength":4},"maxItems":3}},
-   "required":["list"],"additionalProperties":false},
-  {"type":"object","properties":{"code":{"type":"string","pattern":"^[a-c]{1,6}$"}},"required":["code"],
-   "additionalProperties":false}])");
-
-json Tools(bool strict) {
-  json out = json::array();
-  for (size_t i = 0; i < kSchemas.size(); ++i) {
-    out.push_back({{"type", "function"},
-                   {"function",
-                    {{"name", Cat("tool_", i)}, {"parameters", kSchemas[i]}, {"strict", strict}}}});
-  }
-  return out;
-}
 
 struct Said {
   std::string content, finish;
@@ -105,13 +44,13 @@ class RandomGenerations : public ServerTest {
     if (below(4) == 0) request["frequency_penalty"] = 0.5;
     const int form = below(4);
     if (form != 1) {
-      schema = pick(kSchemas);
+      schema = pick(RandomForms());
       request["response_format"] = {
           {"type", "json_schema"},
           {"json_schema", {{"name", "x"}, {"schema", schema}, {"strict", true}}}};
     }
     if (form == 1 || form == 2) {
-      request["tools"] = Tools(below(2) == 0);
+      request["tools"] = RandomTools(below(2) == 0);
       request["parallel_tool_calls"] = below(2) == 0;
       if (form == 1 || below(2) == 0) {
         request["tool_choice"] =
@@ -179,16 +118,13 @@ class RandomGenerations : public ServerTest {
         EXPECT_TRUE(json::accept(arguments)) << arguments;
       if (said.finish == "length") continue;
       if (said.finish == "tool_calls") {
-        for (const auto& [name, arguments] : said.calls) {
-          const size_t tool = static_cast<size_t>(name.back() - '0');
-          ASSERT_LT(tool, kSchemas.size()) << name;
-          EXPECT_TRUE(Fits(json::parse(arguments), kSchemas[tool])) << name << arguments;
-        }
+        for (const auto& [name, arguments] : said.calls)
+          EXPECT_TRUE(FitsTool(name, arguments)) << name << arguments;
         continue;
       }
       EXPECT_EQ(said.finish, "stop");
       const json value = json::parse(said.content, nullptr, false);
-      const bool valid = !schema.is_null() && !value.is_discarded() && Fits(value, schema);
+      const bool valid = !schema.is_null() && !value.is_discarded() && FitsForm(value, schema);
       EXPECT_TRUE(valid || WasStopped(request, said)) << schema.dump();
     }
     for (const auto& [finish, count] : finishes)
@@ -196,24 +132,18 @@ class RandomGenerations : public ServerTest {
     EXPECT_GT(finishes["stop"] + finishes["tool_calls"], rounds / 4);
   }
 
-  // FACET_GENERATIONS: how many instead.
-  static int Rounds(int usual) {
-    const char* more = std::getenv("FACET_GENERATIONS");
-    return more == nullptr ? usual : std::atoi(more);
-  }
-
   std::mt19937 random_{20260};
 };
 
 TEST_F(RandomGenerations, EndAndAreValidWithFixedDraftsSlow) {
   StartTiny({.mode = DraftOptions::Mode::kFixed, .length = 3});
-  Generate(Rounds(150));
+  Generate(RandomRounds(100));
 }
 
 TEST_F(RandomGenerations, EndAndAreValidWithAdaptiveDraftsSlow) {
   random_.seed(7);
   StartTiny({});
-  Generate(Rounds(150));
+  Generate(RandomRounds(100));
 }
 
 // Budgets that end inside of characters, which the tokens of their bytes make.
@@ -235,7 +165,7 @@ TEST_F(RandomGenerations, AThoughtIsClosedBehindItsCharacters) {
            {{"type", "json_schema"}, {"json_schema", {{"name", "x"}, {"schema", schema}}}}}};
       const Said said = Ask(request);
       EXPECT_TRUE(said.finish == "length" ||
-                  Fits(json::parse(said.content, nullptr, false), schema))
+                  FitsForm(json::parse(said.content, nullptr, false), schema))
           << budget << said.content;
     }
   }
