@@ -79,8 +79,6 @@ fn vocabulary(words: &[Vec<u8>], stops: &[u32]) -> Outcome<Vocabulary> {
     // Room for enumerations and objects of some thousand members, which are wide but not deep.
     limits.max_items_in_row = 20_000;
     limits.step_max_items = 400_000;
-    limits.initial_lexer_fuel = 4_000_000;
-    limits.step_lexer_fuel = 1_000_000;
     Ok(Vocabulary { factory, tried: Mutex::new(HashSet::new()), key: RandomState::new() })
 }
 
