@@ -21,8 +21,3 @@ facet_data(tests/reference/gemma4/vocab.gguf vocab/gemma4.gguf)
 facet_data(tests/reference/gemma4/chat_template_openai.jinja templates/gemma4.jinja)
 facet_data(models/pebble models/pebble)
 facet_data(examples/pebble examples/pebble)
-
-# A program that was copied out of the build folder finds them there; last of all (src/runtime/data_folder.cc).
-set_property(SOURCE ${CMAKE_SOURCE_DIR}/src/runtime/data_folder.cc APPEND PROPERTY COMPILE_DEFINITIONS
-  FACET_BUILD_DATA="${CMAKE_BINARY_DIR}/share/facet"
-  FACET_INSTALLED_DATA="${CMAKE_INSTALL_FULL_DATADIR}/facet")

@@ -125,6 +125,39 @@ class ImportTest : public ::testing::Test {
   std::vector<std::pair<std::string, std::string>> environment_;
 };
 
+TEST_F(ImportTest, TakesARepositoryOrItsAddressInPlaceOfAName) {
+  hub_.Start();
+  int number = 0;
+  for (const char* what : {"org/tiny", "https://huggingface.co/org/tiny", "hf.co/org/tiny/",
+                           "https://huggingface.co/org/tiny/tree/main?x=1"}) {
+    const Outcome done = Facet({"import", what, Cat("tiny", number), "--json"});
+    ASSERT_EQ(done.status, 0) << what << done.err;
+    const json model = json::parse(done.out);
+    EXPECT_EQ(model["name"], Cat("tiny", number++));
+    EXPECT_EQ(model["sources"][0]["repo"], "org/tiny");
+  }
+  // What is there is a path.
+  fs::create_directories(hub_.root() / "org");
+  EXPECT_NE(Facet({"run", "nobody/nothing", "Hi"}).err.find("facet import nobody/nothing"),
+            std::string::npos);
+}
+
+TEST_F(ImportTest, ThePebbleThatComesAlongIsShownAndStays) {
+  const Outcome shown = Facet({"show", "pebble", "--json"});
+  ASSERT_EQ(shown.status, 0) << shown.err;
+  const json model = json::parse(shown.out);
+  EXPECT_EQ(model["architecture"], "gemma4");
+  EXPECT_GT(model["parameters"], 12'000'000);  // with its projector
+  for (const char* command : {"rm", "rename"}) {
+    std::vector<std::string> words = {command, "pebble"};
+    if (words[0] == "rename") words.emplace_back("stone");
+    const Outcome refused = Facet(words);
+    EXPECT_EQ(refused.status, 1);
+    EXPECT_NE(refused.err.find("comes with facet"), std::string::npos) << refused.err;
+  }
+  EXPECT_NE(Facet({"show", "peble"}).err.find("did you mean pebble?"), std::string::npos);
+}
+
 TEST_F(ImportTest, ImportsACheckpoint) {
   hub_.Start();
   const Outcome done = Facet({"import", "--from-huggingface-repo=org/tiny", "tiny", "--json"});
@@ -137,11 +170,13 @@ TEST_F(ImportTest, ImportsACheckpoint) {
   ExpectNoHalfModel();
 
   const json listed = json::parse(Facet({"list", "--json"}).out);
-  ASSERT_EQ(listed["models"].size(), 1u);
-  EXPECT_EQ(listed["models"][0]["complete"], true);
-  EXPECT_EQ(listed["models"][0]["format"], "safetensors");
+  ASSERT_EQ(listed["models"].size(), 2u);  // pebble comes along
+  EXPECT_EQ(listed["models"][0]["comes_with_facet"], true);
+  EXPECT_EQ(listed["models"][1]["comes_with_facet"], false);
+  EXPECT_EQ(listed["models"][1]["complete"], true);
+  EXPECT_EQ(listed["models"][1]["format"], "safetensors");
   EXPECT_EQ(json::parse(Facet({"show", "tiny", "--json"}).out)["architecture"], "gemma4_unified");
-  EXPECT_EQ(Facet({"list", "--names"}).out, "tiny\n");
+  EXPECT_EQ(Facet({"list", "--names"}).out, "pebble\ntiny\n");
 }
 
 TEST_F(ImportTest, ImportsAGgufWithItsCompanions) {
@@ -181,7 +216,7 @@ TEST_F(ImportTest, ImportsOfflineOnlyWhatIsWhole) {
   EXPECT_NE(done.err.find("model-00002-of-00002.safetensors: named by the index, but not there"),
             std::string::npos)
       << done.err;
-  EXPECT_EQ(Facet({"list", "--names"}).out, "s\nt\n");
+  EXPECT_EQ(Facet({"list", "--names"}).out, "pebble\ns\nt\n");
 }
 
 // The tensors of a checkpoint's one file in shards of these names, with an index.
@@ -249,7 +284,7 @@ TEST_F(ImportTest, ImportsLocalFilesInPlace) {
   hub_.Start();
   ASSERT_EQ(Facet({"import", (reference_ / "checkpoint").string(), "a"}).status, 0);
   ASSERT_EQ(Facet({"import", (reference_ / "gguf/model-q8_0.gguf").string()}).status, 0);
-  EXPECT_EQ(Facet({"list", "--names"}).out, "a\nmodel-q8_0\n");
+  EXPECT_EQ(Facet({"list", "--names"}).out, "pebble\na\nmodel-q8_0\n");
   EXPECT_TRUE(hub_.Requests().empty());
   const Outcome taken = Facet({"import", (reference_ / "gguf/model-q4_0.gguf").string(), "a"});
   EXPECT_EQ(taken.status, 1);
@@ -260,7 +295,7 @@ TEST_F(ImportTest, ImportsLocalFilesInPlace) {
   EXPECT_EQ(Facet({"rename", "a", "b"}).status, 0);
   EXPECT_EQ(Facet({"rm", "b", "--json"}).status, 0);
   EXPECT_TRUE(fs::exists(reference_ / "gguf/model-q4_0.gguf"));
-  EXPECT_EQ(Facet({"list", "--names"}).out, "model-q8_0\n");
+  EXPECT_EQ(Facet({"list", "--names"}).out, "pebble\nmodel-q8_0\n");
 }
 
 TEST_F(ImportTest, RemovesTheNameAndOnRequestTheFiles) {
@@ -313,7 +348,7 @@ TEST_F(ImportTest, SurvivesKillsAtTenRandomMoments) {
   EXPECT_GT(killed, 3);
   const Outcome done = Facet({"import", "--from-huggingface-repo=org/tiny", "tiny"});
   ASSERT_EQ(done.status, 0) << done.err;
-  EXPECT_EQ(Facet({"list", "--names"}).out, "tiny\n");
+  EXPECT_EQ(Facet({"list", "--names"}).out, "pebble\ntiny\n");
   ExpectNoHalfModel();
   for (const std::string& name : TestHub::Tree(hub_.cache()))
     EXPECT_FALSE(name.ends_with(".incomplete")) << name;
@@ -387,7 +422,7 @@ TEST_F(ImportTest, SaysWhatIsWrong) {
             std::string::npos);
   EXPECT_EQ(Facet({"import", repo, "x", "--quantize", "q2"}).status, 2);
   ExpectNoHalfModel();
-  EXPECT_TRUE(Facet({"list", "--names"}).out.empty());
+  EXPECT_EQ(Facet({"list", "--names"}).out, "pebble\n");
 }
 
 TEST_F(ImportTest, ImportsOneRepositoryFromManyProcesses) {
@@ -398,7 +433,7 @@ TEST_F(ImportTest, ImportsOneRepositoryFromManyProcesses) {
         Spawn({"import", "--from-huggingface-repo=org/tiny", "m" + std::to_string(i), "-q"}));
   }
   for (const pid_t child : children) EXPECT_EQ(Wait(child), 0);
-  EXPECT_EQ(Facet({"list", "--names"}).out, "m0\nm1\nm2\nm3\n");
+  EXPECT_EQ(Facet({"list", "--names"}).out, "pebble\nm0\nm1\nm2\nm3\n");
   ExpectNoHalfModel();
 }
 

@@ -1,5 +1,6 @@
 // `facet export`: a model with an adapter merged into its weights.
 #include <CLI/CLI.hpp>
+#include <iostream>
 
 #include "cli/commands.h"
 #include "cli/options/dtype_names.h"
@@ -48,14 +49,30 @@ Result<void> ExportGguf(const ExportFlags& flags, const ModelFiles& files) {
   return ConvertToGguf(convert);
 }
 
+Result<void> SayWritten(const ExportFlags& flags) {
+  std::cout << flags.output.string() << ": the merged model\n";
+  if (!flags.mmproj.empty()) std::cout << flags.mmproj.string() << ": its projector\n";
+  std::cout << "try it: facet run " << flags.output.string() << " \"Hello\"\n";
+  return Ok();
+}
+
 Result<void> Export(const ExportFlags& flags) {
   FACET_ASSIGN(const ModelFiles files, ResolveModel(flags.model));
-  if (flags.output.extension() == ".gguf") return ExportGguf(flags, files);
+  if (flags.output.extension() == ".gguf") {
+    for (const fs::path& path : {flags.output, flags.mmproj}) {
+      std::error_code code;
+      if (!path.empty() && fs::exists(path, code))
+        return Error{Cat(path.string(), ": is there already; name another file")};
+    }
+    FACET_TRY(ExportGguf(flags, files));
+    return SayWritten(flags);
+  }
   if (!flags.type.empty())
     return Error{"--type is for a GGUF: a folder keeps the types of its model"};
   if (!flags.mmproj.empty()) return Error{"--mmproj is for a GGUF: a folder holds the projector"};
   ThreadPool pool(flags.threads);
-  return MergeToFolder(files.model, flags.adapter, flags.output, pool);
+  FACET_TRY(MergeToFolder(files.model, flags.adapter, flags.output, pool));
+  return SayWritten(flags);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/options/cache_type.h"
 #include "cli/options/draft_options.h"
@@ -159,6 +160,19 @@ Result<ModelSpec> ResolveModelOrQuestion(const RunFlags& flags) {
   return error;
 }
 
+// Whether the template makes anything of the wish to think.
+bool CanThink(const LoadedModel& model) {
+  if (model.chat_template == nullptr) return false;
+  const nlohmann::ordered_json messages =
+      nlohmann::ordered_json::array({{{"role", "user"}, {"content", "Hello"}}});
+  RenderOptions with, without;
+  with.enable_thinking = true;
+  without.enable_thinking = false;
+  const auto thinking = model.chat_template->Render(messages, nullptr, with);
+  const auto plain = model.chat_template->Render(messages, nullptr, without);
+  return !thinking.ok() || !plain.ok() || thinking->text != plain->text;
+}
+
 // A model with the options of the command line. `named`: it is the model that they were given for,
 // so that its adapter and its drafter are meant too.
 Result<ChatModel> LoadToAnswer(const RunFlags& flags, ModelSpec spec, bool named) {
@@ -175,6 +189,8 @@ Result<ChatModel> LoadToAnswer(const RunFlags& flags, ModelSpec spec, bool named
     if (model->model == nullptr) return Error{"--adapter needs a model with weights"};
     FACET_ASSIGN(model->adapter.weights, model->model->LoadAdapter(flags.adapter));
   }
+  if (flags.think && !CanThink(*model))
+    return Error{Cat("--think: ", model->id, " has no thinking"), ErrorKind::kUnsupported};
   ChatModel out{model, {}};
   FACET_ASSIGN(out.reply, MakeReplyOptions(flags, *model));
   return out;
@@ -192,6 +208,10 @@ Result<void> AnswerOrChat(RunFlags& flags) {
     const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
     flags.prompt = text;
     flags.has_prompt = !text.empty();
+  }
+  if (!IsUtf8(flags.prompt)) {
+    return Error{
+        Cat(flags.prompt_given ? "the question" : "standard input", ": expected text in UTF-8")};
   }
   const bool interactive = !flags.has_prompt && (flags.media.empty() || !piped);
   if (interactive && (piped || flags.as_json)) {
