@@ -36,6 +36,18 @@ TEST_F(EstimateCommand, CountsTheDrafterBesideTheModelOrTheOneThatIsNamed) {
             std::string::npos);
 }
 
+TEST_F(EstimateCommand, KnowsAShortNameBeforeTheDownload) {
+  setenv("XDG_DATA_HOME", (folder_.path() / "data").c_str(), 1);
+  const json small = Estimate("gemma4-12b"), large = Estimate("gemma4-12b --ctx 131072");
+  EXPECT_EQ(small["imported"], false);
+  EXPECT_GT(small["weights"], 7'000'000'000);
+  EXPECT_GT(small["cache"], 100'000'000);
+  EXPECT_GT(large["cache"], small["cache"]);
+  EXPECT_NE(Run("estimate gemma4-12b").out.find("facet import gemma4-12b"), std::string::npos);
+  EXPECT_EQ(Run("estimate gemma4-13b").code, 1);
+  unsetenv("XDG_DATA_HOME");
+}
+
 TEST_F(EstimateCommand, RefusesADrafterThatIsNone) {
   const std::string alone = Alone();
   const Finished refused = Run("estimate " + alone + " --drafter " + alone);

@@ -5,11 +5,15 @@
 
 #include "base/space.h"
 #include "cli/commands.h"
+#include "cli/commands/verify_known.h"
 #include "cli/options/cache_type.h"
 #include "cli/terminal/report.h"
 #include "cli/terminal/resolve.h"
 #include "cli/terminal/streams.h"
+#include "hub/short_names.h"
 #include "model/estimate.h"
+#include "model/model.h"
+#include "runtime/resolve.h"
 #include "tune/run/estimate.h"
 
 namespace facet::cli {
@@ -62,8 +66,37 @@ Result<void> EstimateTune(const EstimateFlags& flags, const Checkpoint& checkpoi
   return Ok();
 }
 
+// Of a short name that has not been imported: its download and the cache, which are nearly all.
+Result<void> EstimateDownload(const EstimateFlags& flags, const ShortName& name) {
+  const KnownModel* known = KnownModelBehind(name.name);
+  if (known == nullptr || flags.tune || !flags.drafter.empty())
+    return Error{Cat(name.name, " is not imported yet: facet import ", name.name),
+                 ErrorKind::kNotFound};
+  const CacheLayout layout =
+      CacheLayout::Create(LayersOf(*known), CacheTypeOf(flags.cache), LoadOptions().compact_cache);
+  const size_t cache = layout.PeakBytes(flags.context), weights = static_cast<size_t>(name.bytes);
+  if (flags.as_json) {
+    const nlohmann::json out = {{"weights", weights},       {"cache", cache},
+                                {"total", weights + cache}, {"context", flags.context},
+                                {"machine", MemoryBytes()}, {"imported", false}};
+    std::printf("%s\n", out.dump(2).c_str());
+    return Ok();
+  }
+  PrintLine("weights, as downloaded", weights);
+  PrintLine(Cat("cache, ", flags.context, " tokens, ", flags.cache), cache);
+  PrintLine("total, about", weights + cache);
+  PrintMachine(weights + cache);
+  std::printf("not imported yet: facet import %s\n", std::string(name.name).c_str());
+  return Ok();
+}
+
 Result<void> Estimate(const EstimateFlags& flags) {
-  FACET_ASSIGN(ModelFiles files, ResolveModel(flags.model));
+  const ShortName* name = FindShortName(flags.model);
+  const auto found = facet::ResolveModel(flags.model);
+  if (!found.ok() && found.error().kind == ErrorKind::kNotFound && name != nullptr)
+    return EstimateDownload(flags, *name);
+  FACET_TRY(found);
+  ModelFiles files = *found;
   if (!flags.drafter.empty()) {
     FACET_ASSIGN(const ModelFiles drafter, ResolveModel(flags.drafter));
     files.drafter = drafter.model;

@@ -163,6 +163,41 @@ const KnownModel* FindKnownModel(const TextConfig& text) {
   return nullptr;
 }
 
+const KnownModel* KnownModelBehind(std::string_view short_name) {
+  struct Behind {
+    std::string_view begin, name;
+  };
+  constexpr Behind kBehind[] = {{"gemma4-12b", "Gemma 4 12B"}, {"gemma3-270m", "Gemma 3 270M"}};
+  for (const Behind& behind : kBehind) {
+    if (!short_name.starts_with(behind.begin)) continue;
+    for (const KnownModel& known : kKnown) {
+      if (known.name == behind.name) return &known;
+    }
+  }
+  return nullptr;
+}
+
+TextConfig LayersOf(const KnownModel& known) {
+  TextConfig text;
+  text.family = known.family;
+  text.width = known.width;
+  text.ffn = known.ffn;
+  text.window = known.window;
+  text.rope_sliding.rotated_pairs = known.head_dim / 2;
+  text.rope_full.rotated_pairs = known.full_pairs;
+  for (int i = 0; i < known.layers; ++i) {
+    const bool full = (i + 1) % known.period == 0;
+    LayerConfig layer;
+    layer.sliding = !full;
+    layer.heads = known.heads;
+    layer.kv_heads = full ? known.full_kv_heads : known.kv_heads;
+    layer.head_dim = full ? known.full_head_dim : known.head_dim;
+    layer.keys_are_values = full && known.family == Family::kGemma4Unified;
+    text.layers.push_back(layer);
+  }
+  return text;
+}
+
 std::vector<std::string> DifferencesFromKnown(const TextConfig& text, const KnownModel& known) {
   KnownComparison compare;
   compare.Number("the number of layers", static_cast<double>(text.layers.size()), known.layers);

@@ -1,8 +1,10 @@
-// Numbers of published models, against which `facet verify` holds what a file says.
+// Numbers of published models: `facet verify` holds what a file says against them, and `facet
+// estimate` knows them before a download.
 #pragma once
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/config.h"
@@ -29,6 +31,13 @@ struct KnownModel {
 
 // Null for a shape that is not in the table.
 const KnownModel* FindKnownModel(const TextConfig& text);
+
+// The published model behind a short name of the table (hub/short_names.h); null where it is not
+// here.
+const KnownModel* KnownModelBehind(std::string_view short_name);
+
+// What its configuration says of layers and heads: enough for the size of its cache.
+TextConfig LayersOf(const KnownModel& known);
 
 // Where the configuration differs, a sentence each: "the sliding layers' RoPE base is 1e+06, not
 // 10000".
