@@ -121,6 +121,20 @@ bool HasMedia(const json& messages) {
   return false;
 }
 
+// An error of a media part, with its file in the place of "messages[2].content[0]".
+Error NamingFile(Error error, const json& messages) {
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const json& content = messages[i].at("content");
+    for (size_t k = 0; content.is_array() && k < content.size(); ++k) {
+      const std::string place = Cat("messages[", i, "].content[", k, "]");
+      if (error.param != place || !content[k].contains("path")) continue;
+      if (error.message.starts_with(place + ": ")) error.message.erase(0, place.size() + 2);
+      return error.In(content[k]["path"].get<std::string>());
+    }
+  }
+  return error;
+}
+
 Result<Prompt> MakePrompt(const LoadedModel& model, const json& messages,
                           const ReplyOptions& options) {
   if (model.chat_template == nullptr) {
@@ -137,7 +151,10 @@ Result<Prompt> MakePrompt(const LoadedModel& model, const json& messages,
   request.load = [](const nlohmann::ordered_json& part) {
     return ReadMediaFile(part.at("path").get<std::string>());
   };
-  return BuildPrompt(model.config, *model.tokenizer, *model.chat_template, std::move(request));
+  auto prompt =
+      BuildPrompt(model.config, *model.tokenizer, *model.chat_template, std::move(request));
+  if (!prompt.ok()) return NamingFile(prompt.error(), messages);
+  return prompt;
 }
 
 }  // namespace

@@ -33,8 +33,8 @@ def script(*answers):
     return f"script:{path}"
 
 
-def chat(model, *options):
-    terminal = Terminal([FACET, "run", model, *options], ENVIRONMENT, folder=HOME)
+def chat(model, *options, columns=80):
+    terminal = Terminal([FACET, "run", model, *options], ENVIRONMENT, columns=columns, folder=HOME)
     terminal.prompt()
     return terminal
 
@@ -64,7 +64,7 @@ def chat_in_utf8():
     t = chat(script(("Grüße aus Zürich 你好 🙂", "ja, 你好 🙂", 0), ("", "verloren", 0)))
     t.say("Grüße aus Zürich 你好 🙂")
     t.type("Grüße Zürich 你好 🙂")
-    t.type("\x1b[D" * 12 + "aus ")
+    t.type("\x1b[D" * 11 + "aus ")
     t.say("")
     screen(t, "utf8")
     t.close()
@@ -103,7 +103,7 @@ def files():
         shutil.copy(SOURCES / "examples/media/house.png", HOME / name)
     (HOME / "broken.png").write_bytes((HOME / "a b.png").read_bytes()[:2000])
     (HOME / "words.png").write_text("these are words")
-    t = chat(script(("", "I see.", 0)))
+    t = chat(script(("", "I see.", 0)), columns=200)  # the names of files are long, and differ
     t.say("/image ~/words.png")
     t.say("/image ~/none.png")
     t.say("/image /tmp")

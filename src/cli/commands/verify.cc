@@ -54,9 +54,9 @@ struct Scores {
 // What a model that was trained on English gives the text that is verified by, at most: models of
 // every size and kind are below 20, untrained or broken ones above 1000.
 constexpr double kWorstPerplexity = 60;
-// How far above the published weights' loss quantising to four bits may bring a model, in nats a
-// token.
-constexpr double kLossOfQuantising = 0.35;
+// How far above the published weights' loss quantising to four bits or tuning may bring a model:
+// nats a token, and their share.
+constexpr double kLossOfQuantising = 0.05, kShareOfQuantising = 0.25;
 
 std::string Joined(const std::vector<std::string>& parts, size_t most) {
   std::string out;
@@ -131,8 +131,10 @@ class Verifier {
       scores = std::move(found);
     }
     const double loss = MeanLoss(scores);
-    const double most = known_ != nullptr && known_->loss ? *known_->loss + kLossOfQuantising
-                                                          : std::log(kWorstPerplexity);
+    const double most =
+        known_ != nullptr && known_->loss
+            ? *known_->loss + std::max(kLossOfQuantising, kShareOfQuantising * *known_->loss)
+            : std::log(kWorstPerplexity);
     const bool knows = std::isfinite(loss) && loss <= most;
     AddCheck("perplexity", knows,
              Cat(FormatNumber(std::exp(loss), "%.4g"), " on ", best->what, ", at most ",

@@ -130,7 +130,7 @@ KnownTexts WithoutMedia(const KnownTexts& texts) {
 }
 
 Alternative CompareScores(const std::string& what, const std::vector<float>& now,
-                    const std::vector<float>& then) {
+                          const std::vector<float>& then) {
   const auto n = static_cast<double>(now.size());
   double sum = 0, squares = 0;
   for (size_t i = 0; i < now.size(); ++i) {

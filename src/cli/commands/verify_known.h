@@ -24,8 +24,8 @@ struct KnownModel {
   double full_scale;                             // positions are divided by this
   double attention_scale;
   float softcap;
-  // Mean negative log-likelihood a token of what it is verified by, of the published weights; none
-  // where nobody measured it.
+  // Mean negative log-likelihood a token of what it is verified by (verify_score.h), as `facet
+  // verify` measured it with the published weights; none where nobody did.
   std::optional<double> loss = std::nullopt;
 };
 

@@ -61,13 +61,19 @@ TensorSample Sample(const std::string& name, const std::vector<float>& values) {
 
 class OddFinder {
  public:
-  // One kind of tensor, in every layer that has it.
+  // One kind of matrix, in every layer that has it.
   void Add(const std::string& kind, TensorSample sample) {
     kinds_[kind].push_back(std::move(sample));
   }
+  // Norms differ from layer to layer by factors of ten and more in sound models.
+  void AddNorm(TensorSample sample) { norms_.push_back(std::move(sample)); }
 
   std::vector<std::string> Find() const {
     std::vector<std::string> out;
+    for (const TensorSample& norm : norms_) {
+      if (!norm.finite) out.push_back(norm.name + " holds a value that is no number");
+      if (norm.finite && norm.size == 0) out.push_back(norm.name + " is all zeros");
+    }
     for (const auto& [kind, samples] : kinds_) {
       std::vector<double> sizes;
       for (const TensorSample& sample : samples) sizes.push_back(sample.size);
@@ -89,6 +95,7 @@ class OddFinder {
 
  private:
   std::map<std::string, std::vector<TensorSample>> kinds_;
+  std::vector<TensorSample> norms_;
 };
 
 }  // namespace
@@ -115,10 +122,10 @@ std::vector<std::string> OddWeights(const Weights& weights, ThreadPool& pool) {
                                        {"norm behind the feed forward", &layer.post_ffn_norm},
                                        {"norm of queries", &layer.q_norm},
                                        {"norm of keys", &layer.k_norm}}) {
-      if (!values->empty()) odd.Add(name + shape, Sample(name + of_layer, *values));
+      if (!values->empty()) odd.AddNorm(Sample(name + of_layer, *values));
     }
   }
-  odd.Add("the last norm", Sample("the last norm", weights.final_norm));
+  odd.AddNorm(Sample("the last norm", weights.final_norm));
   if (weights.vision) {
     odd.Add("patches", Sample(weights.vision->patch, pool));
     odd.Add("pictures", Sample(weights.vision->projection, pool));

@@ -22,10 +22,10 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr const char* kKeys =
-    "A line that ends in \\ goes on in the next; \"\"\" opens and closes a text of several lines,\n"
-    "and Alt-Enter begins a new line. What is pasted is one question. Tab completes commands and\n"
-    "files. Ctrl-C stops an answer or clears the line; twice, or Ctrl-D, leaves. Nothing is kept\n"
-    "but what you /save.\n";
+    "A line that ends in \\ goes on in the next, \"\"\" opens and closes a text of several\n"
+    "lines, Alt-Enter begins a new one. What is pasted is one question. Tab completes\n"
+    "commands and files. Ctrl-C stops an answer or clears the line; twice, or Ctrl-D,\n"
+    "leaves. Nothing is kept but what you /save.\n";
 
 void Say(const std::string& text) {
   PrintError("%s\n", text.c_str());
@@ -196,8 +196,8 @@ class Chat {
     if (name == "/bye" || name == "/quit") return Leave("");
     if (name == "/?") return Help("");
     const auto near = NearestName(name, known);
-    Say(Cat(name, ": no such command", near ? Cat("; did you mean ", *near, "?") : "",
-            " /help lists them."));
+    Say(Cat(name, ": no such command",
+            near ? Cat("; did you mean ", *near, "?") : "; /help lists them."));
   }
 
   void Leave(const std::string&) { left_ = true; }
@@ -252,8 +252,10 @@ class Chat {
     }
     system_ = text == "\"\"" ? "" : text;
     if (!messages_.empty() && messages_[0]["role"] == "system") messages_.erase(0);
-    if (!system_.empty())
-      messages_.insert(messages_.begin(), {{"role", "system"}, {"content", system_}});
+    if (!system_.empty()) {
+      const json message = {{"role", "system"}, {"content", system_}};
+      messages_.insert(messages_.begin(), message);
+    }
     Say(system_.empty() ? "There is no system prompt any more."
                         : "The system prompt holds from the next question on.");
   }

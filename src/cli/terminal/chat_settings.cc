@@ -162,8 +162,8 @@ Result<void> ChangeSetting(std::string_view name, std::string_view value, int vo
     return Ok();
   }
   const auto near = NearestName(name, SettingNames());
-  return Error{Cat("no setting is called ", name, near ? Cat("; did you mean ", *near, "?") : "",
-                   " /set lists them"),
+  return Error{Cat("no setting is called ", name,
+                   near ? Cat("; did you mean ", *near, "?") : "; /set lists them"),
                ErrorKind::kNotFound};
 }
 
