@@ -182,7 +182,9 @@ class VerifyTest : public CommandTest {
     for (const Mutation& mutation : mutations) {
       Draft draft = Read(source);
       mutation.apply(draft);
-      const Finished run = Run("verify " + Write(draft).string());
+      const std::string path = Write(draft).string();
+      Finished run = Run("verify --quick " + path);
+      if (run.code == 0) run = Run("verify " + path);
       EXPECT_EQ(run.code, 1) << mutation.what << "\n" << run.out << run.err;
       EXPECT_NE(run.out.find("\nFAIL "), std::string::npos) << mutation.what << "\n" << run.out;
     }

@@ -131,10 +131,14 @@ class Verifier {
       scores = std::move(found);
     }
     const double loss = MeanLoss(scores);
-    const double most =
-        known_ != nullptr && known_->loss
-            ? *known_->loss + std::max(kLossOfQuantising, kShareOfQuantising * *known_->loss)
-            : std::log(kWorstPerplexity);
+    // What was measured was a model's own answers, or, without a template, English.
+    const bool measured =
+        known_ != nullptr && known_->loss && (like_pebble || loaded_.chat_template == nullptr);
+    double most = std::log(kWorstPerplexity);
+    if (measured) {
+      const double usual = *known_->loss;
+      most = usual + std::max(kLossOfQuantising, kShareOfQuantising * usual);
+    }
     const bool knows = std::isfinite(loss) && loss <= most;
     AddCheck("perplexity", knows,
              Cat(FormatNumber(std::exp(loss), "%.4g"), " on ", best->what, ", at most ",
