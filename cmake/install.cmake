@@ -1,5 +1,5 @@
 # cmake --install: everything below one prefix, which may be moved afterwards.
-install(TARGETS facet RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS facet_installed RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 if(TARGET facet_mpi)
   install(TARGETS facet_mpi LIBRARY DESTINATION lib/facet)  # where the program looks, on systems with lib64 too
 endif()

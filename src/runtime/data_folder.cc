@@ -9,6 +9,19 @@ namespace facet {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+std::vector<fs::path>& FurtherFolders() {
+  static std::vector<fs::path> folders;
+  return folders;
+}
+
+}  // namespace
+
+void AddDataFolder(const fs::path& folder) {
+  FurtherFolders().push_back(folder);
+}
+
 std::vector<fs::path> DataFolders() {
   std::vector<fs::path> folders;
   if (const char* given = std::getenv("FACET_DATA_DIR"); given != nullptr && *given != 0)
@@ -25,9 +38,8 @@ std::vector<fs::path> DataFolders() {
   // A program that was copied to another place.
   if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
     add(fs::path(home) / ".local/share/facet");
-  for (const char* folder : {FACET_INSTALLED_DATA, "/usr/local/share/facet", "/usr/share/facet"})
-    add(folder);
-  add(FACET_BUILD_DATA);
+  for (const char* folder : {"/usr/local/share/facet", "/usr/share/facet"}) add(folder);
+  for (const fs::path& folder : FurtherFolders()) add(folder);
   return folders;
 }
 
