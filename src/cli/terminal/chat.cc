@@ -174,7 +174,11 @@ class Chat {
     }
     const std::string_view name = line.substr(0, blank);
     out.begin = std::min(line.find_first_not_of(' ', blank), line.size());
-    if (name == "/set") add(SettingNames());
+    if (name == "/set") {
+      std::vector<std::string> names = SettingNames();
+      for (std::string& setting : names) setting += ' ';
+      add(names);
+    }
     if (name == "/model") add(Names());
     if (name == "/image" || name == "/audio" || name == "/video" || name == "/save" ||
         name == "/load") {
