@@ -156,8 +156,9 @@ TEST_F(TuneCommand, FollowsTheDataWhereTheyAreFew) {
             std::string::npos);
   // Many examples need no more than three epochs.
   std::string many;
-  for (int i = 0; i < 200; ++i) many += " --data chat.jsonl";
-  EXPECT_NE(plan(many).find("2048 x 1 tokens, 3 epochs"), std::string::npos) << plan(many);
+  for (int i = 0; i < 80; ++i) many += " --data chat.jsonl";
+  many = plan(many + " --batch-tokens 256");
+  EXPECT_NE(many.find("256 x 1 tokens, 3 epochs"), std::string::npos) << many;
   // All weights are somewhere already.
   EXPECT_NE(plan(" --full").find("3 epochs"), std::string::npos);
 }
