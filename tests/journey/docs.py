@@ -101,7 +101,7 @@ def judge():
         right += out.stdout.strip() == answer
         print(out.stdout.strip(), flush=True)
     print(f"{right} of {len(ANSWERS)} answers are those of the data")
-    assert right >= 10, "the page's run taught next to nothing"
+    assert right >= 9, "the page's run taught next to nothing"
 
 
 write_data()

@@ -230,7 +230,7 @@ Result<void> AnswerOrChat(RunFlags& flags) {
     return LoadToAnswer(flags, other, name == flags.model);
   };
   return ChatAtTerminal(std::move(ready),
-                        {flags.system, flags.media, flags.stats, load, ModelNames()});
+                        {flags.system, flags.media, flags.stats, load, ModelNames(), flags.model});
 }
 
 // Media options in the order in which they stand on the command line.

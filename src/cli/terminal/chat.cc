@@ -66,6 +66,7 @@ class Chat {
   Chat(ChatModel model, const ChatOptions& options)
       : options_(options),
         model_(std::move(model.model)),
+        name_(options.name),
         system_(options.system),
         media_(options.media.is_null() ? json::array() : options.media),
         editor_([](std::string_view line) { return Complete(line); }, interrupt_) {
@@ -318,13 +319,12 @@ class Chat {
       for (const std::string& known : Names()) list += " " + known;
       return Say(Cat(model_->id, " answers. /model NAME changes it:", list));
     }
-    const std::string old = model_->id;
     model_.reset();  // two may not fit
     auto loaded = options_.load(name);
     const bool changed = loaded.ok();
     if (!changed) {
       SayError(loaded.error());
-      loaded = options_.load(old);
+      loaded = options_.load(name_);
       if (!loaded.ok()) {
         SayError(loaded.error());
         left_ = true;
@@ -333,6 +333,7 @@ class Chat {
     }
     model_ = loaded->model;
     if (!changed) return;
+    name_ = name;
     settings_.reply = loaded->reply;
     Say(Cat(model_->id, " answers from here on, with its own settings."));
     SayWhatTheModelLacks();
@@ -392,6 +393,7 @@ class Chat {
   const ChatOptions& options_;
   std::shared_ptr<const LoadedModel> model_;
   ChatSettings settings_;
+  std::string name_;  // of the model, as it was typed
   std::string system_;
   json messages_, media_;
   fs::path file_;        // of /save and /load

@@ -25,6 +25,7 @@ struct ChatOptions {
   // fit.
   std::function<Result<ChatModel>(const std::string& name)> load;
   std::vector<std::string> names;  // of models, for completion
+  std::string name;                // what `load` calls the first model
 };
 
 // Reads questions until /exit, the end of input or a second Ctrl-C. Ctrl-C stops an answer, or
