@@ -20,6 +20,7 @@ void AddVerify(CLI::App& app, int& exit_code);
 void AddEval(CLI::App& app, int& exit_code);
 void AddServe(CLI::App& app, int& exit_code);
 void AddPs(CLI::App& app, int& exit_code);  // and stop
+void AddSandbox(CLI::App& app, int& exit_code);
 void AddBench(CLI::App& app, int& exit_code);
 void AddSynth(CLI::App& app, int& exit_code);
 void AddTokenize(CLI::App& app, int& exit_code);  // tokenize, detokenize, render

@@ -50,7 +50,7 @@ void AddCommands(CLI::App& app, int& exit_code) {
       {"Ask and serve", {AddRun, AddServe, AddPs}},
       {"Models on this machine", {AddImport, AddStoreCommands, AddEstimate}},
       {"Train", {AddTune, AddExport, AddEval}},
-      {"Check and measure", {AddVerify, AddBench, AddConform, AddSynth}},
+      {"Check and measure", {AddVerify, AddSandbox, AddBench, AddConform, AddSynth}},
       {"Tokens and prompts", {AddTokenize}},
       {"Shell", {AddCompletion}},
   };

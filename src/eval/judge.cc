@@ -36,7 +36,6 @@ Result<Judgement> JudgeAll(std::span<const Item> items, const Answers& answers,
   if (programs.empty()) return out;
   FACET_ASSIGN(const std::filesystem::path recipe, find_recipe());
   FACET_ASSIGN(const auto runner, ProgramRunner::Create(recipe));
-  out.sandboxed = runner.sandboxed();
   FACET_ASSIGN(const auto results, runner.Run(with_program, programs));
   for (size_t i = 0; i < results.size(); ++i)
     out.scores[with_program[i] - items.data()] = JudgeProgram(results[i].right);

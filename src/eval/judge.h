@@ -19,10 +19,10 @@ using Answers = std::map<std::string, std::vector<Answer>>;  // by item
 struct Judgement {
   std::vector<Score> scores;  // by item
   size_t programs = 0;        // that were run
-  bool sandboxed = false;
 };
 
-// Items without answers are wrong. `find_recipe` is called where there are programs to run.
+// Items without answers are wrong. `find_recipe` is called where there are programs to run; the
+// error is kUnsupported where there is no sandbox for them.
 Result<Judgement> JudgeAll(std::span<const Item> items, const Answers& answers,
                            const std::function<Result<std::filesystem::path>()>& find_recipe);
 

@@ -1,6 +1,6 @@
 #include "eval/questions.h"
 
-#include "eval/programs.h"
+#include "sandbox/process.h"
 
 namespace facet::eval {
 namespace {
@@ -19,7 +19,7 @@ std::vector<std::string> WantedSkills(const Exam& exam, const std::vector<std::s
 Result<void> MakeQuestions(const Exam& exam, const QuestionOptions& options, const fs::path& recipe,
                            const fs::path& out) {
   const std::string script = (recipe / "make_data.py").string();
-  Command command;
+  sandbox::Command command;
   command.words = {(recipe / "python").string(),
                    script,
                    "--split",
@@ -34,7 +34,7 @@ Result<void> MakeQuestions(const Exam& exam, const QuestionOptions& options, con
     command.words.push_back("--skill");
     command.words.push_back(skill);
   }
-  FACET_ASSIGN(const int code, RunCommand(command));
+  FACET_ASSIGN(const int code, sandbox::RunCommand(command));
   if (code != 0) return Error{Cat(script, ": failed (exit code ", code, ")"), ErrorKind::kIo};
   return Ok();
 }

@@ -132,10 +132,7 @@ std::string DescribeRun(const EvalFlags& flags, size_t items, const eval::Judgem
   out += Cat("; ", items, " held-out items ");
   out +=
       flags.data.empty() ? Cat("of seed ", flags.questions.seed) : Cat("of ", flags.data.string());
-  if (judgement.programs > 0) {
-    out += Cat("; ", judgement.programs, " programs run ",
-               judgement.sandboxed ? "in bubblewrap" : "without a sandbox (bubblewrap is missing)");
-  }
+  if (judgement.programs > 0) out += Cat("; ", judgement.programs, " programs run in the sandbox");
   return out + "\n";
 }
 
@@ -147,7 +144,6 @@ json ReportAsJson(const EvalFlags& flags, size_t items, const eval::Judgement& j
                  {"data", flags.data.empty() ? json() : json(flags.data.string())},
                  {"items", items},
                  {"programs", judgement.programs},
-                 {"sandboxed", judgement.sandboxed},
                  {"figures", json::array()},
                  {"floors_held", held}};
   for (const eval::Figure& figure : figures) report["figures"].push_back(ToJson(figure));

@@ -17,6 +17,7 @@
 #include "cli/terminal/answer_view.h"
 #include "cli/terminal/chat.h"
 #include "cli/terminal/interrupt.h"
+#include "cli/terminal/python_host.h"
 #include "cli/terminal/report.h"
 #include "cli/terminal/resolve.h"
 #include "cli/terminal/streams.h"
@@ -44,6 +45,7 @@ struct RunFlags {
   double presence_penalty = 0, frequency_penalty = 0;
   std::vector<std::string> stop, logit_bias;
   DraftFlags draft;
+  PythonFlags python;
 };
 
 Result<SamplingParams> SamplingOf(const RunFlags& flags, SamplingParams params) {
@@ -97,8 +99,7 @@ json JsonAnswer(const LoadedModel& model, const Reply& reply) {
   return out;
 }
 
-Result<void> AnswerOnce(const RunFlags& flags, const LoadedModel& model,
-                        const ReplyOptions& reply_options) {
+json MessagesOf(const RunFlags& flags) {
   json messages = json::array();
   if (!flags.system.empty()) messages.push_back({{"role", "system"}, {"content", flags.system}});
   json content = flags.prompt;
@@ -107,6 +108,67 @@ Result<void> AnswerOnce(const RunFlags& flags, const LoadedModel& model,
     if (!flags.prompt.empty()) content.push_back({{"type", "text"}, {"text", flags.prompt}});
   }
   messages.push_back({{"role", "user"}, {"content", content}});
+  return messages;
+}
+
+// How the answer ended, where that is not as it should.
+Result<void> EndOf(const Reply& reply) {
+  if (reply.repeats) {
+    PrintError("facet: %s (--max-tokens)\n", kStoppedRepetition);
+    return Ok();
+  }
+  if (reply.end.reason == AnswerEnd::Reason::kCancelled)
+    return Error{"interrupted", ErrorKind::kCancelled};
+  return Ok();
+}
+
+json JsonRuns(const PythonTurn& turn) {
+  json runs = json::array();
+  for (const PythonRun& run : turn.runs) {
+    json pictures = json::array();
+    for (const sandbox::MadePicture& picture : run.outcome.pictures)
+      pictures.push_back(
+          {{"name", picture.name}, {"width", picture.width}, {"height", picture.height}});
+    runs.push_back({{"program", run.program},
+                    {"ok", run.outcome.ok()},
+                    {"why", run.outcome.Why()},
+                    {"output", run.outcome.output},
+                    {"errors", run.outcome.errors},
+                    {"pictures", pictures},
+                    {"seconds", run.outcome.seconds}});
+  }
+  return runs;
+}
+
+// The answer to the question, with the programs that the model writes for it.
+Result<void> AnswerWithPython(const RunFlags& flags, const LoadedModel& model,
+                              const ReplyOptions& reply_options, PythonLoop& python) {
+  const InterruptFlag interrupt;
+  TerminalPython terminal(flags.python, flags.as_json, interrupt.flag());
+  auto asked = python.Ask(model, MessagesOf(flags), reply_options, terminal, interrupt.flag());
+  terminal.End();
+  if (!asked.ok()) return asked.error();
+  const PythonTurn& turn = *asked;
+  if (flags.as_json) {
+    json answer = JsonAnswer(model, turn.reply);
+    answer["python"] = JsonRuns(turn);
+    Print("%s\n", answer.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+  }
+  if (flags.stats && !flags.as_json) PrintError("%s\n", DescribeSpeed(turn.reply.end).c_str());
+  if (terminal.could_not_ask()) {
+    return Error{"the program was not run: there is no terminal to ask at, and --yes was not given",
+                 ErrorKind::kPermission};
+  }
+  if (interrupt.flag()->load()) return Error{"interrupted", ErrorKind::kCancelled};
+  FACET_TRY(EndOf(turn.reply));
+  if (!turn.runs.empty() && !turn.runs.back().outcome.ok() && !turn.refused)
+    return Error{Cat("the program failed: ", turn.runs.back().outcome.Why())};
+  return Ok();
+}
+
+Result<void> AnswerOnce(const RunFlags& flags, const LoadedModel& model,
+                        const ReplyOptions& reply_options) {
+  const json messages = MessagesOf(flags);
   const InterruptFlag interrupt;
   TerminalView view(flags.as_json);
   if (model.chat_template == nullptr && !model.template_damaged && !flags.system.empty()) {
@@ -127,13 +189,7 @@ Result<void> AnswerOnce(const RunFlags& flags, const LoadedModel& model,
     }
   }
   if (flags.stats && !flags.as_json) PrintError("%s\n", DescribeSpeed(reply.end).c_str());
-  if (reply.repeats) {
-    PrintError("facet: %s (--max-tokens)\n", kStoppedRepetition);
-    return Ok();
-  }
-  if (reply.end.reason == AnswerEnd::Reason::kCancelled)
-    return Error{"interrupted", ErrorKind::kCancelled};
-  return Ok();
+  return EndOf(reply);
 }
 
 // What stands where a model could is a question for the model that comes with the program, if it
@@ -222,15 +278,22 @@ Result<void> AnswerOrChat(RunFlags& flags) {
     if (access(path.c_str(), R_OK) != 0)
       return Error{Cat(path, ": cannot be read"), ErrorKind::kNotFound};
   }
+  // Before the model is loaded, which may take long: without a sandbox there is no Python.
+  std::unique_ptr<PythonLoop> python;
+  if (flags.python.on) {
+    FACET_ASSIGN(python, MakePythonLoop(flags.python));
+  }
   FACET_ASSIGN(const ModelSpec spec, ResolveModelOrQuestion(flags));
   FACET_ASSIGN(ChatModel ready, LoadToAnswer(flags, spec, true));
+  if (!interactive && python != nullptr)
+    return AnswerWithPython(flags, *ready.model, ready.reply, *python);
   if (!interactive) return AnswerOnce(flags, *ready.model, ready.reply);
   const auto load = [&flags](const std::string& name) -> Result<ChatModel> {
     FACET_ASSIGN(const ModelSpec other, ResolveSpec(name));
     return LoadToAnswer(flags, other, name == flags.model);
   };
-  return ChatAtTerminal(std::move(ready),
-                        {flags.system, flags.media, flags.stats, load, ModelNames(), flags.model});
+  return ChatAtTerminal(std::move(ready), {flags.system, flags.media, flags.stats, load,
+                                           ModelNames(), flags.model, python.get(), flags.python});
 }
 
 // Media options in the order in which they stand on the command line.
@@ -246,6 +309,36 @@ json PartsInOrder(const CLI::App& command) {
     }
   }
   return parts;
+}
+
+void AddPython(CLI::App& command, PythonFlags& flags) {
+  const char* group = "Python (docs/sandbox.md)";
+  CLI::Option* on = command.add_flag(
+      "--python", flags.on,
+      "Run the programs that the model writes, in a sandbox, after asking; pictures that they make "
+      "are written here");
+  command.add_flag("--yes", flags.yes, "Run them without asking")->needs(on)->group(group);
+  command
+      .add_option("--python-tries", flags.tries,
+                  "Failing programs that go back to the model before it is given up")
+      ->check(CLI::Range(1, 20))
+      ->capture_default_str()
+      ->needs(on)
+      ->group(group);
+  command
+      .add_option("--python-as", flags.notation,
+                  "How the model writes programs: call (of a tool), block (fenced), or auto: block "
+                  "for very small models")
+      ->check(CLI::IsMember({"auto", "call", "block"}))
+      ->capture_default_str()
+      ->needs(on)
+      ->group(group);
+  command
+      .add_option("--python-folder", flags.folder,
+                  "Folder whose files the programs can read, and where what they make is kept")
+      ->needs(on)
+      ->group(group);
+  on->group(group);
 }
 
 void AddSampling(CLI::App& command, RunFlags& flags) {
@@ -322,12 +415,14 @@ void AddRun(CLI::App& app, int& exit_code) {
   command->add_flag("--json", flags->as_json, "The answer as JSON, with usage and timings");
   AddSampling(*command, *flags);
   AddDraftFlags(*command, flags->draft);
+  AddPython(*command, flags->python);
   command->footer(
       "Examples:\n"
       "  facet run \"Where is the green circle?\" --image picture.png\n"
       "  facet run gemma4-12b\n"
       "  facet run gemma4-12b \"What is in this picture?\" --image photo.jpg --image-budget 560\n"
       "  facet run ./model.gguf --audio talk.mp3 \"Write down what is said.\"\n"
+      "  facet run gemma4-12b --python \"Plot the sine of x.\"\n"
       "  git diff | facet run gemma4-12b --system \"Write a commit message.\"");
   // `files` is what those options write into: it must live as long as the command.
   command->callback([flags, files, command, prompt, &exit_code] {

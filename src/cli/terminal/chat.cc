@@ -216,6 +216,7 @@ class Chat {
 
   void Clear() {
     messages_ = json::array();
+    note_.clear();
     if (!system_.empty()) messages_.push_back({{"role", "system"}, {"content", system_}});
     media_ = options_.media.is_null() || asked_ ? json::array() : options_.media;
   }
@@ -347,10 +348,11 @@ class Chat {
   }
 
   void AskQuestion(const std::string& text) {
-    json content = text;
+    const std::string whole = note_.empty() ? text : note_ + "\n\n" + text;
+    json content = whole;
     if (!media_.empty()) {
       content = media_;
-      if (!text.empty()) content.push_back({{"type", "text"}, {"text", text}});
+      if (!whole.empty()) content.push_back({{"type", "text"}, {"text", whole}});
     }
     json attempt = messages_;
     attempt.push_back({{"role", "user"}, {"content", content}});
@@ -361,8 +363,28 @@ class Chat {
     if (!Answer(attempt) && files) Say("The question and its files are left out.");
   }
 
+  // As Answer, with the programs that the model writes.
+  bool AnswerWithPython(const json& attempt) {
+    Result<PythonTurn> turn = Error{};
+    {
+      const SilentTyping silent;
+      turn = options_.python->Ask(*model_, attempt, settings_.reply, python_, interrupt_.flag());
+    }
+    python_.End();
+    if (interrupt_.signal() == SIGTERM) left_ = true;
+    if (!turn.ok()) {
+      SayError(turn.error());
+      return false;
+    }
+    if (settings_.stats) Say(DescribeSpeed(turn->reply.end));
+    messages_ = std::move(turn->messages);
+    note_ = std::move(turn->note);
+    return true;
+  }
+
   // Lets the model answer `attempt`; the conversation is as before where that fails.
   bool Answer(const json& attempt) {
+    if (options_.python != nullptr) return AnswerWithPython(attempt);
     TerminalView view;
     Result<Reply> reply = Error{};
     {
@@ -391,16 +413,18 @@ class Chat {
   }
 
   const ChatOptions& options_;
+  InterruptFlag interrupt_{InterruptFlag::Second::kSetsTheFlag};
   std::shared_ptr<const LoadedModel> model_;
   ChatSettings settings_;
   std::string name_;  // of the model, as it was typed
   std::string system_;
   json messages_, media_;
+  TerminalPython python_{options_.python_flags, false, interrupt_.flag()};
+  std::string note_;     // of the last program, for the next question
   fs::path file_;        // of /save and /load
   bool asked_ = false;   // the files of the command line were used
   bool warned_ = false;  // Ctrl-C on an empty line was the last that came
   bool left_ = false;
-  InterruptFlag interrupt_{InterruptFlag::Second::kSetsTheFlag};
   LineEditor editor_;
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/terminal/chat_settings.h"
+#include "cli/terminal/python_host.h"
 #include "runtime/conversation.h"
 
 namespace facet::cli {
@@ -26,6 +27,8 @@ struct ChatOptions {
   std::function<Result<ChatModel>(const std::string& name)> load;
   std::vector<std::string> names;  // of models, for completion
   std::string name;                // what `load` calls the first model
+  PythonLoop* python = nullptr;    // null: programs that the model writes are only shown
+  PythonFlags python_flags = {};
 };
 
 // Reads questions until /exit, the end of input or a second Ctrl-C. Ctrl-C stops an answer, or
