@@ -314,9 +314,10 @@ Result<void> ConversationReader::ReadAssistant(JsonFields& fields, OrderedJson& 
 Result<OrderedJson> ConversationReader::ReadCall(OrderedJson& call, const std::string& path) {
   if (!call.is_object()) return ExpectedObject(call, path);
   JsonFields fields(call, path, rules_.ignored);
-  fields.Choice("type", {"function"});
+  const std::string type = fields.Choice("type", {"function", "custom"}).value_or("function");
   fields.Ignore({"index", "extra_content"});
   const auto id = fields.String("id", kLongestId);
+  if (type == "custom") return ReadCustomCall(fields, id.value_or(""));
   OrderedJson* function = fields.Object("function");
   // {"name": ..., "arguments": ...} without `function` around it is common in exported data.
   const bool bare = from_file() && function == nullptr && call.contains("name");
@@ -339,6 +340,22 @@ Result<OrderedJson> ConversationReader::ReadCall(OrderedJson& call, const std::s
   to["type"] = "function";
   to["function"] = {{"name", name}, {"arguments", std::move(arguments)}};
   return to;
+}
+
+// A call of a tool that takes a text: of a function with one string.
+Result<OrderedJson> ConversationReader::ReadCustomCall(JsonFields& fields, const std::string& id) {
+  fields.Require("custom");
+  OrderedJson* custom = fields.Object("custom");
+  FACET_TRY(fields.status());
+  JsonFields inner = fields.Inside("custom", *custom);
+  inner.Require("name");
+  const std::string name = inner.String("name", kLongestName).value_or("");
+  const std::string input = inner.MoveString("input", SIZE_MAX).value_or("");
+  FACET_TRY(inner.Done());
+  FACET_TRY(fields.Done());
+  return OrderedJson{{"id", id},
+                     {"type", "function"},
+                     {"function", {{"name", name}, {"arguments", {{"input", input}}}}}};
 }
 
 Result<OrderedJson> ConversationReader::ReadArguments(JsonFields& function) {

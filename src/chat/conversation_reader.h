@@ -61,6 +61,7 @@ class ConversationReader {
   Result<void> ReadSource(JsonFields& fields, const std::string& name, OrderedJson& to);
   Result<void> ReadAssistant(JsonFields& fields, OrderedJson& to);
   Result<OrderedJson> ReadCall(OrderedJson& call, const std::string& path);
+  Result<OrderedJson> ReadCustomCall(JsonFields& fields, const std::string& id);
   Result<OrderedJson> ReadArguments(JsonFields& function);
   void RefuseWhatWouldBeLost(JsonFields& fields);
   Result<bool> ReadTrained(JsonFields& fields, const std::string& role);

@@ -8,6 +8,8 @@
 #include <map>
 #include <set>
 
+#include "chat/gbnf.h"
+
 namespace facet {
 namespace {
 
@@ -519,6 +521,45 @@ class NotationGrammar {
   std::map<std::string, std::string> refs_;
 };
 
+// A rule of texts of that form.
+Result<std::string> PatternRule(const AnswerForm::Pattern& pattern, GrammarBuilder& b) {
+  if (pattern.kind == AnswerForm::Pattern::Kind::kRegex) {
+    std::string whole = pattern.text;
+    if (whole.starts_with('^')) whole.erase(0, 1);
+    if (whole.ends_with('$') && !whole.ends_with("\\$")) whole.pop_back();
+    if (whole.empty()) return Error{"the regular expression is empty"};
+    return b.Terminal(RegexLiteral(Cat("(", whole, ")")));
+  }
+  std::string lark = pattern.text;
+  if (IsGbnf(lark)) {
+    FACET_ASSIGN(lark, LarkFromGbnf(pattern.text));
+  }
+  return b.Rule(Cat("%lark {\n", lark, "\n}"));
+}
+
+std::string ChoiceRule(const std::vector<std::string>& choices, GrammarBuilder& b) {
+  std::string body;
+  for (const std::string& choice : choices) body += Cat(body.empty() ? "" : " | ", Literal(choice));
+  return b.Rule(body);
+}
+
+// What the answer's text must be.
+Result<std::string> TextRule(const AnswerForm& form, GrammarBuilder& b) {
+  if (form.pattern) return PatternRule(*form.pattern, b);
+  if (!form.choices.empty()) return ChoiceRule(form.choices, b);
+  nlohmann::ordered_json schema = form.schema;
+  if (!schema.is_object()) return Error{"expected a schema"};
+  schema["x-guidance"] = {{"whitespace_pattern", kWhitespace}};
+  return b.Rule("%json " + schema.dump());
+}
+
+// The arguments of a tool that takes one text.
+Result<std::string> InputArguments(const AnswerForm::Pattern& pattern, const std::string& quote,
+                                   GrammarBuilder& b) {
+  FACET_ASSIGN(const std::string text, PatternRule(pattern, b));
+  return b.Rule(Cat("\"{input:\" ", quote, " ", text, " ", quote, " \"}\""));
+}
+
 Result<std::string> Calls(const AnswerForm& form, GrammarBuilder& b) {
   FACET_ASSIGN(const std::string open, b.Special("<|tool_call>"));
   FACET_ASSIGN(const std::string close, b.Special("<tool_call|>"));
@@ -530,8 +571,11 @@ Result<std::string> Calls(const AnswerForm& form, GrammarBuilder& b) {
     const json function = form.tools[i]["function"];
     const auto name = function["name"].get<std::string>();
     if (form.only && *form.only != name) continue;
+    const auto input = form.inputs.find(name);
     auto arguments =
-        notation.Arguments(function.value("parameters", json::object({{"type", "object"}})));
+        input != form.inputs.end()
+            ? InputArguments(input->second, quote, b)
+            : notation.Arguments(function.value("parameters", json::object({{"type", "object"}})));
     if (!arguments && function.value("strict", false))
       return arguments.error().In(Cat("tools[", i, "].function"));
     const std::string rule = arguments ? *arguments : notation.AnyObject();
@@ -550,18 +594,12 @@ Result<std::string> Calls(const AnswerForm& form, GrammarBuilder& b) {
 Result<std::string> AnswerGrammar(const AnswerForm& form, const Tokenizer& tokenizer) {
   GrammarBuilder b(tokenizer);
   std::string body;
-  if (!form.schema.is_null()) {
-    nlohmann::ordered_json schema = form.schema;
-    if (!schema.is_object()) return Error{"expected a schema"};
-    schema["x-guidance"] = {{"whitespace_pattern", kWhitespace}};
-    body = b.Rule("%json " + schema.dump());
+  if (form.text_has_form()) {
+    FACET_ASSIGN(body, TextRule(form, b));
     if (form.tools.is_array() && form.calls == AnswerForm::Calls::kMay) {
-      FACET_ASSIGN(const std::string calls, Calls({.schema = {},
-                                                   .tools = form.tools,
-                                                   .calls = AnswerForm::Calls::kMust,
-                                                   .only = form.only,
-                                                   .parallel = form.parallel},
-                                                  b));
+      AnswerForm must = form;
+      must.calls = AnswerForm::Calls::kMust;
+      FACET_ASSIGN(const std::string calls, Calls(must, b));
       body = b.Rule(Cat(body, " | ", calls));
     }
   } else {

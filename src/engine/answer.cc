@@ -20,10 +20,12 @@ class Answer : public GenerationListener {
   void OnProgress(const GenerationStats& so_far, int processed) override {
     sink_->OnProgress(so_far, processed);
   }
+  void OnPromptToken(const Sampled& token) override { sink_->OnPromptToken(token); }
   bool Ready() const override { return sink_->Ready(); }
 
   Decision OnToken(const Sampled& token) override {
     std::vector<OutputEvent> parsed;
+    ++tokens_;
     const bool was_thinking = parser_.thinking();
     if (tokenizer_->IsSpecial(token.id)) {
       Plain(decoder_.Finish(), parsed);
@@ -124,7 +126,7 @@ class Answer : public GenerationListener {
         events.push_back(std::move(event));
         continue;
       }
-      Append(stops_.Add(event.text), events);
+      Append(tokens_ <= options_.min_tokens ? event.text : stops_.Add(event.text), events);
     }
     stop |= stops_.stopped();
     return events;
@@ -137,7 +139,7 @@ class Answer : public GenerationListener {
   StreamParser parser_;
   StopStrings stops_;
   bool closing_ = false;  // the open channel's end has been forced
-  int reasoning_tokens_ = 0;
+  int tokens_ = 0, reasoning_tokens_ = 0;
 };
 
 }  // namespace

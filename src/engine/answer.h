@@ -27,6 +27,7 @@ struct AnswerOptions {
   // Those that may be called: a call of another name is text. Null: any name is a tool's.
   std::shared_ptr<const DeclaredTools> tools = nullptr;
   std::shared_ptr<CallRepairCounts> repairs = nullptr;  // counts here; null: nowhere
+  int min_tokens = 0;                                   // before which they do not count
 };
 
 // One token of the answer with its log-probability.
@@ -51,6 +52,7 @@ class AnswerSink {
  public:
   virtual ~AnswerSink() = default;
   virtual void OnProgress(const GenerationStats& /*so_far*/, int /*processed*/) {}
+  virtual void OnPromptToken(const Sampled& /*token*/) {}
   virtual void OnEvents(std::vector<OutputEvent> events, const AnswerToken* token) = 0;
   virtual void OnEnd(const AnswerEnd& end) = 0;
   virtual bool Ready() const { return true; }

@@ -20,12 +20,14 @@ Result<Engine::RequestId> Engine::Submit(GenerationRequest request,
                                          std::shared_ptr<GenerationListener> listener) {
   const int prompt = static_cast<int>(request.prompt->ids.size());
   if (prompt == 0) return Error{"the prompt is empty"};
-  if (request.embed) request.use_cache = false;  // a cached prefix has no states to add up
+  // A cached prefix has no states to add up, and no logits.
+  if (request.embed || request.prompt_logprobs >= 0) request.use_cache = false;
   if (prompt >= context()) {
     return Error{Cat("the prompt has ", prompt, " tokens; the context holds ", context()),
                  ErrorKind::kOverContext};
   }
-  const int limit = prompt + std::clamp(request.max_tokens, 1, context() - prompt);
+  const int limit =
+      request.read_only ? prompt : prompt + std::clamp(request.max_tokens, 1, context() - prompt);
   auto sequence = std::make_unique<Sequence>(std::move(request), std::move(listener));
   sequence->limit = limit;
   sequence->arrived = Clock::now();

@@ -40,8 +40,12 @@ struct GenerationRequest {
   // before the generation prompt.
   std::vector<int> anchors;
   SamplingParams sampling;
-  int top_logprobs = -1;                   // -1: none
-  int max_tokens = 0;                      // at least 1; clamped to what the context leaves
+  int top_logprobs = -1;  // -1: none
+  int max_tokens = 0;     // at least 1; clamped to what the context leaves
+  int min_tokens = 0;     // before which no stop token is sampled
+  // Log-probabilities of the prompt's own tokens, with so many of the likeliest others; -1: none.
+  int prompt_logprobs = -1;
+  bool read_only = false;                  // reads the prompt and generates nothing
   std::vector<TokenId> stop_tokens;        // end the answer, and are not part of it
   std::string tenant;                      // for fairness
   std::string scope;                       // of the prefix cache: tenant '\n' adapter, salt
@@ -77,6 +81,8 @@ class GenerationListener {
     bool release = false;  // what was forced and has not come need not come any more
   };
   virtual ~GenerationListener() = default;
+  // With `prompt_logprobs`, for each token of the prompt but the first, in order.
+  virtual void OnPromptToken(const Sampled& /*token*/) {}
   // The prompt is being read.
   virtual void OnProgress(const GenerationStats& /*so_far*/, int /*processed*/) {}
   virtual Decision OnToken(const Sampled& token) = 0;

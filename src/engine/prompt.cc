@@ -154,13 +154,38 @@ Result<Prompt> JoinMedia(const ModelConfig& config, const Tokenizer& tokenizer,
   return writer.Finish();
 }
 
+namespace {
+
+void AppendPlain(const std::string& text, RenderedPrompt& to) {
+  if (text.empty()) return;
+  to.plain.push_back({to.text.size(), to.text.size() + text.size()});
+  to.text += text;
+}
+
+// As the model would have written it so far. Special tokens inside of it stay text.
+void Append(const BegunAnswer& begun, RenderedPrompt& to) {
+  constexpr std::string_view kOpen = "<|channel>thought\n", kClose = "<channel|>";
+  if (!begun.thoughts.empty()) {
+    // In place of the empty channel by which a template switches thinking off.
+    const std::string empty = Cat(kOpen, kClose);
+    if (to.text.ends_with(empty)) to.text.erase(to.text.size() - empty.size());
+    to.text += kOpen;
+    AppendPlain(begun.thoughts, to);
+    if (!begun.content.empty()) to.text += Cat("\n", kClose);
+  }
+  AppendPlain(begun.content, to);
+}
+
+}  // namespace
+
 Result<Prompt> BuildPrompt(const ModelConfig& config, const Tokenizer& tokenizer,
                            const ChatTemplate& chat_template, PromptRequest request) {
   const size_t max_tokens = request.max_tokens;
   FACET_ASSIGN(std::vector<MediaExpansion> media, DecodeMediaParts(config, request));
   FACET_ASSIGN(
-      const RenderedPrompt rendered,
+      RenderedPrompt rendered,
       chat_template.Render(std::move(request.messages), std::move(request.tools), request.render));
+  if (request.begun) Append(*request.begun, rendered);
   return JoinMedia(config, tokenizer, rendered, std::move(media), max_tokens);
 }
 

@@ -64,9 +64,16 @@ Result<MediaSource> ReadMediaFile(const std::filesystem::path& path);
 // Whether soft items get what the model reads, or for counting tokens only their kind and count.
 enum class MediaUse { kDecode, kMeasure };
 
+// An answer that has begun: the model goes on with it.
+struct BegunAnswer {
+  std::string thoughts;  // without a content, these go on
+  std::string content;
+};
+
 struct PromptRequest {
   nlohmann::ordered_json messages;
-  nlohmann::ordered_json tools;  // null or a list
+  std::optional<BegunAnswer> begun = std::nullopt;  // behind the generation prompt
+  nlohmann::ordered_json tools;                     // null or a list
   RenderOptions render;
   MediaOptions media;
   // What a media part holds ({"type": "image", "path": ...} and whatever else the caller

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 namespace facet {
 namespace {
@@ -16,6 +17,21 @@ constexpr double kHighWater = 0.95, kLowWater = 0.90;
 bool Allows(std::span<const uint32_t> allowed, TokenId id) {
   const auto word = static_cast<size_t>(id) / 32;
   return allowed.empty() || (word < allowed.size() && (allowed[word] >> (id % 32) & 1) != 0);
+}
+
+// Rows of a prompt in one step where the logits of all of them are wanted: a vocabulary of 262,144
+// makes a mebibyte of each.
+constexpr int kReportedRows = 32;
+
+// A token and the likeliest others, by the model's own logits.
+Sampled WithLogprobs(TokenId id, std::span<const float> logits, int count) {
+  Sampled token;
+  token.id = id;
+  const double total = LogSumExp(logits);
+  token.logprob = static_cast<float>(logits[id] - total);
+  for (const auto& [other, logit] : TopLogits(logits, count))
+    token.top.emplace_back(other, static_cast<float>(logit - total));
+  return token;
 }
 
 // Prompt rows of a step: decodes are one row each.
@@ -208,7 +224,8 @@ std::vector<Scheduler::Work> Scheduler::PlanStep() {
   for (size_t i = 0; i < prompts.size() && left > 0; ++i) {
     Sequence& s = *prompts[i];
     const int share = std::max(1, left / static_cast<int>(prompts.size() - i));
-    const int rows = ChunkLength(s.pictures, s.computed(), s.size(), share);
+    const int most = s.reports_prompt() ? std::min(share, kReportedRows) : share;
+    const int rows = ChunkLength(s.pictures, s.computed(), s.size(), most);
     work.push_back({&s, rows, false});
     left -= rows;
   }
@@ -287,11 +304,10 @@ Result<void> Scheduler::ComputeRows(std::span<const Work> work) {
   std::vector<Piece> pieces;
   for (size_t i = 0; i < work.size(); ++i) {
     Sequence& s = *work[i].sequence;
-    const bool last = s.computed() + work[i].rows == s.size();
     Piece piece{.state = s.state.get(),
                 .tokens = std::span(s.tokens).subspan(s.computed(), work[i].rows),
                 .media = s.media(),
-                .outputs = last && !s.request.embed ? 1 : 0,
+                .outputs = Outputs(work[i]),
                 .sum = s.request.embed ? &s.sum : nullptr,
                 .adapter = s.request.adapter.get()};
     if (work[i].decode && !s.draft.drafts.empty()) {
@@ -349,16 +365,22 @@ void Scheduler::DeliverRows(std::span<const Work> work) {
   for (const Work& item : work) {
     Sequence& s = *item.sequence;
     const bool output = s.computed() + item.rows == s.size() && !s.request.embed;
-    const int rows = output && item.decode ? 1 + static_cast<int>(s.draft.drafts.size()) : output;
+    const bool reports = s.reports_prompt();
+    int rows = Outputs(item);
+    if (item.decode) rows += static_cast<int>(s.draft.drafts.size());
     CommitRows(s, item.rows);
+    if (reports) ReportPrompt(s, row, item.rows);
     if (s.request.embed && s.computed() == s.prompt()) {
       DeliverMean(s);
     } else if (!output) {
       s.listener->OnProgress(s.stats, s.computed());
     } else if (item.decode) {
       VerifyDrafts(s, row);
+    } else if (s.request.read_only) {
+      s.stats.prompt_ms = MillisecondsSince(s.admitted);
+      EndSequence(s, Outcome::Reason::kLength);
     } else {
-      EmitToken(s, logits_.view().row_span(row));
+      EmitToken(s, logits_.view().row_span(row + rows - 1));
     }
     row += rows;
   }
@@ -418,6 +440,24 @@ void Scheduler::VerifyDrafts(Sequence& s, int row) {
   speculator_.Verified(s.draft, accepted, s.done ? std::nullopt : std::optional(s.tokens.back()));
 }
 
+int Scheduler::Outputs(const Work& work) {
+  const Sequence& s = *work.sequence;
+  if (s.request.embed) return 0;
+  if (s.reports_prompt()) return work.rows;
+  return s.computed() + work.rows == s.size() ? 1 : 0;
+}
+
+void Scheduler::ReportPrompt(Sequence& s, int row, int rows) {
+  const int first = s.computed() - rows;
+  for (int i = 0; i < rows; ++i) {
+    const int next = first + i + 1;  // the token that this row foretells
+    if (next >= s.prompt() || next <= s.reported) continue;
+    s.reported = next;
+    s.listener->OnPromptToken(
+        WithLogprobs(s.tokens[next], logits_.view().row_span(row + i), s.request.prompt_logprobs));
+  }
+}
+
 Result<Sampled> Scheduler::ChooseToken(Sequence& s, std::span<float> logits) {
   Sampled token;
   const bool report = s.request.top_logprobs >= 0;
@@ -432,14 +472,14 @@ Result<Sampled> Scheduler::ChooseToken(Sequence& s, std::span<float> logits) {
     s.forced.pop_front();
   } else {
     MaskLogits(allowed, logits);
+    // A form that has come to its end ends the answer, however short it is.
+    if (s.stats.generated < s.request.min_tokens && !s.request.constraint) {
+      for (const TokenId stop : s.request.stop_tokens) logits[stop] = -INFINITY;
+    }
     token.id = s.sampler.Sample(logits);
   }
   if (s.request.constraint) FACET_TRY(s.request.constraint->Accept(token.id));
-  if (!report) return token;
-  const double total = LogSumExp(raw);
-  token.logprob = static_cast<float>(raw[token.id] - total);
-  for (const auto& [id, logit] : TopLogits(raw, s.request.top_logprobs))
-    token.top.emplace_back(id, static_cast<float>(logit - total));
+  if (report) return WithLogprobs(token.id, raw, s.request.top_logprobs);
   return token;
 }
 

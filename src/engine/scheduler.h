@@ -123,6 +123,11 @@ class Scheduler {
   void EmitToken(Sequence& sequence, std::span<float> logits);
   // Forced, or sampled under the constraint, which accepts it. Changes `logits`.
   Result<Sampled> ChooseToken(Sequence& sequence, std::span<float> logits);
+  // Logits wanted of a sequence's rows in the next step, drafts aside.
+  static int Outputs(const Work& work);
+  // Tells the log-probabilities of the prompt's tokens that follow the `rows` just computed, from
+  // `row` of logits_ on.
+  void ReportPrompt(Sequence& sequence, int row, int rows);
   // Ends an embedding request with its mean.
   void DeliverMean(Sequence& sequence);
   // Marks the sequence done, frees its state and tells the listener. Nothing where it was done.

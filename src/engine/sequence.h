@@ -33,7 +33,8 @@ struct Sequence {
   Clock::time_point arrived, admitted, first_token, last_token;
   // Since when the reader has been behind, while it runs.
   std::optional<Clock::time_point> unread;
-  int limit = 0;  // tokens at most, prompt and answer
+  int limit = 0;     // tokens at most, prompt and answer
+  int reported = 0;  // tokens of the prompt whose log-probabilities the listener has
   bool cancelled = false, done = false;
   bool stalled = false;  // preempted because its reader was behind
 
@@ -50,6 +51,7 @@ struct Sequence {
   int prompt() const { return static_cast<int>(request.prompt->ids.size()); }
   int size() const { return static_cast<int>(tokens.size()); }
   int computed() const { return state ? state->length() : 0; }
+  bool reports_prompt() const { return request.prompt_logprobs >= 0 && computed() < prompt(); }
   bool decoding() const { return computed() >= prompt() && computed() + 1 == size(); }
   Media media() const { return request.prompt->items; }
   // A sequence of this length would end inside a picture.

@@ -16,6 +16,12 @@ Result<void> Embeddings(Service& service, Call& call);
 Result<void> Responses(Service& service, Call& call);
 Result<void> GetResponse(Service& service, Call& call);
 Result<void> DeleteResponse(Service& service, Call& call);
+Result<void> CountInputTokens(Service& service, Call& call);
+// conversations.cc
+Result<void> CreateConversation(Service& service, Call& call);
+Result<void> GetConversation(Service& service, Call& call);
+Result<void> ChangeConversation(Service& service, Call& call);
+Result<void> DeleteConversation(Service& service, Call& call);
 // transcriptions.cc
 Result<void> Transcriptions(Service& service, Call& call);
 Result<void> Translations(Service& service, Call& call);
@@ -25,6 +31,7 @@ Result<void> GetModel(Service& service, Call& call);
 // tokens.cc
 Result<void> Tokenize(Service& service, Call& call);
 Result<void> Detokenize(Service& service, Call& call);
+Result<void> TokenizerInfo(Service& service, Call& call);
 // anthropic/messages.cc
 Result<void> Messages(Service& service, Call& call);
 Result<void> CountMessageTokens(Service& service, Call& call);

@@ -16,8 +16,19 @@ constexpr Route kRoutes[] = {
     {"POST", "/v1/chat/completions", Chat, "The next message of a conversation."},
     {"POST", "/v1/completions", Completions, "How a text goes on."},
     {"POST", "/v1/responses", Responses, "The next message, in the shape of the responses API."},
-    {"GET", "/v1/responses/*", GetResponse, "A response that was kept."},
+    {"POST", "/v1/responses/input_tokens", CountInputTokens,
+     "How many tokens such a request reads."},
+    {"GET", "/v1/responses/*", GetResponse,
+     "A response that was kept; with `/input_items` behind its id, what it was asked."},
     {"DELETE", "/v1/responses/*", DeleteResponse, "Forgets a response."},
+    {"POST", "/v1/conversations", CreateConversation,
+     "A conversation for `conversation` of responses."},
+    {"GET", "/v1/conversations/*", GetConversation,
+     "A conversation; with `/items` behind its id, its items, or with `/items/ID` one."},
+    {"POST", "/v1/conversations/*", ChangeConversation,
+     "Its `metadata` anew; with `/items`, adds items."},
+    {"DELETE", "/v1/conversations/*", DeleteConversation,
+     "Forgets a conversation; with `/items/ID`, an item of it."},
     {"POST", "/v1/embeddings", Embeddings, "Vectors of texts."},
     {"POST", "/v1/audio/transcriptions", Transcriptions, "What is said in a sound."},
     {"POST", "/v1/audio/translations", Translations, "What is said in a sound, in English."},
@@ -25,6 +36,8 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/models/*", GetModel, "One model."},
     {"POST", "/v1/models/*", Gemini, "As `/v1beta/models/*`."},
     {"POST", "/tokenize", Tokenize, "Tokens of a text."},
+    {"GET", "/tokenizer_info", TokenizerInfo,
+     "The vocabulary's special tokens and the chat template."},
     {"POST", "/detokenize", Detokenize, "The text of tokens."},
     {"POST", "/apply-template", ApplyTemplate, "The prompt that a chat would become."},
     {"POST", "/v1/messages", Messages, "The next message, as Anthropic's API has it."},
@@ -64,10 +77,44 @@ std::vector<const Route*> RoutesOf(std::string_view path) {
   return found;
 }
 
+// The path as the table spells it: doubled and trailing slashes, a /v1 that a client wrote twice,
+// or one that it left out, do not change what is meant. A path that is known as it is stays.
+std::string Canonical(const std::string& path) {
+  std::string out;
+  for (const char c : path) {
+    if (c != '/' || !out.ends_with('/')) out += c;
+  }
+  while (out.size() > 1 && out.ends_with('/')) out.pop_back();
+  while (out.starts_with("/v1/v1/")) out.erase(0, 3);
+  if (!RoutesOf(out).empty()) return out;
+  const std::string versioned = "/v1" + out;
+  return RoutesOf(versioned).empty() ? out : versioned;
+}
+
+// The route whose end is the end of `path`, for somebody whose base URL is wrong.
+std::string_view SimilarRoute(std::string_view path) {
+  for (const Route& route : kRoutes) {
+    const std::string_view tail = route.path.starts_with("/v1") ? route.path.substr(3) : route.path;
+    if (!tail.ends_with('*') && path.ends_with(tail)) return route.path;
+  }
+  return {};
+}
+
+Error NoRoute(std::string_view method, std::string_view path) {
+  const std::string_view similar = SimilarRoute(path);
+  return {Cat("there is no ", method, " ", path,
+              similar.empty() ? "" : Cat("; did you mean ", similar, "?")),
+          ErrorKind::kNotFound};
+}
+
 // A path that is there, asked in a way that it does not know.
 HttpResponse WrongMethod(const HttpRequest& request, const std::vector<const Route*>& routes) {
   std::string methods;
-  for (const Route* route : routes) methods += Cat(methods.empty() ? "" : ", ", route->method);
+  for (const Route* route : routes) {
+    methods += Cat(methods.empty() ? "" : ", ", route->method);
+    if (route->method == "GET") methods += ", HEAD";
+  }
+  methods += ", OPTIONS";
   HttpResponse response = ErrorWriterFor(request)(
       {Cat(request.path, " takes ", methods), ErrorKind::kInvalid, "method_not_allowed"});
   response.headers.emplace_back("Allow", methods);
@@ -89,6 +136,8 @@ bool IsMedium(const OrderedJson& part) {
 // `levels`: a tool's result is a part with parts of its own.
 bool HoldsMedia(const OrderedJson& message, int levels = 2) {
   if (!message.is_object()) return false;
+  // Pictures that a hosted tool made, and what is only named here.
+  if (IsMedium(message) || message.value("type", OrderedJson()) == "item_reference") return true;
   const auto images = message.find("images");
   if (images != message.end() && images->is_array() && !images->empty()) return true;
   for (const char* parts : {"content", "output", "parts"}) {
@@ -111,6 +160,7 @@ bool CarriesMedia(Service& service, const Call& call) {
   if (previous != call.body.end() && previous->is_string() &&
       service.responses.HoldsMedia(call.request.tenant, previous->get<std::string>()))
     return true;
+  if (call.body.contains("conversation")) return true;
   if (HoldsMedia(call.body)) return true;  // a request that is its own message
   for (const char* messages : {"messages", "input", "contents"}) {
     const auto list = call.body.find(messages);
@@ -158,9 +208,9 @@ Result<void> Dispatch(Service& service, HttpRequest incoming, std::shared_ptr<Ex
             .ignored = service.limits.strict ? nullptr : std::make_shared<IgnoredFields>()};
   HttpRequest& request = call.request;
   const std::string method = request.method == "HEAD" ? "GET" : request.method;
+  request.path = Canonical(request.path);
   const auto routes = RoutesOf(request.path);
-  if (routes.empty())
-    return Error{Cat("there is no ", method, " ", request.path), ErrorKind::kNotFound};
+  if (routes.empty()) return NoRoute(method, request.path);
   const auto found = std::find_if(routes.begin(), routes.end(),
                                   [&](const Route* route) { return route->method == method; });
   if (found == routes.end()) {

@@ -14,6 +14,7 @@
 #include "serve/http/http.h"
 #include "serve/media/access.h"
 #include "serve/media/workers.h"
+#include "serve/state/conversation_store.h"
 #include "serve/state/response_store.h"
 
 namespace facet::serve {
@@ -54,6 +55,7 @@ class Service {
   ModelPool& models;
   const ApiLimits limits;
   ResponseStore responses;
+  ConversationStore conversations;
   MediaWorkers media;
   ConstraintWorkers constraints{2};
   std::atomic<bool> draining{false};  // /health says so
@@ -67,10 +69,16 @@ class Service {
 // answer, and in a debug line. Whoever answers without a model calls this itself.
 void TellIgnored(const Call& call);
 
+// The model that a request means: the first where it names none. Where one model is served alone, a
+// placeholder ("default", "local-model") or a part of its name means it too, and is noted as
+// ignored.
+std::string ModelName(const ModelPool& models, const Call& call,
+                      const std::optional<std::string>& id);
+
 template <class Then>
 Result<void> Service::WithModel(const Call& call, const std::optional<std::string>& id, Then then) {
+  const std::string name = ModelName(models, call, id);
   TellIgnored(call);
-  const std::string name = id.value_or(models.default_id());
   if (auto model = models.Use(name)) return then(std::move(model));
   // A function has to be copyable; what `then` holds is not to be copied.
   auto kept = std::make_shared<Then>(std::move(then));

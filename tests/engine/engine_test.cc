@@ -26,6 +26,8 @@ class Collector : public GenerationListener {
     return {};
   }
   void OnEmbedding(std::vector<double> mean) override { mean_ = std::move(mean); }
+  void OnPromptToken(const Sampled& token) override { prompt_.push_back(token); }
+  const std::vector<Sampled>& prompt() const { return prompt_; }
   const std::vector<double>& mean() const { return mean_; }
   void OnDone(const Outcome& outcome) override {
     const std::lock_guard lock(mutex_);
@@ -52,6 +54,7 @@ class Collector : public GenerationListener {
   std::vector<TokenId> ids_;
   std::optional<Outcome> outcome_;
   std::vector<double> mean_;
+  std::vector<Sampled> prompt_;
 };
 
 // Takes one token and no more before it is told to.
@@ -352,6 +355,75 @@ TEST_F(EngineTest, TheMeanOfAllStatesIsTheSameInAnyCompany) {
   const auto again = embed(engine);  // the text is cached now, its states are not
   EXPECT_EQ(again->Wait().stats.cached, 0);
   EXPECT_EQ(again->mean(), want);
+}
+
+TEST_F(EngineTest, ThePromptsLogProbabilitiesAreTheModelsOwnInAnyCompany) {
+  const auto model = Load();
+  std::vector<TokenId> ids;
+  std::mt19937 random(8);
+  for (int i = 0; i < 150; ++i) ids.push_back(20 + random() % 200);
+  KvSequence sequence(model->cache());
+  Buffer hidden;
+  const Chunk chunk{.sequence = &sequence, .tokens = ids, .soft = {}, .outputs = 150};
+  ASSERT_TRUE(model->Forward({&chunk, 1}, hidden).ok());
+  Buffer logits;
+  model->Logits(hidden, logits.Resize(150, model->config().text.vocab));
+  sequence = KvSequence(model->cache());
+  const auto check = [&](const std::shared_ptr<Collector>& collector, int generated) {
+    EXPECT_EQ(collector->Wait().stats.generated, generated);
+    ASSERT_EQ(collector->prompt().size(), 149u);
+    for (int i = 0; i < 149; ++i) {
+      const std::span<const float> row = logits.view().row_span(i);
+      const Sampled& token = collector->prompt()[i];
+      ASSERT_EQ(token.id, ids[i + 1]);
+      EXPECT_EQ(token.logprob, static_cast<float>(row[token.id] - LogSumExp(row)));
+      EXPECT_EQ(token.top.at(0).first, ArgMax(row));
+    }
+  };
+  EngineOptions odd;
+  odd.chunk = 37;
+  for (const EngineOptions& options : {EngineOptions(), odd}) {
+    Engine engine(MakeModelExecutor(*model), options);
+    const auto ask = [&](bool read_only) {
+      auto collector = std::make_shared<Collector>();
+      GenerationRequest request;
+      request.prompt = Text(ids);
+      request.sampling.temperature = 0;
+      request.max_tokens = 3;
+      request.prompt_logprobs = 1;
+      request.read_only = read_only;
+      EXPECT_TRUE(engine.Submit(std::move(request), collector).ok());
+      return collector;
+    };
+    const auto text = Submit(engine, Text(ids), 20);
+    const auto whole = ask(false), prompt_alone = ask(true);
+    check(whole, 3);
+    check(prompt_alone, 0);
+    // What it says then is what it says without.
+    text->Wait();
+    EXPECT_TRUE(std::equal(whole->ids().begin(), whole->ids().end(), text->ids().begin()));
+    EXPECT_EQ(prompt_alone->Wait().reason, Outcome::Reason::kLength);
+  }
+}
+
+TEST_F(EngineTest, NoStopTokenComesBeforeTheLeastTokens) {
+  const auto model = Load();
+  Engine engine(MakeModelExecutor(*model));
+  const auto free = Submit(engine, Random(60, 3), 12);
+  free->Wait();
+  const auto ask = [&](int least) {
+    auto collector = std::make_shared<Collector>();
+    GenerationRequest request;
+    request.prompt = Random(60, 3);
+    request.sampling.temperature = 0;
+    request.max_tokens = 12;
+    request.min_tokens = least;
+    request.stop_tokens = free->ids();  // everything that it would say ends the answer
+    EXPECT_TRUE(engine.Submit(std::move(request), collector).ok());
+    return collector->Wait().stats.generated;
+  };
+  EXPECT_EQ(ask(0), 1);
+  EXPECT_GT(ask(7), 7);
 }
 
 // One place, and a tenant whose work so far outweighs all that others ask for: that they had none

@@ -226,6 +226,57 @@ class Aider(Client):
                         "--message", prompt, "note.txt")
 
 
+class Codex(Client):
+    """Has one tool for both, a shell, and speaks the responses API."""
+
+    def script(self):
+        write, read = call("exec_command", cmd=f"echo {WORD} > note.txt"), call("exec_command", cmd="cat note.txt")
+        return [
+            {"match": "TURN-TWO", "emit": SECOND},
+            {"match": "response:exec_command(.|\n)*response:exec_command", "emit": f"The note says {WORD}."},
+            {"match": "response:exec_command", "emit": "<|channel>thought\nNow I read it.\n<channel|>" + read},
+            {"match": "declaration:exec_command(.|\n)*TURN-ONE", "emit": "I write it down." + write},
+            {"emit": "A note"},
+        ]
+
+    def configure(self, url):
+        self.repository()
+        folder = self.home / ".codex"
+        folder.mkdir()
+        self.env.update({"CODEX_HOME": str(folder), "LOCAL_KEY": "sk-local"})
+        (folder / "config.toml").write_text(f"""model = "{MODEL}"
+model_provider = "local"
+check_for_update_on_startup = false
+
+[model_providers.local]
+name = "Local"
+base_url = "{url}"
+env_key = "LOCAL_KEY"
+wire_api = "responses"
+""")
+
+    def turn(self, prompt, first):
+        program = CLIENTS / "codex/node_modules/.bin/codex"
+        flags = ["--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
+        return self.ask(program, "exec", *flags, *([] if first else ["resume", "--last"]), prompt)
+
+
+class AiSdk(Client):
+    """A program of its own (ai_sdk.mjs) that uses the SDK's default provider for OpenAI."""
+
+    def script(self):
+        return tool_script("write", "read", "path", self.note)
+
+    def configure(self, url):
+        # Packages are looked for beside the program that imports them.
+        self.program = CLIENTS / "ai-sdk/ai_sdk.mjs"
+        shutil.copy(pathlib.Path(__file__).parent / "ai_sdk.mjs", self.program)
+        self.env.update({"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "sk-local", "MODEL": MODEL})
+
+    def turn(self, prompt, first):
+        return self.ask("node", self.program, prompt)
+
+
 def session(kind, root):
     client = kind(root)
     with Server(client.script(), root) as server:
@@ -241,7 +292,8 @@ def session(kind, root):
 
 
 def main():
-    kinds = {"opencode": OpenCode, "continue": Continue, "aider": Aider, "openclaw": OpenClaw, "hermes": Hermes}
+    kinds = {"opencode": OpenCode, "continue": Continue, "aider": Aider, "openclaw": OpenClaw, "hermes": Hermes,
+             "codex": Codex, "ai-sdk": AiSdk}
     failed = 0
     for name in sys.argv[4:] or kinds:
         if not (CLIENTS / f"{name}.installed").exists():

@@ -70,8 +70,7 @@ TEST_F(EmbeddingsTest, NamesWhatItRefuses) {
       {{{"input", {-1}}}, "input"},
       {{{"input", {1 << 30}}}, "input"},
       {{{"input", 5}}, "input"},
-      {{{"input", "a"}, {"encoding_format", "int8"}}, "encoding_format"},
-      {{{"input", "a"}, {"stream", true}}, "stream"}};
+      {{{"input", "a"}, {"encoding_format", "int8"}}, "encoding_format"}};
   for (const auto& [body, param] : cases) {
     const HttpAnswer answer = Embed(body);
     EXPECT_EQ(answer.status, 400) << body;

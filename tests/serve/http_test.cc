@@ -70,10 +70,9 @@ TEST_F(HttpTest, AllowsNamedOriginsOnlyAndReflectsNone) {
 TEST_F(HttpTest, WantsJson) {
   StartServer({{{"emit", "Hello"}}});
   const std::string body = R"({"messages":[{"role":"user","content":"Hi"}]})";
-  for (const char* type :
-       {"Content-Type: text/plain\r\n", "", "Content-Type: application/jsonx\r\n",
-        "Content-Type: multipart/form-data; boundary=x\r\n",
-        "Content-Type: application/x-www-form-urlencoded\r\n"}) {
+  for (const char* type : {"Content-Type: text/plain\r\n", "Content-Type: application/jsonx\r\n",
+                           "Content-Type: multipart/form-data; boundary=x\r\n",
+                           "Content-Type: application/x-www-form-urlencoded\r\n"}) {
     const HttpAnswer answer = Request("POST", "/v1/chat/completions", body, type);
     EXPECT_EQ(answer.status, 415) << type;
     EXPECT_EQ(answer.Json()["error"]["code"], "unsupported_content_type");

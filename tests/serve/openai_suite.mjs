@@ -155,12 +155,16 @@ async function suite(url) {
   // Errors are typed.
   const bad = {
     temperature: { temperature: -1 }, n: { n: 1e6 }, top_p: { top_p: 2 }, messages: { messages: [] }, max_tokens: { max_tokens: -5 },
-    stop: { stop: [''] }, tools: { tools: 5 }, nonsense: { nonsense: 1 }, 'messages[0].role': { messages: [{ role: 'x', content: 'y' }] },
+    stop: { stop: [7] }, tools: { tools: 5 }, typical_p: { typical_p: 0.5 }, 'messages[0].role': { messages: [{ role: 'x', content: 'y' }] },
     logit_bias: { logit_bias: { x: 1 } }, audio: { audio: { voice: 'a', format: 'wav' } }, seed: { seed: 'one' },
     response_format: { response_format: { type: 'json_schema', json_schema: { name: 'p', schema: { type: 'object', not: {} } } } },
     'messages[0].content[0].image_url.url': { messages: user([{ type: 'image_url', image_url: { url: 'http://localhost/a.png' } }]) },
   };
   for (const [param, more] of Object.entries(bad)) await refused(OpenAI.BadRequestError, param, chat('Hi', more));
+  // What nobody knows changes nothing, and is named.
+  const taken = await client.chat.completions.create({ model, messages: user('Hi'), nonsense: 1 }).withResponse();
+  assert.equal(taken.response.headers.get('x-facet-ignored'), 'nonsense');
+  assert.equal(taken.data.choices[0].message.content, 'Hello there.');
   assert.equal((await refused(OpenAI.BadRequestError, 'messages', chat('word '.repeat(140000)))).code, 'context_length_exceeded');
   assert.equal((await refused(OpenAI.NotFoundError, 'model', chat('Hi', { model: 'nope' }))).code, 'model_not_found');
   const stranger = new OpenAI({ baseURL: url, apiKey: 'wrong', maxRetries: 0 });

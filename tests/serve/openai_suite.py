@@ -173,10 +173,13 @@ def main(client, url):
 
     # Errors are typed.
     for param, more in {"temperature": {"temperature": -1}, "n": {"n": 10**6}, "top_p": {"top_p": 2}, "messages": {"messages": []},
-                        "max_tokens": {"max_tokens": -5}, "stop": {"stop": [""]}, "tools": {"tools": 5}, "nonsense": {
-                            "extra_body": {"nonsense": 1}}, "messages[0].role": {"messages": [{"role": "x", "content": "y"}]},
+                        "max_tokens": {"max_tokens": -5}, "stop": {"stop": [7]}, "tools": {"tools": 5}, "typical_p": {
+                            "extra_body": {"typical_p": 0.5}}, "messages[0].role": {"messages": [{"role": "x", "content": "y"}]},
                         "logit_bias": {"logit_bias": {"x": 1}}, "audio": {"audio": {"voice": "a", "format": "wav"}}}.items():
         refused(openai.BadRequestError, param, **more)
+    # What nobody knows changes nothing, and is named.
+    taken = client.chat.completions.with_raw_response.create(model="gemma-4-12b", messages=user("Hi"), extra_body={"nonsense": 1})
+    assert taken.headers["x-facet-ignored"] == "nonsense" and taken.parse().choices[0].message.content == "Hello there."
     assert refused(openai.BadRequestError, "messages", messages=user("word " * 140000)).code == "context_length_exceeded"
     try:
         client.chat.completions.create(model="nope", messages=user("x"))

@@ -11,7 +11,7 @@ constexpr std::string_view kClaudeModels = "claude-";
 // --- fields of the chat under this API's names
 
 void ReadStopSequences(JsonFields& fields, std::string_view name, MessagesRequest& out) {
-  const OrderedJson* stops = fields.Array(name, kMaxStops);
+  const OrderedJson* stops = fields.Array(name, SIZE_MAX);
   for (size_t i = 0; stops != nullptr && i < stops->size(); ++i) {
     const OrderedJson& stop = (*stops)[i];
     if (!stop.is_string()) return fields.FailType(Cat(name, "[", i, "]"), "a string", stop);
@@ -64,7 +64,7 @@ void ReadThinkingField(JsonFields& fields, std::string_view name, MessagesReques
 
 // {"type": "json_schema", "schema"}.
 void ReadOutputForm(JsonFields& fields, std::string_view name, MessagesRequest& out) {
-  ReadFormat(fields, name, out.chat);
+  ReadFormat(fields, name, out.chat.common);
 }
 
 FieldTable<MessagesRequest> OutputConfigFields() {
@@ -107,7 +107,7 @@ FieldTable<MessagesRequest> MakeMessagesFields() {
            });
   t.Integer("max_tokens", common(&Common::max_tokens), 1, INT32_MAX,
             "Tokens of the answer at most, thoughts included. Required but for `count_tokens`.");
-  t.Custom("stop_sequences", "list of strings", Cat("at most ", kMaxStops),
+  t.Custom("stop_sequences", "list of strings", "",
            "The answer ends before the first of them, which is not part of it.", ReadStopSequences);
   t.Flag(
       "stream", [](MessagesRequest& out, bool stream) { out.chat.common.stream = stream; },

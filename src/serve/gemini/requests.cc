@@ -17,7 +17,7 @@ auto GeminiCommon(Member Common::*member) {
 }
 
 void ReadGeminiStops(JsonFields& fields, std::string_view name, GeminiRequest& out) {
-  const OrderedJson* stops = fields.Array(name, kMaxStops);
+  const OrderedJson* stops = fields.Array(name, SIZE_MAX);
   for (size_t i = 0; stops != nullptr && i < stops->size(); ++i) {
     const OrderedJson& stop = (*stops)[i];
     if (!stop.is_string()) return fields.FailType(Cat(name, "[", i, "]"), "a string", stop);
@@ -30,8 +30,8 @@ void ReadGeminiSchema(JsonFields& fields, std::string_view name, GeminiRequest& 
   OrderedJson* schema = fields.Object(name);
   if (schema == nullptr) return;
   const bool standard = name.find("Json") != name.npos;
-  out.chat.format = {ResponseFormat::Kind::kJsonSchema,
-                     standard ? std::move(*schema) : JsonSchema(std::move(*schema))};
+  out.chat.common.format = {ResponseFormat::Kind::kJsonSchema,
+                            standard ? std::move(*schema) : JsonSchema(std::move(*schema))};
 }
 
 FieldTable<GeminiRequest> ThinkingConfigFields() {
@@ -80,7 +80,7 @@ FieldTable<GeminiRequest> GenerationConfigFields() {
       kMaxChoices, "Answers to the same prompt.");
   t.Integer("maxOutputTokens", GeminiCommon(&Common::max_tokens), 1, INT32_MAX,
             "Tokens of the answer at most, thoughts included.");
-  t.Custom("stopSequences", "list of strings", Cat("at most ", kMaxStops),
+  t.Custom("stopSequences", "list of strings", "",
            "The answer ends before the first of them, which is not part of it.", ReadGeminiStops);
   t.Number("presencePenalty", GeminiCommon(&Common::presence_penalty), -2, 2,
            "Subtracted once from the logit of each token that the answer has already.");
@@ -172,8 +172,9 @@ Result<GeminiRequest> ReadGemini(OrderedJson body, const MediaAccess& access,
   body = CamelFields(std::move(body));
   FACET_TRY(GeminiFields().ReadAll(body, request, ignored));
   ChatRequest& chat = request.chat;
-  if (request.mime_type == "application/json" && chat.format.kind == ResponseFormat::Kind::kText)
-    chat.format.kind = ResponseFormat::Kind::kJsonObject;
+  if (request.mime_type == "application/json" &&
+      chat.common.format.kind == ResponseFormat::Kind::kText)
+    chat.common.format.kind = ResponseFormat::Kind::kJsonObject;
   if (request.given_logprobs && !request.logprobs) {
     return Error{"generationConfig.logprobs: responseLogprobs must be true as well",
                  ErrorKind::kInvalid, "invalid_value", "generationConfig.logprobs"};

@@ -124,12 +124,24 @@ Result<void> CheckKey(const AccessRules& rules, HttpRequest& request) {
   return Ok();
 }
 
-// A browser sends other types across sites without asking first.
+// A browser says where a request comes from: a program that sends none of these is none.
+bool MayBeBrowser(const HttpRequest& request) {
+  for (const auto& [name, value] : request.headers) {
+    if (name == "origin" || name == "referer" || name == "cookie" || name.starts_with("sec-"))
+      return true;
+  }
+  return ToLower(request.Header("user-agent").value_or("")).find("mozilla/") != std::string::npos;
+}
+
+// A browser sends other types, or none, across sites without asking first.
 Result<void> CheckContentType(const HttpRequest& request) {
   if (request.method != "POST") return Ok();
-  const std::string_view header = request.Header("content-type").value_or("");
+  const auto given = request.Header("content-type");
+  if (!given && !MayBeBrowser(request)) return Ok();
+  const std::string_view header = given.value_or("");
   const std::string type = ToLower(Trim(header.substr(0, header.find(';'))));
-  const bool form = request.path.starts_with("/v1/audio/") && type == "multipart/form-data";
+  const bool form =
+      request.path.find("/audio/") != std::string::npos && type == "multipart/form-data";
   if (form || type == "application/json") return Ok();
   return Error{Cat("expected Content-Type application/json but got '", type, "'"),
                ErrorKind::kInvalid, "unsupported_content_type"};

@@ -82,9 +82,9 @@ void ReadOllamaForm(JsonFields& fields, std::string_view name, OllamaRequest& ou
   OrderedJson* format = fields.Any(name);
   if (format == nullptr) return;
   if (format->is_object()) {
-    out.chat.format = {ResponseFormat::Kind::kJsonSchema, std::move(*format)};
+    out.chat.common.format = {ResponseFormat::Kind::kJsonSchema, std::move(*format)};
   } else if (*format == "json") {
-    out.chat.format.kind = ResponseFormat::Kind::kJsonObject;
+    out.chat.common.format.kind = ResponseFormat::Kind::kJsonObject;
   } else if (*format != "") {
     fields.FailType(name, "'json' or a schema", *format);
   }
@@ -346,10 +346,10 @@ Result<OllamaRequest> ReadOllamaText(OrderedJson body, const ModelPool& models,
   FACET_TRY(CheckOllama(request, models));
   const bool pictures = request.given_images.is_array() && !request.given_images.empty();
   if (request.raw) {
-    const char* field = pictures                                                  ? "images"
-                        : !request.system.empty()                                 ? "system"
-                        : request.chat.format.kind != ResponseFormat::Kind::kText ? "format"
-                                                                                  : nullptr;
+    const char* field = pictures                                                         ? "images"
+                        : !request.system.empty()                                        ? "system"
+                        : request.chat.common.format.kind != ResponseFormat::Kind::kText ? "format"
+                                                                                         : nullptr;
     if (field == nullptr) return request;
     return Error{Cat(field, ": a raw prompt is continued as it is"), ErrorKind::kUnsupported,
                  "unsupported", field};

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "chat/conversation_reader.h"
+
 namespace facet::serve {
 namespace {
 
@@ -19,6 +21,7 @@ class AnswerJob::Sink : public AnswerSink {
   void OnProgress(const GenerationStats& so_far, int processed) override {
     job_->Progress(so_far, processed);
   }
+  void OnPromptToken(const Sampled& token) override { job_->PromptToken(index_, token); }
   void OnEvents(std::vector<OutputEvent> events, const AnswerToken* token) override {
     job_->Events(index_, std::move(events), token);
   }
@@ -39,6 +42,7 @@ Result<void> AnswerJob::Start(std::vector<Run> runs) {
   for (size_t i = 0; i < runs.size(); ++i) {
     if (stopped()) return Ok();
     choices_[i].index = static_cast<int>(i);
+    choices_[i].prompt = static_cast<int>(runs[i].request.prompt->ids.size());
     auto sink = std::make_shared<Sink>(self, choices_[i].index);
     auto listener = MakeAnswer(model_->tokenizer, std::move(runs[i].answer), std::move(sink));
     const auto submitted = Submit(std::move(runs[i].request), std::move(listener));
@@ -62,11 +66,19 @@ void AnswerJob::Events(int index, std::vector<OutputEvent> events, const AnswerT
   const std::lock_guard lock(mutex_);
   if (stopped()) return;
   ChoiceState& choice = choices_[index];
-  if (token != nullptr) OnToken(choice, *token);
+  if (token != nullptr) {
+    ++choice.generated;
+    OnToken(choice, *token);
+  }
   for (const OutputEvent& event : events) {
     choice.Add(event);
     OnEvent(choice, event);
   }
+}
+
+void AnswerJob::PromptToken(int index, const Sampled& token) {
+  const std::lock_guard lock(mutex_);
+  if (!stopped()) OnPromptToken(choices_[index], token);
 }
 
 void AnswerJob::End(int index, const AnswerEnd& end) {
@@ -168,6 +180,12 @@ OrderedJson AnswerJob::Usage() const {
   return usage;
 }
 
+OrderedJson AnswerJob::RunningUsage(const ChoiceState& choice) {
+  return {{"prompt_tokens", choice.prompt},
+          {"completion_tokens", choice.generated},
+          {"total_tokens", choice.prompt + choice.generated}};
+}
+
 OrderedJson AnswerJob::Timings(const ChoiceState& choice) const {
   const GenerationStats& s = choice.end.stats;
   const int read = s.prompt - s.cached;
@@ -211,6 +229,12 @@ OrderedJson TokenLogprob(const Tokenizer& tokenizer, const AnswerToken& token) {
     out["top_logprobs"].push_back(entry(tokenizer.Piece(id), logprob));
   }
   return out;
+}
+
+std::string CustomInput(const std::string& arguments) {
+  const OrderedJson read = CallArguments(arguments);
+  const auto input = read.find("input");
+  return input != read.end() && input->is_string() ? input->get<std::string>() : arguments;
 }
 
 std::string RandomId(std::string_view prefix, int length) {

@@ -21,6 +21,7 @@ struct ChoiceState {
     bool complete = false;
   };
   int index = 0;
+  int prompt = 0, generated = 0;  // tokens, while it runs
   std::string content, reasoning;
   std::vector<Call> calls;
   OrderedJson logprobs = OrderedJson::array();  // of content tokens, not sent yet
@@ -48,6 +49,7 @@ class AnswerJob : public EngineJob {
   virtual StreamForm Form() const { return StreamForm::kEvents; }
   virtual void OnBegin() {}  // of a stream
   virtual void OnEvent(ChoiceState& choice, const OutputEvent& event) = 0;
+  virtual void OnPromptToken(ChoiceState& /*choice*/, const Sampled& /*token*/) {}
   virtual void OnToken(ChoiceState& /*choice*/, const AnswerToken& /*token*/) {}
   virtual void OnChoiceEnd(ChoiceState& /*choice*/) {}
   virtual void OnEnd() = 0;  // all choices are done
@@ -60,6 +62,7 @@ class AnswerJob : public EngineJob {
   };
   TokenCounts Counts() const;
   OrderedJson Usage() const;  // as the chat API has them
+  static OrderedJson RunningUsage(const ChoiceState& choice);
   OrderedJson Timings(const ChoiceState& choice) const;
   void Write(std::string bytes) { exchange_->Write(std::move(bytes)); }
 
@@ -69,6 +72,7 @@ class AnswerJob : public EngineJob {
  private:
   class Sink;
   void Progress(const GenerationStats& so_far, int processed);
+  void PromptToken(int index, const Sampled& token);
   void Events(int index, std::vector<OutputEvent> events, const AnswerToken* token);
   void End(int index, const AnswerEnd& end);
 
@@ -101,6 +105,10 @@ std::string_view FinishReason(AnswerEnd::Reason reason);
 
 // {"token", "logprob", "bytes", "top_logprobs"}.
 OrderedJson TokenLogprob(const Tokenizer& tokenizer, const AnswerToken& token);
+
+// The text that a custom tool is called with: the string `input` of the arguments, which are JSON
+// as text; what is no such JSON is the text itself.
+std::string CustomInput(const std::string& arguments);
 
 // prefix + random letters and digits.
 std::string RandomId(std::string_view prefix, int length = 24);

@@ -17,7 +17,7 @@ Result<void> Chat(Service& service, Call& call) {
                      BuildChatPrompt(*model, chat, std::move(chat.conversation), "messages",
                                      service.media.memory(), StopWhenClosed(*exchange)));
         FACET_ASSIGN(auto runs, PrepareRuns(*model, chat, std::move(prompt), tenant));
-        const auto job = MakeChatJob(exchange, model, chat.common);
+        const auto job = MakeChatJob(exchange, model, chat);
         return StartRuns(service, exchange, model, std::move(runs), job);
       });
 }

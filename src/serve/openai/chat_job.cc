@@ -8,7 +8,9 @@ namespace {
 
 class ChatJob : public ChunkJob {
  public:
-  using ChunkJob::ChunkJob;
+  ChatJob(std::shared_ptr<Exchange> exchange, std::shared_ptr<LoadedModel> model,
+          const ChatRequest& chat)
+      : ChunkJob(std::move(exchange), std::move(model), chat.common), aliases_(chat.aliases) {}
 
  protected:
   void OnToken(ChoiceState& choice, const AnswerToken& token) override {
@@ -28,18 +30,24 @@ class ChatJob : public ChunkJob {
       case Kind::kReasoning:
         delta["reasoning_content"] = event.text;
         break;
-      case Kind::kCallBegin:
-        delta["tool_calls"].push_back({{"index", event.call},
-                                       {"id", choice.calls[event.call].id},
-                                       {"type", "function"},
-                                       {"function", {{"name", event.text}, {"arguments", ""}}}});
+      case Kind::kCallBegin: {
+        OrderedJson call = {{"index", event.call}};
+        call.update(Call(choice.calls[event.call]));
+        delta["tool_calls"].push_back(std::move(call));
         break;
+      }
       case Kind::kCallArguments:
+        if (IsCustom(choice.calls[event.call])) return;  // the text is inside of what comes now
         delta["tool_calls"].push_back(
             {{"index", event.call}, {"function", {{"arguments", event.text}}}});
         break;
-      case Kind::kCallEnd:
-        return;
+      case Kind::kCallEnd: {
+        const ChoiceState::Call& call = choice.calls[event.call];
+        if (!IsCustom(call)) return;
+        delta["tool_calls"].push_back(
+            {{"index", event.call}, {"custom", {{"input", CustomInput(call.arguments)}}}});
+        break;
+      }
     }
     SendDelta(choice, std::move(delta), nullptr);
   }
@@ -101,23 +109,38 @@ class ChatJob : public ChunkJob {
                                 {"logprobs", Logprobs(choice)},
                                 {"finish_reason", std::move(finish)}});
     if (common_.include_usage) chunk["usage"] = nullptr;
+    if (common_.running_usage) chunk["usage"] = RunningUsage(choice);
     if (last) chunk["timings"] = Timings(choice);
     WriteChunk(chunk);
   }
 
   // Calls that are complete. The arguments of one that was cut off are no JSON: where the limit cut
   // it, finish_reason says so and clients expect to see how far it came.
-  static OrderedJson Calls(const ChoiceState& choice) {
+  OrderedJson Calls(const ChoiceState& choice) const {
     OrderedJson out = OrderedJson::array();
     for (const ChoiceState::Call& call : choice.calls) {
       if (!call.complete && choice.end.reason != AnswerEnd::Reason::kLength) continue;
-      out.push_back({{"id", call.id},
-                     {"type", "function"},
-                     {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+      out.push_back(Call(call));
     }
     return out;
   }
 
+  bool IsCustom(const ChoiceState::Call& call) const {
+    const auto alias = aliases_.find(call.name);
+    return alias != aliases_.end() && alias->second.custom;
+  }
+  OrderedJson Call(const ChoiceState::Call& call) const {
+    if (IsCustom(call)) {
+      const std::string input = call.arguments.empty() ? "" : CustomInput(call.arguments);
+      return {
+          {"id", call.id}, {"type", "custom"}, {"custom", {{"name", call.name}, {"input", input}}}};
+    }
+    return {{"id", call.id},
+            {"type", "function"},
+            {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+  }
+
+  const std::map<std::string, ToolAlias> aliases_;
   const std::string id_ = RandomId("chatcmpl-");
   std::set<int> began_;  // choices whose stream has begun
 };
@@ -125,8 +148,9 @@ class ChatJob : public ChunkJob {
 }  // namespace
 
 std::shared_ptr<AnswerJob> MakeChatJob(std::shared_ptr<Exchange> exchange,
-                                       std::shared_ptr<LoadedModel> model, Common common) {
-  return std::make_shared<ChatJob>(std::move(exchange), std::move(model), std::move(common));
+                                       std::shared_ptr<LoadedModel> model,
+                                       const ChatRequest& chat) {
+  return std::make_shared<ChatJob>(std::move(exchange), std::move(model), chat);
 }
 
 }  // namespace facet::serve

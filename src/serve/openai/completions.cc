@@ -10,6 +10,17 @@ namespace {
 constexpr size_t kMaxPrompts = 64, kMaxAnswers = 128;
 constexpr int kDefaultTokens = 16;  // the API's
 
+// A number, or false as in the chat API.
+void ReadLogprobs(JsonFields& fields, std::string_view name, CompletionRequest& out) {
+  const OrderedJson* given = fields.Any(name);
+  if (given == nullptr || *given == false) return;
+  if (*given == true) {
+    out.common.top_logprobs = 0;
+  } else if (const auto n = fields.Int(name, 0, kMaxTopLogprobs)) {
+    out.common.top_logprobs = static_cast<int>(*n);
+  }
+}
+
 FieldTable<CompletionRequest> MakeCompletionFields() {
   FieldTable<CompletionRequest> t;
   t.Custom("prompt", "string, token ids, or a list of them", Cat("at most ", kMaxPrompts),
@@ -19,11 +30,18 @@ FieldTable<CompletionRequest> MakeCompletionFields() {
            })
       .Required();
   t.Include(CommonFields(), &CompletionRequest::common);
-  t.Include(ChoiceFields(), &CompletionRequest::common);
-  t.Integer(
-      "logprobs", [](CompletionRequest& out, int64_t n) { out.common.top_logprobs = int(n); }, 0,
-      kMaxTopLogprobs, "Log-probabilities of each token and so many of the likeliest others.");
-  t.Only("echo", false, "The prompt is not repeated.");
+  t.Include(ChoiceFields(0), &CompletionRequest::common);
+  t.Custom("logprobs", "integer", IntegerLimits(0, kMaxTopLogprobs),
+           "Log-probabilities of each token and so many of the likeliest others.", ReadLogprobs);
+  t.Flag("echo", &CompletionRequest::echo,
+         "The prompt stands in front of the answer; with `logprobs`, those of its tokens too. With "
+         "`max_tokens` 0 there is nothing else.");
+  t.Custom("response_format", "object", "",
+           "A form that the answer must have: see [Structured answers](#structured-answers).",
+           [](JsonFields& fields, std::string_view name, CompletionRequest& out) {
+             ReadFormat(fields, name, out.common);
+           });
+  t.Refused({"prompt_logprobs"}, "use echo with logprobs");
   t.Only("suffix", "", "Nothing is inserted before an end.");
   t.Integer("best_of", &CompletionRequest::best_of, 1, kMaxChoices,
             "Only the value of `n`: all answers are given.");
@@ -42,10 +60,32 @@ Result<std::vector<AnswerJob::Run>> CompletionRuns(const LoadedModel& model,
       run.request = MakeGeneration(model, prompt, request.common, tenant, i);
       run.answer.chat = false;
       run.answer.stop = request.common.stop;
+      run.answer.min_tokens = request.common.min_tokens;
+      run.request.read_only = request.common.max_tokens == 0;
+      if (request.echo) run.request.prompt_logprobs = request.common.top_logprobs;
       runs.push_back(std::move(run));
     }
   }
   return runs;
+}
+
+std::vector<EchoedPrompt> EchoedPrompts(const LoadedModel& model, const CompletionRequest& request,
+                                        const std::vector<AnswerJob::Run>& runs) {
+  const Tokenizer& tokenizer = *model.tokenizer;
+  const auto bos = tokenizer.bos();
+  std::vector<EchoedPrompt> out;
+  for (size_t i = 0; request.echo && i < request.prompts.size(); ++i) {
+    const std::vector<TokenId>& ids =
+        runs[i * static_cast<size_t>(request.common.choices)].request.prompt->ids;
+    const auto* text = std::get_if<std::string>(&request.prompts[i]);
+    EchoedPrompt echo;
+    echo.text = text != nullptr ? *text : tokenizer.Decode(ids);
+    echo.hidden = text != nullptr && bos && !text->starts_with(tokenizer.Piece(*bos)) ? 1 : 0;
+    if (static_cast<size_t>(echo.hidden) < ids.size())
+      echo.first_token = tokenizer.Piece(ids[echo.hidden]);
+    out.push_back(std::move(echo));
+  }
+  return out;
 }
 
 }  // namespace
@@ -72,7 +112,7 @@ Result<void> Completions(Service& service, Call& call) {
   const auto name = request.common.model;
   return service.WithModel(
       call, name,
-      [request = std::move(request), exchange = call.exchange,
+      [&service, request = std::move(request), exchange = call.exchange,
        tenant = call.request.tenant](std::shared_ptr<LoadedModel> model) -> Result<void> {
         FACET_TRY(CheckBias(*model, request.common));
         if (request.prompts.size() * request.common.choices > kMaxAnswers) {
@@ -82,7 +122,11 @@ Result<void> Completions(Service& service, Call& call) {
                        "n"};
         }
         FACET_ASSIGN(auto runs, CompletionRuns(*model, request, tenant));
-        return MakeCompletionJob(exchange, model, request.common)->Start(std::move(runs));
+        ChatRuns prepared{.runs = std::move(runs), .form = TextFormOf(request.common.format)};
+        if (request.common.ignore_eos && !prepared.form) NeverEnd(*model, prepared.runs);
+        auto echo = EchoedPrompts(*model, request, prepared.runs);
+        const auto job = MakeCompletionJob(exchange, model, request.common, std::move(echo));
+        return StartRuns(service, exchange, model, std::move(prepared), job);
       });
 }
 

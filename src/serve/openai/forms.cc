@@ -50,6 +50,11 @@ class FormCompiler {
   Result<Constraint> Compile(AnswerForm form) {
     if (!form.schema.is_null()) FACET_TRY(CheckFinite(form.schema));
     Result<Constraint> whole = Attempt(form);
+    if (!whole && !IsPassing(whole.error()) && !form.inputs.empty()) {
+      // A grammar that cannot be enforced is a hint: the model has read it with the tool.
+      form.inputs.clear();
+      whole = Attempt(form);
+    }
     if (whole || IsPassing(whole.error())) return whole;
     if (!form.schema.is_null()) {
       const bool only = !form.tools.is_array();
@@ -191,6 +196,57 @@ class FormCompiler {
 
 }  // namespace
 
+std::optional<RequestedForm> TextFormOf(const ResponseFormat& format) {
+  using Kind = ResponseFormat::Kind;
+  using Pattern = AnswerForm::Pattern;
+  RequestedForm out{.form = {}, .param = format.param.empty() ? "response_format" : format.param};
+  switch (format.kind) {
+    case Kind::kText:
+      return std::nullopt;
+    case Kind::kJsonObject:
+      out.form.schema = {{"type", "object"}};
+      break;
+    case Kind::kJsonSchema:
+      out.form.schema = format.schema;
+      break;
+    case Kind::kRegex:
+      out.form.pattern = Pattern{Pattern::Kind::kRegex, format.text};
+      break;
+    case Kind::kGrammar:
+      out.form.pattern = Pattern{Pattern::Kind::kGrammar, format.text};
+      break;
+    case Kind::kChoice:
+      out.form.choices = format.choices;
+  }
+  return out;
+}
+
+namespace {
+
+// A custom tool says what its text must look like.
+bool HasInputForm(const ChatRequest& chat) {
+  return std::any_of(chat.aliases.begin(), chat.aliases.end(),
+                     [](const auto& alias) { return alias.second.input.has_value(); });
+}
+
+// The tools that may be called, and how.
+void AddTools(const ChatRequest& chat, AnswerForm& form) {
+  const std::vector<std::string>& allowed = chat.tool_choice.allowed;
+  form.tools = OrderedJson::array();
+  for (const OrderedJson& tool : chat.tools) {
+    const auto name = tool["function"]["name"].get<std::string>();
+    if (!allowed.empty() && std::find(allowed.begin(), allowed.end(), name) == allowed.end())
+      continue;
+    form.tools.push_back(tool);
+    const auto alias = chat.aliases.find(name);
+    if (alias != chat.aliases.end() && alias->second.input)
+      form.inputs[name] = *alias->second.input;
+  }
+  if (chat.tool_choice.kind == ToolChoice::Kind::kNamed) form.only = chat.tool_choice.name;
+}
+
+}  // namespace
+
 std::optional<RequestedForm> FormOf(const ChatRequest& chat, bool open_thinking) {
   using Kind = ToolChoice::Kind;
   RequestedForm out;
@@ -201,22 +257,21 @@ std::optional<RequestedForm> FormOf(const ChatRequest& chat, bool open_thinking)
   if (must) {
     out.param = "tool_choice";
     form.calls = AnswerForm::Calls::kMust;
-  } else if (chat.format.kind != ResponseFormat::Kind::kText) {
-    out.param = "response_format";
-    form.schema = chat.format.kind == ResponseFormat::Kind::kJsonObject
-                      ? OrderedJson{{"type", "object"}}
-                      : chat.format.schema;
-  } else if (tools && std::any_of(chat.tools.begin(), chat.tools.end(), IsStrict)) {
+  } else if (auto text = TextFormOf(chat.common.format)) {
+    out = *std::move(text);
+  } else if (tools && !chat.tool_choice.allowed.empty()) {
+    out.param = "tool_choice";
+  } else if (tools &&
+             (HasInputForm(chat) || std::any_of(chat.tools.begin(), chat.tools.end(), IsStrict))) {
     out.param = "tools";
   } else {
     return std::nullopt;
   }
-  if (tools) form.tools = chat.tools;
-  if (chat.tool_choice.kind == Kind::kNamed) form.only = chat.tool_choice.name;
+  if (tools) AddTools(chat, form);
   form.parallel = chat.parallel_calls;
   using Thinking = AnswerForm::Thinking;
   // Where text is free anyway, a model that thinks unasked is let think.
-  const bool free = form.schema.is_null() && form.calls == AnswerForm::Calls::kMay;
+  const bool free = !form.text_has_form() && form.calls == AnswerForm::Calls::kMay;
   form.thinking = open_thinking                  ? Thinking::kOpen
                   : chat.thinking.value_or(free) ? Thinking::kMay
                                                  : Thinking::kNone;

@@ -23,6 +23,9 @@ struct RequestedForm {
 // Nothing where any answer will do. `open_thinking`: the prompt ends inside a thinking channel.
 std::optional<RequestedForm> FormOf(const ChatRequest& chat, bool open_thinking);
 
+// The form of a text alone; nothing where any text will do.
+std::optional<RequestedForm> TextFormOf(const ResponseFormat& format);
+
 // Compiles the form, which may take seconds where it is at fault, and gives each run a constraint
 // of its own. `stop` ends it (kCancelled). Tools that are not strict are held to what can be
 // enforced of their arguments; anything else that cannot be enforced is an error with its place in

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "chat/grammar.h"
 #include "engine/sampler.h"
 #include "runtime/loaded_model.h"
 #include "serve/media/intake.h"
@@ -16,13 +17,23 @@
 namespace facet::serve {
 
 // Limits of every request.
-constexpr int kMaxChoices = 16, kMaxTopLogprobs = 20, kMaxStops = 16;
+constexpr int kMaxChoices = 16, kMaxTopLogprobs = 20;
 constexpr size_t kMaxMessages = 20000, kMaxTools = 1024, kMaxBiases = 4096;
 constexpr size_t kMaxModelName = 1024;
 constexpr int kMaxRequestJsonDepth = 100;
 
 // A body: one JSON object, UTF-8, no deeper than the limit, members in the order of the text.
 Result<OrderedJson> ParseBody(std::string_view body);
+
+// The form that the answer must have.
+struct ResponseFormat {
+  enum class Kind { kText, kJsonObject, kJsonSchema, kRegex, kChoice, kGrammar };
+  Kind kind = Kind::kText;
+  OrderedJson schema = {};
+  std::string text = {};                  // a regular expression, or a grammar (Lark or GBNF)
+  std::vector<std::string> choices = {};  // the answer is one of these
+  std::string param = {};                 // the field that asks for it
+};
 
 // Fields that all generating routes share.
 struct Common {
@@ -33,40 +44,57 @@ struct Common {
   std::optional<int> top_k;
   std::optional<uint64_t> seed;
   std::map<int, float> bias;
-  int top_logprobs = -1;  // none
-  std::optional<int> max_tokens;
+  int top_logprobs = -1;          // none
+  std::optional<int> max_tokens;  // none: what the context has left
+  int min_tokens = 0;             // before which the answer does not end itself
+  bool ignore_eos = false;        // it never does
   std::vector<std::string> stop;
+  std::vector<int> stop_tokens;  // beside the model's own
+  ResponseFormat format;
   int choices = 1;
   bool stream = false, include_usage = false, progress = false;
+  bool running_usage = false;  // every event of a stream says how much has been used so far
   bool use_cache = true;
   std::string salt;
 };
 const FieldTable<Common>& CommonFields();
-// n and max_tokens, of the chat and completions APIs.
-FieldTable<Common> ChoiceFields();
+// n and max_tokens, of the chat and completions APIs. `least`: the fewest tokens of an answer.
+FieldTable<Common> ChoiceFields(int least);
+// Sampling and limits as Ollama's `options` name them.
+FieldTable<Common> OptionFields();
+// Tokens of an answer at most; below 0: no limit of the request's own.
+void ReadMaxTokens(JsonFields& fields, std::string_view name, int least, Common& out);
 
 struct ToolChoice {
   enum class Kind { kAuto, kNone, kRequired, kNamed } kind = Kind::kAuto;
-  std::string name;
+  std::string name = {};
+  std::vector<std::string> allowed = {};  // these tools alone may be called; empty: all
 };
 
-struct ResponseFormat {
-  enum class Kind { kText, kJsonObject, kJsonSchema } kind = Kind::kText;
-  OrderedJson schema;
+// What a client calls a tool that the model sees under another name or in another form.
+struct ToolAlias {
+  bool custom = false;  // takes a text: the model sees a function with the string `input`
+  std::string name = {}, space = {};  // its own name, and the namespace that it stands in
+  std::optional<AnswerForm::Pattern> input = {};  // the form of a custom tool's text
 };
+// The name that the model sees.
+std::string ShownName(const std::string& name, const std::string& space);
 
 struct ChatRequest {
   Common common;
   Conversation conversation;
   OrderedJson given_messages;  // as the client wrote them, until they have been read
-  OrderedJson tools;           // null, or a list in the chat API's shape
-  OrderedJson given_choice;    // tool_choice, until the tools are known
+  OrderedJson tools;           // null, or a list in the chat API's shape, as the model sees them
+  std::map<std::string, ToolAlias> aliases;  // by the name that the model sees
+  OrderedJson given_choice;                  // tool_choice, until the tools are known
   ToolChoice tool_choice;
   bool parallel_calls = true;
-  ResponseFormat format;
   std::optional<bool> thinking;
   std::optional<int> thinking_budget;  // tokens
   OrderedJson template_extra = OrderedJson::object();
+  // Whether the last message of the assistant is continued. Absent: where it is the last of all.
+  std::optional<bool> continue_final;
+  std::optional<bool> generation_prompt;
   bool logprobs = false;
   std::optional<int> given_top_logprobs;
 };
@@ -89,7 +117,7 @@ const FieldTable<ChatRequest>& DialogueFields();
 Result<void> CheckDialogue(ChatRequest& chat, IgnoredFields* ignored);
 // {"type": "text" | "json_object" | "json_schema", ...}; schemas stand in "json_schema", or beside
 // the type.
-void ReadFormat(JsonFields& fields, std::string_view name, ChatRequest& out);
+void ReadFormat(JsonFields& fields, std::string_view name, Common& out);
 // Reads messages with their media.
 ConversationRules RequestRules(MediaIntake& intake, IgnoredFields* ignored);
 
@@ -103,6 +131,7 @@ struct CompletionRequest {
   Common common;
   std::vector<TextOrIds> prompts;
   std::optional<int> best_of;
+  bool echo = false;  // the prompt stands in front of the answer
 };
 const FieldTable<CompletionRequest>& CompletionFields();
 Result<CompletionRequest> ReadCompletion(OrderedJson body, IgnoredFields* ignored);

@@ -4,114 +4,11 @@
 #include <utility>
 
 #include "serve/handlers.h"
+#include "serve/openai/response_items.h"
 #include "serve/openai/runs.h"
 
 namespace facet::serve {
 namespace {
-
-// Items of one assistant turn (text, thoughts, calls) become one message.
-class InputReader {
- public:
-  InputReader(MediaIntake& intake, IgnoredFields* ignored)
-      : reader_(RequestRules(intake, ignored)), ignored_(ignored) {}
-
-  Result<void> ReadAll(OrderedJson items) {
-    for (size_t i = 0; i < items.size(); ++i)
-      FACET_TRY(ReadItem(std::move(items[i]), Cat("input[", i, "]")));
-    // Thoughts that no message follows belong to nothing.
-    return Ok();
-  }
-  OrderedJson& messages() { return reader_.messages(); }
-
- private:
-  Result<void> ReadItem(OrderedJson item, const std::string& path) {
-    if (!item.is_object()) {
-      return Error{Cat(path, ": expected an object but got ", ShowJson(item)), ErrorKind::kInvalid,
-                   "invalid_type", path};
-    }
-    JsonFields fields(item, path, ignored_);
-    const std::string type = fields.String("type", 64).value_or("message");
-    FACET_TRY(fields.status());
-    if (type == "message") return ReadMessage(item, path);
-    fields.Ignore({"id", "status", "created_by"});
-    if (type == "function_call") return ReadCall(fields);
-    if (type == "function_call_output") return ReadOutput(fields, path);
-    if (type == "reasoning") return ReadReasoning(fields);
-    fields.Fail("type",
-                Cat("expected message, function_call, function_call_output or reasoning but got ",
-                    ShowJson(OrderedJson(type))));
-    return fields.status();
-  }
-
-  Result<void> ReadMessage(OrderedJson& message, const std::string& path) {
-    const bool assistant = message.value("role", OrderedJson()) == "assistant";
-    if (assistant && !reasoning_.empty())
-      message["reasoning_content"] = std::exchange(reasoning_, "");
-    const bool joins = assistant && OpenTurn() != nullptr;
-    FACET_TRY(reader_.Read(std::move(message), path));
-    if (joins) JoinLast();
-    return Ok();
-  }
-
-  Result<void> ReadCall(JsonFields& fields) {
-    fields.Require("call_id");
-    fields.Require("name");
-    const std::string id = fields.String("call_id", 1024).value_or(""),
-                      name = fields.String("name", 256).value_or("");
-    const std::string arguments = fields.String("arguments", SIZE_MAX).value_or("");
-    FACET_TRY(fields.Done());
-    OrderedJson* turn = OpenTurn();
-    if (turn == nullptr) {
-      messages().push_back({{"role", "assistant"}, {"content", ""}});
-      turn = &messages().back();
-    }
-    if (!reasoning_.empty()) (*turn)["reasoning_content"] = std::exchange(reasoning_, "");
-    (*turn)["tool_calls"].push_back(
-        {{"id", id},
-         {"type", "function"},
-         {"function", {{"name", name}, {"arguments", CallArguments(arguments)}}}});
-    return Ok();
-  }
-
-  Result<void> ReadOutput(JsonFields& fields, const std::string& path) {
-    fields.Require("call_id");
-    fields.Require("output");
-    const std::string id = fields.String("call_id", 1024).value_or("");
-    OrderedJson* output = fields.Any("output");
-    FACET_TRY(fields.Done());
-    return reader_.Read({{"role", "tool"}, {"tool_call_id", id}, {"content", std::move(*output)}},
-                        path);
-  }
-
-  Result<void> ReadReasoning(JsonFields& fields) {
-    fields.Ignore({"summary", "encrypted_content"});
-    const OrderedJson* content = fields.Array("content", 1024);
-    FACET_TRY(fields.Done());
-    if (content == nullptr) return Ok();
-    for (const OrderedJson& part : *content) {
-      if (part.is_object() && part.contains("text") && part["text"].is_string())
-        reasoning_ += part["text"].get<std::string>();
-    }
-    return Ok();
-  }
-
-  // The assistant message that further items of the same turn go to.
-  OrderedJson* OpenTurn() {
-    if (messages().empty() || messages().back()["role"] != "assistant") return nullptr;
-    return &messages().back();
-  }
-  void JoinLast() {
-    const OrderedJson last = std::move(messages().back());
-    messages().erase(messages().size() - 1);
-    OrderedJson& turn = messages().back();
-    turn["content"] = turn["content"].get<std::string>() + last["content"].get<std::string>();
-    if (last.contains("reasoning_content")) turn["reasoning_content"] = last["reasoning_content"];
-  }
-
-  ConversationReader reader_;
-  IgnoredFields* ignored_;
-  std::string reasoning_;
-};
 
 // --- fields
 
@@ -119,20 +16,21 @@ FieldTable<ChatRequest> TextFields() {
   FieldTable<ChatRequest> t;
   t.Custom("format", "object", "",
            "A form that the answer must have: see [Structured answers](#structured-answers).",
-           ReadFormat);
-  t.Only("verbosity", "medium", "Answers are as long as the model makes them.");
+           [](JsonFields& fields, std::string_view name, ChatRequest& out) {
+             ReadFormat(fields, name, out.common);
+           });
+  t.Ignored({"verbosity"}, "answers are as long as the model makes them");
   return t;
 }
 
 FieldTable<ChatRequest> ResponseDialogueFields() {
   FieldTable<ChatRequest> t = DialogueFields();
   t.Object("text", "The form of the answer.", TextFields());
-  t.Integer(
-      "max_output_tokens",
-      [](ChatRequest& out, int64_t n) {
-        out.common.max_tokens = static_cast<int>(std::min<int64_t>(n, INT32_MAX));
-      },
-      1, INT64_MAX, "Tokens of the answer at most, thoughts included.");
+  t.Custom("max_output_tokens", "integer", "from 1",
+           "Tokens of the answer at most, thoughts included; -1: no limit.",
+           [](JsonFields& fields, std::string_view name, ChatRequest& out) {
+             ReadMaxTokens(fields, name, 1, out.common);
+           });
   t.Integer(
       "top_logprobs",
       [](ChatRequest& out, int64_t n) {
@@ -141,6 +39,37 @@ FieldTable<ChatRequest> ResponseDialogueFields() {
       0, kMaxTopLogprobs, "Log-probabilities of each token and so many of the likeliest others.");
   t.Only("n", 1, "A response has one answer.");
   return t;
+}
+
+// An id, alone or as {"id": ...}.
+void ReadConversation(JsonFields& fields, std::string_view name, ResponsesRequest& out) {
+  OrderedJson* given = fields.Any(name);
+  if (given == nullptr) return;
+  if (given->is_string()) {
+    out.conversation = fields.String(name, 256);
+    return;
+  }
+  if (fields.Object(name) == nullptr) return;
+  JsonFields inner = fields.Inside(name, *given);
+  inner.Require("id");
+  out.conversation = inner.String("id", 256);
+  fields.Adopt(inner.Done());
+}
+
+void ReadIncluded(JsonFields& fields, std::string_view name, ResponsesRequest& out) {
+  const OrderedJson* include = fields.Array(name, 64);
+  for (size_t i = 0; include != nullptr && i < include->size(); ++i) {
+    const OrderedJson& wanted = (*include)[i];
+    if (wanted == "reasoning.encrypted_content") {
+      out.seal_thoughts = true;
+    } else if (wanted == "message.output_text.logprobs") {
+      out.with_logprobs = true;
+    } else if (!wanted.is_string()) {
+      return fields.Fail(name, Cat("expected strings but got ", ShowJson(wanted)), "invalid_type");
+    } else if (fields.ignored() != nullptr) {
+      fields.ignored()->Add(Cat(name, "=", wanted.get<std::string>()));
+    }
+  }
 }
 
 FieldTable<ResponsesRequest> MakeResponsesFields() {
@@ -162,20 +91,35 @@ FieldTable<ResponsesRequest> MakeResponsesFields() {
          "False: the response is not kept. True by default; it is kept for an hour.");
   t.Include(ResponseDialogueFields(), &ResponsesRequest::chat);
   t.Only("background", false, "Responses are made while the client waits.");
-  t.Only("truncation", "disabled", "A conversation that is too long is refused, not cut.");
-  t.Ignored({"include"}, "what can be given is given anyway");
+  t.Custom("conversation", "string or object", "",
+           "A conversation that this goes on from, and that the answer becomes a part of: see "
+           "[Responses](#responses).",
+           ReadConversation);
+  t.Custom("include", "list of strings", "",
+           "`reasoning.encrypted_content`: thoughts in a form that a later request may bring back. "
+           "`message.output_text.logprobs`: log-probabilities. Others have no effect.",
+           ReadIncluded);
+  t.Custom("truncation", "string", "`disabled`, `auto`",
+           "A conversation that is too long is refused, not cut.",
+           [](JsonFields& fields, std::string_view name, ResponsesRequest&) {
+             if (fields.Choice(name, {"disabled", "auto"}) == "auto") fields.IgnoreAndNote(name);
+           });
+  t.Ignored({"client_metadata"}, "notes for a hosted service's records");
+  t.Ignored({"context_management", "prompt_cache_options"},
+            "a conversation is kept whole; prefixes are cached by content");
   t.Ignored({"max_tool_calls"},
             "limits tools that a hosted service runs; here the client runs them");
-  t.Refused({"conversation", "prompt"}, "there is nothing of that name on this server");
+  t.Refused({"prompt"}, "there are no stored prompts on this server");
   return t;
 }
 
 // Fields that the response object repeats.
 OrderedJson Echo(const OrderedJson& body) {
   OrderedJson echo = OrderedJson::object();
-  for (const char* name : {"instructions", "max_output_tokens", "previous_response_id", "reasoning",
-                           "temperature", "text", "tool_choice", "tools", "top_p", "user",
-                           "metadata", "prompt_cache_key", "safety_identifier"}) {
+  for (const char* name :
+       {"instructions", "max_output_tokens", "previous_response_id", "reasoning", "temperature",
+        "text", "tool_choice", "tools", "top_p", "user", "metadata", "prompt_cache_key",
+        "safety_identifier", "truncation", "max_tool_calls", "top_logprobs", "service_tier"}) {
     if (body.contains(name)) echo[name] = body[name];
   }
   return echo;
@@ -189,20 +133,41 @@ const FieldTable<ResponsesRequest>& ResponsesFields() {
 }
 
 Result<ResponsesRequest> ReadResponses(OrderedJson body, const MediaAccess& access,
-                                       IgnoredFields* ignored) {
+                                       IgnoredFields* ignored, const ItemSource& kept) {
   ResponsesRequest request;
   request.echo = Echo(body);
   FACET_TRY(ResponsesFields().ReadAll(body, request, ignored));
   FACET_TRY(CheckDialogue(request.chat, ignored));
+  if (request.with_logprobs && request.chat.common.top_logprobs < 0)
+    request.chat.common.top_logprobs = 0;
+  const OrderedJson reasoning = request.echo.value("reasoning", OrderedJson::object());
+  for (const char* name : {"summary", "generate_summary"}) {
+    const auto summary = reasoning.is_object() ? reasoning.find(name) : reasoning.end();
+    if (summary != reasoning.end() && summary->is_string() && *summary != "none")
+      request.summarise = true;
+  }
   MediaIntake intake(access);
   Conversation& conversation = request.chat.conversation;
   if (request.given_input.is_string()) {
-    conversation.messages.push_back(
-        {{"role", "user"}, {"content", std::move(request.given_input)}});
-    return request;
+    request.given_input = OrderedJson::array({OrderedJson{
+        {"type", "message"},
+        {"role", "user"},
+        {"content", OrderedJson::array({OrderedJson{{"type", "input_text"},
+                                                    {"text", std::move(request.given_input)}}})}}});
   }
-  InputReader reader(intake, ignored);
-  FACET_TRY(reader.ReadAll(std::move(request.given_input)));
+  if (request.store || request.conversation) request.own_items = WithIds(request.given_input);
+  ItemReader reader(intake, ignored, kept.item);
+  if (request.conversation) {
+    auto before = kept.conversation ? kept.conversation(*request.conversation) : std::nullopt;
+    if (!before) {
+      return Error{Cat("conversation: there is no conversation ", *request.conversation),
+                   ErrorKind::kNotFound, "conversation_not_found", "conversation"};
+    }
+    // One list: a turn that the kept items leave open goes on with the new ones.
+    for (OrderedJson& item : request.given_input) before->push_back(std::move(item));
+    request.given_input = *std::move(before);
+  }
+  FACET_TRY(reader.ReadAll(std::move(request.given_input), "input"));
   conversation = {std::move(reader.messages()), std::move(intake.media())};
   return request;
 }
@@ -225,6 +190,10 @@ void Prepend(const Conversation& before, Conversation& conversation) {
 
 Result<void> AddPrevious(ResponseStore& store, const std::string& tenant,
                          ResponsesRequest& request) {
+  if (request.previous && request.conversation) {
+    return Error{"previous_response_id: expected this or conversation, not both",
+                 ErrorKind::kInvalid, "invalid_value", "previous_response_id"};
+  }
   if (request.previous) {
     const auto before = store.Get(tenant, *request.previous);
     if (!before) {
@@ -237,11 +206,13 @@ Result<void> AddPrevious(ResponseStore& store, const std::string& tenant,
   return Error{"input: expected at least one item", ErrorKind::kInvalid, {}, "input"};
 }
 
-Result<void> AnswerResponses(Service& service, const std::shared_ptr<Exchange>& exchange,
-                             const std::shared_ptr<LoadedModel>& model, ResponsesJobInput input) {
+// The prompt, with what came before and the instructions. What is kept for later requests is
+// without the latter.
+Result<std::shared_ptr<Prompt>> ResponsesPrompt(Service& service, Exchange& exchange,
+                                                const LoadedModel& model,
+                                                ResponsesJobInput& input) {
   ResponsesRequest& request = input.request;
   FACET_TRY(AddPrevious(service.responses, input.tenant, request));
-  // What is kept for later requests is without the instructions.
   Conversation conversation =
       request.store ? request.chat.conversation : std::move(request.chat.conversation);
   if (!request.instructions.empty()) {
@@ -249,11 +220,38 @@ Result<void> AnswerResponses(Service& service, const std::shared_ptr<Exchange>& 
         conversation.messages.begin(),
         OrderedJson{{"role", "system"}, {"content", request.instructions}});
   }
-  FACET_ASSIGN(auto prompt, BuildChatPrompt(*model, request.chat, std::move(conversation), "input",
-                                            service.media.memory(), StopWhenClosed(*exchange)));
-  FACET_ASSIGN(auto runs, PrepareRuns(*model, request.chat, std::move(prompt), input.tenant));
+  return BuildChatPrompt(model, request.chat, std::move(conversation), "input",
+                         service.media.memory(), StopWhenClosed(exchange));
+}
+
+Result<void> AnswerResponses(Service& service, const std::shared_ptr<Exchange>& exchange,
+                             const std::shared_ptr<LoadedModel>& model, ResponsesJobInput input) {
+  FACET_ASSIGN(auto prompt, ResponsesPrompt(service, *exchange, *model, input));
+  FACET_ASSIGN(auto runs, PrepareRuns(*model, input.request.chat, std::move(prompt), input.tenant));
   const auto job = MakeResponsesJob(exchange, model, std::move(input));
   return StartRuns(service, exchange, model, std::move(runs), job);
+}
+
+// What the items of a request may refer to.
+ItemSource KeptItems(Service& service, const std::string& tenant) {
+  return {.item = [&service, tenant](
+                      const std::string& id) { return service.responses.FindItem(tenant, id); },
+          .conversation = [&service, tenant](const std::string& id) -> std::optional<OrderedJson> {
+            auto found = service.conversations.Get(tenant, id);
+            if (!found) return std::nullopt;
+            return std::move(found->items);
+          }};
+}
+
+Result<ResponsesJobInput> ReadResponsesCall(Service& service, Call& call) {
+  ResponsesJobInput input{.request = {},
+                          .tenant = call.request.tenant,
+                          .store = &service.responses,
+                          .conversations = &service.conversations};
+  FACET_ASSIGN(input.request,
+               ReadResponses(std::move(call.body), service.limits.media, call.ignored.get(),
+                             KeptItems(service, call.request.tenant)));
+  return input;
 }
 
 Error NoResponse(const std::string& id) {
@@ -263,10 +261,7 @@ Error NoResponse(const std::string& id) {
 }  // namespace
 
 Result<void> Responses(Service& service, Call& call) {
-  ResponsesJobInput input{
-      .request = {}, .tenant = call.request.tenant, .store = &service.responses};
-  FACET_ASSIGN(input.request,
-               ReadResponses(std::move(call.body), service.limits.media, call.ignored.get()));
+  FACET_ASSIGN(ResponsesJobInput input, ReadResponsesCall(service, call));
   const auto name = input.request.chat.common.model;
   return service.WithModel(call, name,
                            [&service, input = std::move(input),
@@ -275,10 +270,33 @@ Result<void> Responses(Service& service, Call& call) {
                            });
 }
 
+Result<void> CountInputTokens(Service& service, Call& call) {
+  FACET_ASSIGN(ResponsesJobInput input, ReadResponsesCall(service, call));
+  const auto name = input.request.chat.common.model;
+  return service.WithModel(
+      call, name,
+      [&service, input = std::move(input),
+       exchange = call.exchange](std::shared_ptr<LoadedModel> model) mutable -> Result<void> {
+        FACET_ASSIGN(const auto prompt, ResponsesPrompt(service, *exchange, *model, input));
+        SendJson(*exchange,
+                 {{"object", "response.input_tokens"}, {"input_tokens", prompt->ids.size()}});
+        return Ok();
+      });
+}
+
 Result<void> GetResponse(Service& service, Call& call) {
-  const auto stored = service.responses.Get(call.request.tenant, call.name);
-  if (!stored) return NoResponse(call.name);
-  SendJson(*call.exchange, stored->object);
+  constexpr std::string_view kItems = "/input_items";
+  std::string id = call.name;
+  const bool items = id.ends_with(kItems);
+  if (items) id.erase(id.size() - kItems.size());
+  const auto stored = service.responses.Get(call.request.tenant, id);
+  if (!stored) return NoResponse(id);
+  if (!items) {
+    SendJson(*call.exchange, stored->object);
+    return Ok();
+  }
+  FACET_ASSIGN(const OrderedJson page, ItemPage(stored->input, call.request.query));
+  SendJson(*call.exchange, page);
   return Ok();
 }
 

@@ -1,5 +1,6 @@
 // Response objects, and the events of their streams.
 #include "chat/conversation_reader.h"
+#include "serve/openai/response_items.h"
 #include "serve/openai/responses.h"
 #include "serve/service.h"
 
@@ -33,19 +34,19 @@ class ResponsesJob : public AnswerJob {
         return Text("message", event.text, choice);
       case Kind::kCallBegin:
         CloseItem("completed");
-        OpenItem({{"id", RandomId("fc_")},
-                  {"type", "function_call"},
-                  {"status", "in_progress"},
-                  {"arguments", ""},
-                  {"call_id", choice.calls[event.call].id},
-                  {"name", event.text}});
-        return;
+        return OpenItem(CallItem(choice.calls[event.call]));
       case Kind::kCallArguments: {
+        if (IsCustom(output_.back())) return;  // the text is inside of what comes now
         std::string& arguments = output_.back()["arguments"].get_ref<std::string&>();
         arguments += event.text;
         return Send("response.function_call_arguments.delta", Place({{"delta", event.text}}));
       }
       case Kind::kCallEnd:
+        if (IsCustom(output_.back())) {
+          const std::string input = CustomInput(choice.calls[event.call].arguments);
+          output_.back()["input"] = input;
+          Send("response.custom_tool_call_input.delta", Place({{"delta", input}}));
+        }
         return CloseItem("completed");
     }
   }
@@ -54,11 +55,12 @@ class ResponsesJob : public AnswerJob {
     const AnswerEnd& end = choices_[0].end;
     const bool cut = end.reason == AnswerEnd::Reason::kLength;
     // A call that is still open has no end of its own, however the turn ended.
-    const bool in_call = open_ && output_.back()["type"] == "function_call";
+    const bool in_call = open_ && IsCall(output_.back());
     CloseItem(cut || in_call ? "incomplete" : "completed");
     // Clients run the calls of the whole response, whatever their status.
     if (in_call) output_.erase(output_.size() - 1);
     OrderedJson object = Object(cut ? "incomplete" : "completed");
+    if (input_.request.conversation) AddToConversation(object);
     if (input_.request.store) Store(object);
     if (!streaming()) return SendJson(*exchange_, object);
     Send(cut ? "response.incomplete" : "response.completed", {{"response", std::move(object)}});
@@ -74,6 +76,27 @@ class ResponsesJob : public AnswerJob {
   }
 
  private:
+  static bool IsCustom(const OrderedJson& item) { return item["type"] == "custom_tool_call"; }
+  static bool IsCall(const OrderedJson& item) {
+    return IsCustom(item) || item["type"] == "function_call";
+  }
+
+  // A call that begins, under the name by which the client knows the tool.
+  OrderedJson CallItem(const ChoiceState::Call& call) const {
+    const auto found = input_.request.chat.aliases.find(call.name);
+    const ToolAlias alias = found != input_.request.chat.aliases.end()
+                                ? found->second
+                                : ToolAlias{.custom = false, .name = call.name, .space = {}};
+    OrderedJson item = {{"id", RandomId(alias.custom ? "ctc_" : "fc_")},
+                        {"type", alias.custom ? "custom_tool_call" : "function_call"},
+                        {"status", "in_progress"},
+                        {alias.custom ? "input" : "arguments", ""},
+                        {"call_id", call.id},
+                        {"name", alias.name}};
+    if (!alias.space.empty()) item["namespace"] = alias.space;
+    return item;
+  }
+
   void Send(const char* type, OrderedJson fields) {
     if (!streaming()) return;
     OrderedJson event = {{"type", type}, {"sequence_number", sequence_++}};
@@ -84,7 +107,7 @@ class ResponsesJob : public AnswerJob {
   // The open item's id and place, and what is said of it.
   OrderedJson Place(OrderedJson more) const {
     OrderedJson out = {{"item_id", output_.back()["id"]}, {"output_index", output_.size() - 1}};
-    if (output_.back()["type"] != "function_call") out["content_index"] = 0;
+    if (!IsCall(output_.back())) out["content_index"] = 0;
     out.update(more);
     return out;
   }
@@ -112,6 +135,7 @@ class ResponsesJob : public AnswerJob {
       item["content"] = OrderedJson::array({part});
       OpenItem(std::move(item));
       Send("response.content_part.added", Place({{"part", part}}));
+      if (!message && input_.request.summarise) OpenSummary();
     }
     OrderedJson& part = output_.back()["content"][0];
     part["text"].get_ref<std::string&>() += text;
@@ -123,6 +147,35 @@ class ResponsesJob : public AnswerJob {
     }
     Send(message ? "response.output_text.delta" : "response.reasoning_text.delta",
          Place(std::move(delta)));
+    if (!message && input_.request.summarise)
+      Send("response.reasoning_summary_text.delta", SummaryPlace({{"delta", text}}));
+  }
+
+  // --- the summary of thoughts, which is the thoughts: nothing here could shorten them better
+
+  OrderedJson SummaryPlace(OrderedJson more) const {
+    OrderedJson out = {{"item_id", output_.back()["id"]},
+                       {"output_index", output_.size() - 1},
+                       {"summary_index", 0}};
+    out.update(more);
+    return out;
+  }
+  static OrderedJson SummaryPart(const OrderedJson& text) {
+    return {{"type", "summary_text"}, {"text", text}};
+  }
+  void OpenSummary() {
+    Send("response.reasoning_summary_part.added", SummaryPlace({{"part", SummaryPart("")}}));
+  }
+  // What a reasoning item has beside its text.
+  void CompleteReasoning(OrderedJson& item) {
+    const OrderedJson& text = item["content"][0]["text"];
+    if (input_.request.summarise) {
+      Send("response.reasoning_summary_text.done", SummaryPlace({{"text", text}}));
+      Send("response.reasoning_summary_part.done", SummaryPlace({{"part", SummaryPart(text)}}));
+      item["summary"].push_back(SummaryPart(text));
+    }
+    if (input_.request.seal_thoughts)
+      item["encrypted_content"] = SealThoughts(text.get<std::string>());
   }
 
   void CloseItem(const char* status) {
@@ -130,10 +183,15 @@ class ResponsesJob : public AnswerJob {
     open_ = false;
     OrderedJson& item = output_.back();
     item["status"] = status;
-    if (item["type"] == "function_call") {
-      if (std::string_view(status) == "completed")
+    if (IsCall(item)) {
+      if (std::string_view(status) != "completed") {
+        // A call that was cut off has no end of its own.
+      } else if (IsCustom(item)) {
+        Send("response.custom_tool_call_input.done", Place({{"input", item["input"]}}));
+      } else {
         Send("response.function_call_arguments.done",
              Place({{"name", item["name"]}, {"arguments", item["arguments"]}}));
+      }
     } else {
       const OrderedJson& part = item["content"][0];
       const bool message = item["type"] == "message";
@@ -142,6 +200,7 @@ class ResponsesJob : public AnswerJob {
       Send(message ? "response.output_text.done" : "response.reasoning_text.done",
            Place(std::move(done)));
       Send("response.content_part.done", Place({{"part", part}}));
+      if (!message) CompleteReasoning(item);
     }
     Send("response.output_item.done", {{"output_index", output_.size() - 1}, {"item", item}});
   }
@@ -170,7 +229,8 @@ class ResponsesJob : public AnswerJob {
     out["tool_choice"] = echo("tool_choice", "auto");
     out["tools"] = echo("tools", OrderedJson::array());
     out["top_p"] = echo("top_p", model_->sampling.top_p);
-    out["truncation"] = "disabled";
+    out["truncation"] = echo("truncation", "disabled");
+    if (r.conversation) out["conversation"] = {{"id", *r.conversation}};
     out["usage"] = nullptr;
     out["user"] = echo("user", nullptr);
     out["metadata"] = echo("metadata", OrderedJson::object());
@@ -202,7 +262,19 @@ class ResponsesJob : public AnswerJob {
     Conversation conversation = std::move(input_.request.chat.conversation);
     conversation.messages.push_back(std::move(message));
     input_.store->Put(input_.tenant, id_,
-                      {.conversation = std::move(conversation), .object = object});
+                      {.conversation = std::move(conversation),
+                       .object = object,
+                       .input = std::move(input_.request.own_items)});
+  }
+
+  void AddToConversation(const OrderedJson& object) {
+    input_.conversations->Update(input_.tenant, *input_.request.conversation,
+                                 [&](StoredConversation& stored) {
+                                   for (const OrderedJson& item : input_.request.own_items)
+                                     stored.items.push_back(item);
+                                   for (const OrderedJson& item : object["output"])
+                                     stored.items.push_back(item);
+                                 });
   }
 
   ResponsesJobInput input_;

@@ -75,6 +75,17 @@ bool EndsThinking(const Tokenizer& tokenizer, const Prompt& prompt) {
 // Tokens of thoughts at most in front of an answer that must have a form.
 constexpr int kThinkingInForm = 8192;
 
+// The answer that is to be continued, without which the messages are rendered.
+BegunAnswer TakeLastAnswer(OrderedJson& messages) {
+  OrderedJson& last = messages.back();
+  BegunAnswer begun;
+  if (last.contains("reasoning_content"))
+    begun.thoughts = last["reasoning_content"].get<std::string>();
+  if (last["content"].is_string()) begun.content = last["content"].get<std::string>();
+  messages.erase(messages.size() - 1);
+  return begun;
+}
+
 }  // namespace
 
 std::optional<PromptLengths> LengthsOf(const Error& error) {
@@ -100,8 +111,10 @@ Result<std::shared_ptr<Prompt>> BuildChatPrompt(const LoadedModel& model, const 
   if (model.chat_template == nullptr)
     return Error{model.template_error, ErrorKind::kInvalid, "no_chat_template", "model"};
   PromptRequest request;
+  if (chat.continue_final.value_or(false)) request.begun = TakeLastAnswer(messages);
   request.messages = std::move(messages);
   request.tools = chat.tools;
+  request.render.add_generation_prompt = request.begun || chat.generation_prompt.value_or(true);
   request.render.enable_thinking = chat.thinking;
   request.render.extra = chat.template_extra;
   request.load = std::move(load);
@@ -155,12 +168,26 @@ Result<std::shared_ptr<Prompt>> TextPrompt(const LoadedModel& model, const TextO
 }
 
 Result<void> CheckBias(const LoadedModel& model, const Common& common) {
+  for (const TokenId id : common.stop_tokens) {
+    if (id >= model.engine->vocab())
+      return Error{Cat("stop_token_ids: ", id, " is not a token"),
+                   ErrorKind::kInvalid,
+                   {},
+                   "stop_token_ids"};
+  }
   for (const auto& [id, value] : common.bias) {
     if (id >= model.engine->vocab())
       return Error{
           Cat("logit_bias: ", id, " is not a token"), ErrorKind::kInvalid, {}, "logit_bias"};
   }
   return Ok();
+}
+
+void NeverEnd(const LoadedModel& model, std::vector<AnswerJob::Run>& runs) {
+  for (AnswerJob::Run& run : runs) {
+    auto& suppress = run.request.sampling.suppress;
+    suppress.insert(suppress.end(), model.eos.begin(), model.eos.end());
+  }
 }
 
 GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const Prompt> prompt,
@@ -171,7 +198,10 @@ GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const
   request.sampling.seed += static_cast<uint64_t>(choice);
   request.top_logprobs = common.top_logprobs;
   request.max_tokens = common.max_tokens.value_or(INT32_MAX);
+  request.min_tokens = common.min_tokens;
   request.stop_tokens = model.eos;
+  request.stop_tokens.insert(request.stop_tokens.end(), common.stop_tokens.begin(),
+                             common.stop_tokens.end());
   request.tenant = tenant;
   request.scope = Cat(tenant, '\n', model.adapter.identity, '\n', common.salt);
   request.adapter = model.adapter.weights;
@@ -195,11 +225,13 @@ Result<ChatRuns> PrepareRuns(const LoadedModel& model, const ChatRequest& chat,
     run.answer.thinking_budget = chat.thinking_budget;
     run.answer.one_call = !chat.parallel_calls;
     run.answer.stop = chat.common.stop;
+    run.answer.min_tokens = chat.common.min_tokens;
     run.answer.tools = tools;
     run.answer.repairs = model.repairs;
     out.runs.push_back(std::move(run));
   }
   out.form = FormOf(chat, open_thinking);
+  if (!out.form && chat.common.ignore_eos) NeverEnd(model, out.runs);
   if (!out.form) return out;
   // Thoughts without an end would leave no room for the form.
   const int room = chat.common.max_tokens.value_or(kThinkingInForm * 2) / 2;

@@ -73,7 +73,11 @@ Result<void> StartRuns(Service& service, const std::shared_ptr<Exchange>& exchan
 GenerationRequest MakeGeneration(const LoadedModel& model, std::shared_ptr<const Prompt> prompt,
                                  const Common& common, const std::string& tenant, int choice);
 
-// Known only where the model is: a bias that moves nothing would be ignored.
+// The answers do not end themselves.
+void NeverEnd(const LoadedModel& model, std::vector<AnswerJob::Run>& runs);
+
+// Known only where the model is: a bias that moves nothing, or an end that never comes, would be
+// ignored.
 Result<void> CheckBias(const LoadedModel& model, const Common& common);
 
 }  // namespace facet::serve

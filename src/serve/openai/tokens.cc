@@ -13,8 +13,11 @@ FieldTable<TokenizeRequest> MakeTokenizeFields() {
   t.Text("model", &TokenizeRequest::model, kMaxModelName, "Whose vocabulary.");
   t.Flag("parse_special", &TokenizeRequest::special,
          "False: special tokens in the text stay text. True by default.");
-  t.Flag("add_special", &TokenizeRequest::bos, "Begins with the vocabulary's first token.");
+  t.Flag("add_special", &TokenizeRequest::bos, "Begins with the vocabulary's first token.")
+      .Or("add_special_tokens");
   t.Flag("with_pieces", &TokenizeRequest::pieces, "The text of each token beside its id.");
+  t.Flag("return_token_strs", &TokenizeRequest::strings,
+         "The texts of the tokens in a list of their own.");
   return t;
 }
 
@@ -72,6 +75,10 @@ Result<void> Tokenize(Service& service, Call& call) {
             body["tokens"].push_back(id);
           }
         }
+        if (request.strings) {
+          body["token_strs"] = OrderedJson::array();
+          for (const TokenId id : ids) body["token_strs"].push_back(tokenizer.Piece(id));
+        }
         SendJson(*exchange, body);
         return Ok();
       });
@@ -88,6 +95,31 @@ Result<void> Detokenize(Service& service, Call& call) {
                              SendJson(*exchange, {{"content", text}, {"prompt", text}});
                              return Ok();
                            });
+}
+
+// As vLLM has it, which programs that measure models ask before they begin.
+Result<void> TokenizerInfo(Service& service, Call& call) {
+  return service.WithModel(
+      call, std::nullopt,
+      [exchange = call.exchange](std::shared_ptr<LoadedModel> model) -> Result<void> {
+        const Tokenizer& tokenizer = *model->tokenizer;
+        const auto piece = [&](std::optional<TokenId> id) {
+          return id ? OrderedJson(std::string(tokenizer.Piece(*id))) : OrderedJson(nullptr);
+        };
+        OrderedJson body = {{"tokenizer_class", "GemmaTokenizer"},
+                            {"bos_token", piece(tokenizer.bos())},
+                            {"eos_token", piece(tokenizer.eos())},
+                            {"pad_token", piece(tokenizer.Find("<pad>"))},
+                            {"unk_token", piece(tokenizer.Find("<unk>"))},
+                            {"add_bos_token", tokenizer.bos().has_value()},
+                            {"add_eos_token", false},
+                            {"vocab_size", tokenizer.size()},
+                            {"model_max_length", model->engine->context()}};
+        body["chat_template"] = nullptr;
+        if (model->chat_template != nullptr) body["chat_template"] = model->chat_template->source();
+        SendJson(*exchange, body);
+        return Ok();
+      });
 }
 
 }  // namespace facet::serve

@@ -8,7 +8,7 @@ namespace facet::serve {
 struct TokenizeRequest {
   std::optional<std::string> model;
   std::string text;
-  bool special = true, bos = false, pieces = false;
+  bool special = true, bos = false, pieces = false, strings = false;
 };
 const FieldTable<TokenizeRequest>& TokenizeFields();
 

@@ -14,9 +14,22 @@ constexpr size_t kBesideText = 4096;
 
 size_t BytesOf(const StoredResponse& response) {
   size_t bytes = kBesideText + DumpJson(response.conversation.messages).size() +
-                 DumpJson(response.object).size();
+                 DumpJson(response.object).size() + DumpJson(response.input).size();
   for (const std::string& medium : response.conversation.media) bytes += medium.size();
   return bytes;
+}
+
+// Those that have an id.
+template <class Then>
+void ForEachItem(const StoredResponse& response, Then then) {
+  const auto outputs = response.object.find("output");
+  for (const OrderedJson* items :
+       {&response.input, outputs == response.object.end() ? nullptr : &*outputs}) {
+    for (size_t i = 0; items != nullptr && i < items->size(); ++i) {
+      const OrderedJson& item = (*items)[i];
+      if (item.is_object() && item.contains("id") && item["id"].is_string()) then(item);
+    }
+  }
 }
 
 }  // namespace
@@ -35,6 +48,10 @@ StoredResponse* ResponseStore::Find(const std::string& tenant, const std::string
 void ResponseStore::Drop(Shelf& shelf, const std::string& id) {
   const auto it = shelf.stored.find(id);
   if (it == shelf.stored.end()) return;
+  ForEachItem(it->second, [&](const OrderedJson& item) {
+    const auto place = shelf.items.find(item["id"].get<std::string>());
+    if (place != shelf.items.end() && place->second == id) shelf.items.erase(place);
+  });
   shelf.bytes -= it->second.bytes;
   bytes_ -= it->second.bytes;
   shelf.stored.erase(it);
@@ -77,6 +94,7 @@ void ResponseStore::Put(const std::string& tenant, const std::string& id, Stored
   Drop(shelf, id);
   shelf.bytes += response.bytes;
   bytes_ += response.bytes;
+  ForEachItem(response, [&](const OrderedJson& item) { shelf.items[item["id"]] = id; });
   shelf.stored[id] = std::move(response);
   shelf.order.push_back(id);
   Trim(tenant);
@@ -88,6 +106,23 @@ std::optional<StoredResponse> ResponseStore::Get(const std::string& tenant, cons
   const StoredResponse* found = Find(tenant, id);
   if (found == nullptr) return std::nullopt;
   return *found;
+}
+
+std::optional<OrderedJson> ResponseStore::FindItem(const std::string& tenant,
+                                                   const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  Expire();
+  const auto shelf = shelves_.find(tenant);
+  if (shelf == shelves_.end()) return std::nullopt;
+  const auto place = shelf->second.items.find(id);
+  if (place == shelf->second.items.end()) return std::nullopt;
+  const StoredResponse* response = Find(tenant, place->second);
+  if (response == nullptr) return std::nullopt;
+  std::optional<OrderedJson> found;
+  ForEachItem(*response, [&](const OrderedJson& item) {
+    if (item["id"] == id) found = item;
+  });
+  return found;
 }
 
 bool ResponseStore::HoldsMedia(const std::string& tenant, const std::string& id) {

@@ -16,6 +16,7 @@ namespace facet::serve {
 struct StoredResponse {
   Conversation conversation;  // with the answer, without instructions
   OrderedJson object;
+  OrderedJson input = OrderedJson::array();  // the request's own items, each with an id
   int64_t expires = 0;
   size_t bytes = 0;
 };
@@ -35,6 +36,8 @@ class ResponseStore {
   explicit ResponseStore(StoreLimits limits = {}) : limits_(limits) {}
   void Put(const std::string& tenant, const std::string& id, StoredResponse response);
   std::optional<StoredResponse> Get(const std::string& tenant, const std::string& id);
+  // An item of the input or the output of one of them.
+  std::optional<OrderedJson> FindItem(const std::string& tenant, const std::string& id);
   // Whether Get would give one whose conversation has pictures or sound.
   bool HoldsMedia(const std::string& tenant, const std::string& id);
   bool Erase(const std::string& tenant, const std::string& id);
@@ -42,7 +45,8 @@ class ResponseStore {
  private:
   struct Shelf {
     std::map<std::string, StoredResponse> stored;
-    std::list<std::string> order;  // oldest first; may name what was erased
+    std::map<std::string, std::string> items;  // their ids, to those of what holds them
+    std::list<std::string> order;              // oldest first; may name what was erased
     size_t bytes = 0;
   };
   using Shelves = std::map<std::string, Shelf>;
