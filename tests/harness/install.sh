@@ -5,7 +5,7 @@ set -uo pipefail
 folder="$1"
 shift
 names=("$@")
-((${#names[@]})) || names=(opencode continue aider openclaw hermes codex ai-sdk)
+((${#names[@]})) || names=(opencode continue aider openclaw hermes codex ai-sdk claude gemini)
 mkdir -p "$folder"
 cd "$folder"
 export npm_config_fund=false npm_config_audit=false npm_config_update_notifier=false PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -24,6 +24,8 @@ install_one() {
       ;;
     codex) npm_client codex @openai/codex@0.171.0 ;;
     ai-sdk) npm_client ai-sdk ai@7.0.173 @ai-sdk/openai@4.0.118 zod@4 ;;
+    claude) npm_client claude @anthropic-ai/claude-code@2.1.197 ;;
+    gemini) npm_client gemini @google/gemini-cli@0.61.0 ;;
     aider) pip_client aider aider-chat==0.86.2 ;;
     hermes) pip_client hermes hermes-agent==0.19.0 ;;
     *) echo "there is no client named $1" >&2; return 2 ;;
