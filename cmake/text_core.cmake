@@ -9,9 +9,19 @@ set(FACET_TEXT_CORE_DIR ${CMAKE_BINARY_DIR}/text-core CACHE PATH "Where cargo bu
 set(text_core_target ${FACET_TEXT_CORE_DIR})
 set(text_core_lib ${text_core_target}/release/libtext_core.a)
 file(GLOB_RECURSE text_core_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/text-core/src/*.rs)
+# Messages of panics name source files: no path of this machine in the program.
+if(DEFINED ENV{CARGO_HOME})
+  set(cargo_home $ENV{CARGO_HOME})
+else()
+  set(cargo_home $ENV{HOME}/.cargo)
+endif()
+set(rust_flags "--remap-path-prefix=${cargo_home}=cargo --remap-path-prefix=${CMAKE_SOURCE_DIR}=.")
+if(DEFINED ENV{RUSTFLAGS})
+  string(PREPEND rust_flags "$ENV{RUSTFLAGS} ")
+endif()
 add_custom_command(
   OUTPUT ${text_core_lib}
-  COMMAND ${CARGO} build --release --locked --quiet --target-dir ${text_core_target}
+  COMMAND ${CMAKE_COMMAND} -E env "RUSTFLAGS=${rust_flags}" ${CARGO} build --release --locked --quiet --target-dir ${text_core_target}
   WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}/text-core
   DEPENDS ${text_core_sources} ${CMAKE_SOURCE_DIR}/text-core/Cargo.toml ${CMAKE_SOURCE_DIR}/text-core/Cargo.lock
   COMMENT "cargo build text-core" USES_TERMINAL)

@@ -2,9 +2,9 @@
 
 #include <atomic>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/atomic_file.h"
 #include "formats/safetensors.h"
 #include "model/adapter.h"
 #include "ops/quant/quant.h"
@@ -63,12 +63,8 @@ std::string ShardName(size_t index, size_t count) {
 
 Result<void> WriteIndex(const fs::path& folder, const nlohmann::json& places, size_t bytes) {
   const fs::path path = folder / "model.safetensors.index.json";
-  std::ofstream out(path);
-  out << nlohmann::json{{"metadata", {{"total_size", bytes}}}, {"weight_map", places}}.dump(2)
-      << '\n';
-  out.close();
-  if (!out) return Error{Cat(path.string(), ": could not be written"), ErrorKind::kIo};
-  return Ok();
+  const nlohmann::json index = {{"metadata", {{"total_size", bytes}}}, {"weight_map", places}};
+  return WriteFile(path, index.dump(2) + "\n");
 }
 
 Result<void> WriteWeights(const Checkpoint& checkpoint, const Adapter& adapter,
