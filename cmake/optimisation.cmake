@@ -1,6 +1,6 @@
 # Release means -O3 where numbers are computed. What reads, decides and prints is mostly templates of JSON, command lines
 # and HTTP, which -O1 compiles in half the time.
-foreach(layer formats net hub chat eval tune runtime serve cli)
+foreach(layer formats net hub sandbox chat eval tune runtime serve cli)
   facet_optimise(facet_${layer} 1)
 endforeach()
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/atomic_file.h"
 #include "base/text.h"
 
 namespace facet {
@@ -9,12 +10,12 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using sandbox::Outcome;
 
 constexpr const char* kToolName = "python";
 // Narrower models (pebble) answer a question less well when a tool is declared that they have not
 // been trained with.
 constexpr int kToolWidth = 1024;
+constexpr size_t kMostShown = 4;   // pictures of one run that the model sees
 constexpr size_t kMostRounds = 8;  // programs for one question
 
 // What the model asks for: a call's or a block's program.
@@ -34,7 +35,7 @@ std::optional<WantedProgram> WantedBy(const Reply& reply) {
   return std::nullopt;
 }
 
-std::string PictureList(const Outcome& outcome) {
+std::string PictureList(const sandbox::Outcome& outcome) {
   std::string names;
   for (const sandbox::MadePicture& picture : outcome.pictures)
     names +=
@@ -42,7 +43,7 @@ std::string PictureList(const Outcome& outcome) {
   return names;
 }
 
-std::string FileList(const Outcome& outcome) {
+std::string FileList(const sandbox::Outcome& outcome) {
   std::string names;
   for (const sandbox::MadeFile& file : outcome.files)
     names += (names.empty() ? "" : ", ") + file.name;
@@ -51,13 +52,13 @@ std::string FileList(const Outcome& outcome) {
 
 // What the model reads of a run.
 std::string DescribeRunForModel(const PythonRun& run) {
-  const Outcome& outcome = run.outcome;
+  const sandbox::Outcome& outcome = run.outcome;
   std::string text(Trim(outcome.output));
   const auto add = [&](const std::string& line) {
     if (!line.empty()) text += (text.empty() ? "" : "\n") + line;
   };
   add(std::string(Trim(outcome.errors)));
-  if (!outcome.ok() && outcome.end != Outcome::End::kFailed) add(outcome.Why());
+  if (!outcome.ok() && outcome.end != sandbox::Outcome::End::kFailed) add(outcome.Why());
   if (const std::string names = PictureList(outcome); outcome.ok() && !names.empty())
     add("Shown to the person: " + names);
   if (const std::string names = FileList(outcome); outcome.ok() && !names.empty())
@@ -80,20 +81,22 @@ json AssistantMessage(const Reply& reply, size_t number) {
   return message;
 }
 
-// Every call gets its result: `text` that of the first call of the tool.
-void AddResults(json& messages, const std::string& text) {
+// Every call gets its result: `content` that of the first call of the tool.
+void AddResults(json& messages, const json& content) {
   const json calls = messages.back().value("tool_calls", json::array());
   bool told = false;
   for (const json& call : calls) {
     const std::string name = call["function"]["name"];
     const bool first = name == kToolName && !told;
     told = told || first;
-    messages.push_back({{"role", "tool"},
-                        {"tool_call_id", call["id"]},
-                        {"name", name},
-                        {"content", first               ? text
-                                    : name == kToolName ? "Not run: one program at a time."
-                                                        : "There is no such tool."}});
+    json result = {{"role", "tool"}, {"tool_call_id", call["id"]}, {"name", name}};
+    if (first) {
+      result["content"] = content;
+    } else {
+      result["content"] =
+          name == kToolName ? "Not run: one program at a time." : "There is no such tool.";
+    }
+    messages.push_back(std::move(result));
   }
 }
 
@@ -180,11 +183,26 @@ json PythonLoop::Tools(const LoadedModel& model) const {
   return json::array({{{"type", "function"}, {"function", function}}});
 }
 
+// The text, and for a model that sees the pictures behind it.
+json PythonLoop::ResultContent(const LoadedModel& model, const std::string& text,
+                               const sandbox::Outcome& outcome) {
+  if (!outcome.ok() || outcome.pictures.empty() || !model.config.vision) return text;
+  json parts = json::array({{{"type", "text"}, {"text", text}}});
+  for (const sandbox::MadePicture& picture : outcome.pictures) {
+    if (parts.size() > kMostShown) break;
+    // Of its own name: a later program may write another picture under the same one.
+    const fs::path file = scratch_.path() / Cat("shown-", ++shown_, ".png");
+    if (WriteFile(file, picture.png).ok())
+      parts.push_back({{"type", "image"}, {"path", file.string()}});
+  }
+  return parts;
+}
+
 Result<PythonRun> PythonLoop::RunProgram(const std::string& program,
                                          const std::atomic<bool>* cancel) {
   if (prepared_ == nullptr) prepared_ = sandbox_.Prepare(NextJob());
   const auto prepared = std::move(prepared_);
-  FACET_ASSIGN(Outcome outcome, prepared->Run({.source = program}, cancel));
+  FACET_ASSIGN(sandbox::Outcome outcome, prepared->Run({.source = program}, cancel));
   // A program that failed leaves nothing, so that the next attempt begins where it did.
   if (outcome.ok()) FACET_TRY(sandbox::KeepFiles(folder_, outcome));
   return PythonRun{program, std::move(outcome)};
@@ -207,17 +225,19 @@ Result<PythonTurn> PythonLoop::Ask(const LoadedModel& model, json messages, Repl
     const auto wanted = whole ? WantedBy(turn.reply) : std::nullopt;
     if (!wanted || turn.refused || turn.runs.size() == kMostRounds) return turn;
     std::string told;
+    json content;
     if (!host.Allow(wanted->source, !wanted->called, failures + 1)) {
       turn.refused = true;
-      told = "Not run: the person did not allow it.";
+      content = told = "Not run: the person did not allow it.";
       if (!wanted->called) return turn;
     } else {
       FACET_ASSIGN(PythonRun run, RunProgram(wanted->source, cancel));
       if (!run.outcome.ok()) ++failures;
       host.OnRun(run, failures);
       told = DescribeRunForModel(run);
+      content = ResultContent(model, told, run.outcome);
       const bool ok = run.outcome.ok();
-      const bool stopped = run.outcome.end == Outcome::End::kCancelled;
+      const bool stopped = run.outcome.end == sandbox::Outcome::End::kCancelled;
       turn.runs.push_back(std::move(run));
       if (!wanted->called && ok) {
         turn.note = "[The program printed:\n" + told + "]";
@@ -225,12 +245,12 @@ Result<PythonTurn> PythonLoop::Ask(const LoadedModel& model, json messages, Repl
       }
       if (stopped || failures >= options_.tries) {
         turn.note = "[The program failed:\n" + told + "]";
-        if (wanted->called) AddResults(turn.messages, told);
+        if (wanted->called) AddResults(turn.messages, content);
         return turn;
       }
     }
     if (wanted->called) {
-      AddResults(turn.messages, told);
+      AddResults(turn.messages, content);
     } else {
       turn.messages.push_back({{"role", "user"},
                                {"content", "The program failed:\n" + told +

@@ -66,12 +66,15 @@ class PythonLoop {
  private:
   sandbox::Job NextJob() const;
   nlohmann::json Tools(const LoadedModel& model) const;
+  nlohmann::json ResultContent(const LoadedModel& model, const std::string& text,
+                               const sandbox::Outcome& outcome);
   Result<PythonRun> RunProgram(const std::string& program, const std::atomic<bool>* cancel);
 
   const sandbox::Sandbox sandbox_;
   const PythonOptions options_;
   const ScratchFolder scratch_;
   std::filesystem::path folder_;
+  int shown_ = 0;  // pictures that went back to the model
   std::unique_ptr<sandbox::Prepared> prepared_;
 };
 

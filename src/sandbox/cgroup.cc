@@ -28,7 +28,7 @@ std::string ReadControl(const std::string& file) {
 
 // This process's group: the line "0::/user.slice/...".
 std::string OwnGroup(const std::string& membership) {
-  const std::string text = "\n" + ReadControl(membership);
+  const std::string text = Cat("\n", ReadControl(membership));
   const size_t line = text.find("\n0::");
   if (line == std::string::npos) return {};
   const size_t begin = line + 4;

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "sandbox/cgroup.h"

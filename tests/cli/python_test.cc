@@ -47,7 +47,7 @@ class PythonCommand : public CommandTest {
     return "Here it is.\n```python\n" + program + "\n```\n<turn|>";
   }
   static std::string Call(const std::string& program) {
-    return "<|tool_call>call:python{code:<|\"|>" + program + "<|\"|>}<tool_call|>";
+    return "<|tool_call>call:python{code:<|\"|>" + program + "<|\"|>}<tool_call|><|tool_response>";
   }
 
   // In a folder of its own.
@@ -91,6 +91,18 @@ TEST_F(PythonCommand, GivesTheOutputOfACallBackToTheModel) {
   EXPECT_EQ(done.code, 0) << done.err;
   EXPECT_NE(done.out.find("It is 42."), std::string::npos) << done.out << done.err;
   EXPECT_NE(done.err.find("print(\"the sum is\", 6 * 7)"), std::string::npos) << done.err;
+}
+
+// A model that sees gets the plot behind the result.
+TEST_F(PythonCommand, ShowsThePictureToTheModel) {
+  Script({{{"match", "Shown to the person: plot-1.png \\(4x3\\).*<\\|image"},
+           {"emit", "I see it.<turn|>"}},
+          {{"match", "Shown to the person"}, {"emit", "It is not shown to me.<turn|>"}},
+          {{"emit", Call(kDraw)}}});
+  const Finished done = Ask("--yes");
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_NE(done.out.find("I see it."), std::string::npos) << done.out << done.err;
+  EXPECT_TRUE(fs::exists(here() / "plot-1.png"));
 }
 
 TEST_F(PythonCommand, AnErrorGoesBackForAnotherTry) {

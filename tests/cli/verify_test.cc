@@ -112,8 +112,8 @@ std::vector<Mutation> Mutations(const std::string& arch, int layer, int next) {
          ChangeAll(d, ".attn_q_norm.weight", kAdd(-1));
          ChangeAll(d, ".attn_k_norm.weight", kAdd(-1));
        }},
-      {"one norm and 1",
-       [=](Draft& d) { d.Change(Cat("blk.", layer, ".post_ffw_norm.weight"), kAdd(1)); }},
+      {"norms behind the feed forward and 1",
+       [](Draft& d) { ChangeAll(d, ".post_ffw_norm.weight", kAdd(1)); }},
       {"the last norm less 1", [](Draft& d) { d.Change("output_norm.weight", kAdd(-1)); }},
       {"RoPE base of sliding layers",
        [=](Draft& d) { d.SetKey(arch + ".rope.freq_base_swa", 1e6f); }},
@@ -219,6 +219,8 @@ TEST_F(VerifyTest, SlowPebbleIsSoundInEveryType) {
 
 TEST_F(VerifyTest, SlowCatchesEveryMutationOfPebble) {
   std::vector<Mutation> mutations = Mutations("gemma4", 4, 5);
+  mutations.push_back(
+      {"one norm and 1", [](Draft& d) { d.Change("blk.4.post_ffw_norm.weight", kAdd(1)); }});
   mutations.push_back({"all pairs of full layers turn", [](Draft& d) {
                          d.Change("rope_freqs.weight", [](float, size_t) { return 1.0f; });
                        }});

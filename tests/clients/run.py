@@ -174,7 +174,7 @@ metric_list:
 def guidellm(run):
     run.ask(run.bin / "guidellm", "benchmark", "run", "--target", run.url.removesuffix("/v1"), "--model", MODEL, "--profile",
             "synchronous", "--max-requests", "3", "--data", "prompt_tokens=8,output_tokens=8", "--outputs", "out.json",
-            "--output-dir", run.root, "--processor", run.env.get("PROCESSOR", MODEL))
+            "--output-dir", run.root, "--processor", TESTS / "reference/tiny/checkpoint")
     report = json.loads((run.root / "out.json").read_text())
     totals = report["benchmarks"][0]["metrics"]["request_totals"]
     assert totals["successful"] >= 3 and totals["errored"] == 0, totals

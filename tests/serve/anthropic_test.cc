@@ -299,7 +299,7 @@ TEST_F(AnthropicTest, ToolsAreOfferedForcedAndLeftOut) {
   EXPECT_NE(unknown.body.find("tool_choice"), std::string::npos);
   const json hosted = {{{"type", "web_search_20260318"}, {"name", "web_search"}},
                        {{"type", "code_execution_20260521"}, {"name", "code_execution"}}};
-  EXPECT_EQ(Ask({{"tools", hosted}}).Json()["stop_reason"], "tool_use");
+  EXPECT_EQ(Ask({{"tools", hosted}}).Json()["stop_reason"], "end_turn");
   const json editor = {{{"type", "text_editor_20250728"}, {"name", "str_replace_based_edit_tool"}}};
   EXPECT_EQ(Ask({{"tools", editor}}, "call nothing").Json()["content"][0]["text"], "described");
   const HttpAnswer computer =
@@ -309,7 +309,7 @@ TEST_F(AnthropicTest, ToolsAreOfferedForcedAndLeftOut) {
 }
 
 TEST_F(AnthropicTest, AnswersKeepToASchema) {
-  StartServer({{{"emit", "{\"name\":\"Ada\",\"age\":36}"}}});
+  StartServer({{{"emit", "{\"age\":36,\"name\":\"Ada\"}"}}});
   const json schema = {
       {"type", "object"},
       {"properties", {{"name", {{"type", "string"}}}, {"age", {{"type", "integer"}}}}},

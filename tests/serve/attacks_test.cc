@@ -213,6 +213,10 @@ TEST(FiniteSchema, FindsWhatLeadsBackToItself) {
             "");
   EXPECT_EQ(place(R"({"$ref": "#/$defs/missing"})"), "");
   EXPECT_EQ(place("true"), "");
+  json chain = {{"$ref", "#/$defs/0"}};
+  for (int i = 0; i < 50000; ++i)
+    chain["$defs"][std::to_string(i)] = {{"$ref", "#/$defs/" + std::to_string(i + 1)}};
+  EXPECT_EQ(place(chain.dump().c_str()), "");  // deeper than a stack
 }
 
 TEST_F(Attacks, SchemasThatNeverCompileAreRefusedWithTheirPlace) {

@@ -167,12 +167,13 @@ TEST_F(GeminiTest, ThoughtsThatAreNotShownComeBackWithTheCall) {
     if (!request.ok()) return nullptr;
     return (*request).chat.conversation.messages[1].value("reasoning_content", "");
   };
+  const json thought = {{"text", "Look."}, {"thought", true}};
   json without = parts;
   without[1].erase("thoughtSignature");
   json shown = without;
-  shown.insert(shown.begin(), {{"text", "Look."}, {"thought", true}});
+  shown.insert(shown.begin(), thought);
   json both = parts;
-  both.insert(both.begin(), {{"text", "Look."}, {"thought", true}});
+  both.insert(both.begin(), thought);
   json foreign = without;
   foreign[1]["thoughtSignature"] = EncodeBase64("another server's");
   EXPECT_EQ(thoughts(parts), "Look.");
@@ -183,7 +184,7 @@ TEST_F(GeminiTest, ThoughtsThatAreNotShownComeBackWithTheCall) {
 }
 
 TEST_F(GeminiTest, GenerationConfig) {
-  StartServer({{{"match", "JSON"}, {"emit", "{\"name\":\"Ada\",\"age\":36}"}},
+  StartServer({{{"match", "JSON"}, {"emit", "{\"age\":36,\"name\":\"Ada\"}"}},
                {{"emit", "one two three four five six"}}});
   const auto config = [&](json value, const char* text = "Hi") {
     return Ask({{"generationConfig", std::move(value)}}, {{{"text", text}}});
@@ -202,13 +203,15 @@ TEST_F(GeminiTest, GenerationConfig) {
       {"type", "OBJECT"},
       {"properties", {{"name", {{"type", "STRING"}}}, {"age", {{"type", "INTEGER"}}}}},
       {"required", {"name", "age"}},
-      {"propertyOrdering", {"name", "age"}}};
+      {"propertyOrdering", {"age", "name"}}};
   for (const json& form :
        {json{{"responseMimeType", "application/json"}},
         json{{"responseMimeType", "application/json"}, {"responseSchema", own}},
         json{{"response_mime_type", "application/json"},
              {"response_json_schema",
-              {{"type", "object"}, {"properties", {{"name", {{"type", "string"}}}}}}}}}) {
+              {{"type", "object"},
+               {"properties", {{"age", {{"type", "integer"}}}, {"name", {{"type", "string"}}}}},
+               {"required", {"age", "name"}}}}}}) {
     const HttpAnswer answer = config(form, "JSON");
     ASSERT_EQ(answer.status, 200) << answer.body;
     EXPECT_TRUE(json::accept(

@@ -145,7 +145,7 @@ TEST_F(OllamaTest, AModelIsLoadedWhereThereIsNothingToSay) {
 }
 
 TEST_F(OllamaTest, OptionsFormatsAndThinking) {
-  StartServer({{{"match", "JSON"}, {"emit", "{\"name\":\"Ada\",\"age\":36}"}},
+  StartServer({{{"match", "JSON"}, {"emit", "{\"age\":36,\"name\":\"Ada\"}"}},
                {{"match", "think"}, {"emit", "<|channel>thought\nDeep.\n<channel|>Answer."}},
                {{"emit", "one two three four five six"}}});
   const json limited = Ask({{"stream", false}, {"options", {{"num_predict", 2}}}}).Json();

@@ -56,7 +56,7 @@ struct Scores {
 constexpr double kWorstPerplexity = 60;
 // How far above the published weights' loss quantising to four bits or tuning may bring a model:
 // nats a token, and their share.
-constexpr double kLossOfQuantising = 0.05, kShareOfQuantising = 0.25;
+constexpr double kLossOfQuantising = 0.01, kShareOfQuantising = 0.25;
 
 std::string Joined(const std::vector<std::string>& parts, size_t most) {
   std::string out;

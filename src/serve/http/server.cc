@@ -386,14 +386,15 @@ awaitable<bool> HttpServer::State::ReadHeader(SessionPtr session, Parser& parser
   error_code ec;
   co_await http::async_read_header(session->stream, session->buffer, parser,
                                    asio::redirect_error(use_awaitable, ec));
+  // As far as it came: whoever announces too long a body has said where it should go.
+  Result<HttpRequest> head = ReadHead(parser);
+  if (head) in.write_error = options.error_writer(*head);
   if (ec) {
     const auto error = session->late ? TooLate() : ReadError(ec, options);
-    if (error) co_await Refuse(session, ErrorResponse(*error), Headers());
+    if (error) co_await Refuse(session, in.write_error(*error), Headers());
     co_return false;
   }
   session->waiting = false;
-  Result<HttpRequest> head = ReadHead(parser);
-  if (head) in.write_error = options.error_writer(*head);
   Result<void> allowed = head ? CheckFraming(parser) : head.error();
   if (allowed) allowed = CheckAccess(options.access, *head, in.extra);
   if (allowed && parser.content_length() && *parser.content_length() > options.max_body)

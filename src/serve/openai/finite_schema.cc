@@ -9,6 +9,8 @@ namespace {
 
 // A schema that takes more to look through than this is left to the compiler and its limits.
 constexpr int kMaxVisits = 100'000;
+// References that lead to references: each takes some of the stack.
+constexpr size_t kMaxOpen = 500;
 
 // Which schemas have a finite text. A reference that is being followed already gives none: only
 // what stands beside it can.
@@ -44,7 +46,7 @@ class FiniteTexts {
   }
   bool HasTarget(const OrderedJson& schema) {
     const OrderedJson* target = Target(schema);
-    if (target == nullptr || finite_.contains(target)) return true;
+    if (target == nullptr || finite_.contains(target) || open_.size() > kMaxOpen) return true;
     if (std::find(open_.begin(), open_.end(), target) != open_.end()) return false;
     open_.push_back(target);
     const bool has = Has(*target);
@@ -68,6 +70,7 @@ class FiniteTexts {
     const auto given = schema.find("type");
     return given != schema.end() && *given == type;
   }
+
   using Parts = std::vector<std::pair<std::string, const OrderedJson*>>;
   // The parts that any text of the schema has.
   Parts Needed(const OrderedJson& schema) const {

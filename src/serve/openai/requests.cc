@@ -18,7 +18,7 @@ Result<OrderedJson> ParseBody(std::string_view body) {
 namespace {
 
 constexpr size_t kMaxStop = 4096;        // bytes of a stop string
-constexpr size_t kMaxGrammar = 1 << 20;  // bytes of a grammar or a regular expression
+constexpr size_t kMaxGivenGrammar = 1 << 20;  // bytes of a grammar or a regular expression
 constexpr size_t kMaxChoiceTexts = 4096;
 
 // --- fields that every generating route has
@@ -149,7 +149,7 @@ void SetFormat(JsonFields& fields, std::string_view name, ResponseFormat::Kind k
     if (!value->is_object()) return fields.FailType(name, "a JSON schema", *value);
     format.schema = std::move(*value);
   } else {
-    auto text = fields.MoveString(name, kMaxGrammar);
+    auto text = fields.MoveString(name, kMaxGivenGrammar);
     if (!text) return;
     format.text = *std::move(text);
   }
