@@ -20,10 +20,10 @@ TEST(FencedProgramTest, TakesTheLastWholeBlockOfPython) {
 }
 
 TEST(CalledProgramTest, TakesTheCodeOrTheOnlyText) {
-  EXPECT_EQ(CalledProgram(R"({"code": "print(1)", "why": "x"})"), "print(1)");
-  EXPECT_EQ(CalledProgram(R"({"program": "print(1)"
-})"), "print(1)");
-  for (const char* none : {"", "{}", "[]", "\"x\"", R"({"code": 1})", R"({"a": "1", "b": "2"})", "{\"code"})
+  EXPECT_EQ(CalledProgram("{\"code\": \"print(1)\", \"why\": \"x\"}"), "print(1)");
+  EXPECT_EQ(CalledProgram("{\"program\": \"print(1)\"\n}"), "print(1)");
+  for (const char* none :
+       {"", "{}", "[]", "\"x\"", R"({"code": 1})", R"({"a": "1", "b": "2"})", "{\"code"})
     EXPECT_EQ(CalledProgram(none), std::nullopt) << none;
 }
 

@@ -73,7 +73,8 @@ class ToolReader {
       ignored_->Add(Cat(path, ".type=", type));
       return fields.Done();
     }
-    fields.Fail("type", Cat("expected function, custom or namespace but got ", ShowJson(type)),
+    fields.Fail("type",
+                Cat("expected function, custom or namespace but got ", ShowJson(OrderedJson(type))),
                 "unsupported", ErrorKind::kUnsupported);
     return fields.status();
   }
@@ -135,7 +136,8 @@ class ToolReader {
     fields.Require("name");
     const std::string space = fields.String("name", 128).value_or("");
     if (fields.ok() && !IsToolName(space))
-      fields.Fail("name", Cat("expected letters, digits, _ - . : / but got ", ShowJson(space)));
+      fields.Fail("name", Cat("expected letters, digits, _ - . : / but got ",
+                              ShowJson(OrderedJson(space))));
     OrderedJson* tools = fields.Array("tools", kMaxTools);
     fields.Ignore({"description"});
     FACET_TRY(fields.Done());
