@@ -94,7 +94,8 @@ class MediaDecoder {
     for (size_t p = 0; p < content.size(); ++p) {
       const auto sound = AddPart(content[p]);
       if (!sound.ok()) {
-        const std::string place = Cat(where, "[", p, "]");
+        // Where a part says where it came from, that is its place.
+        const std::string place = content[p].value("place", Cat(where, "[", p, "]"));
         Error error = sound.error().In(place);
         error.param = place;
         return error;

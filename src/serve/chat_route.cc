@@ -52,7 +52,7 @@ Result<void> CountPrompt(Service& service, const Call& call, ChatRequest chat,
 }
 
 std::optional<std::string> ServedName(const ModelPool& models, std::optional<std::string> name,
-                                      std::string_view hosted) {
+                                      std::string_view hosted, IgnoredFields* ignored) {
   constexpr std::string_view kLatest = ":latest";
   if (!name) return name;
   const std::vector<std::string> ids = models.ids();
@@ -64,8 +64,9 @@ std::optional<std::string> ServedName(const ModelPool& models, std::optional<std
     const std::string plain = name->substr(0, name->size() - kLatest.size());
     if (served(plain)) return plain;
   }
-  if (!hosted.empty() && name->starts_with(hosted) && ids.size() == 1) return ids.front();
-  return name;
+  if (hosted.empty() || !name->starts_with(hosted) || ids.size() != 1) return name;
+  if (ignored != nullptr) ignored->Add(Cat("model=", *name));
+  return ids.front();
 }
 
 }  // namespace facet::serve

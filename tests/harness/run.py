@@ -226,6 +226,46 @@ class Aider(Client):
                         "--message", prompt, "note.txt")
 
 
+class ClaudeCode(Client):
+    """Speaks Anthropic's API."""
+
+    def script(self):
+        return tool_script("Write", "Read", "file_path", self.note)
+
+    def configure(self, url):
+        self.repository()
+        self.env.update({"ANTHROPIC_BASE_URL": url.removesuffix("/v1"), "ANTHROPIC_API_KEY": "sk-local", "ANTHROPIC_MODEL": MODEL,
+                         "ANTHROPIC_DEFAULT_HAIKU_MODEL": MODEL, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+                         "DISABLE_AUTOUPDATER": "1", "DISABLE_TELEMETRY": "1", "CLAUDE_CONFIG_DIR": str(self.home / ".claude")})
+
+    def turn(self, prompt, first):
+        program = CLIENTS / "claude/node_modules/.bin/claude"
+        return self.ask(program, "--permission-mode", "acceptEdits", "--allowed-tools", "Read,Write",
+                        *([] if first else ["--continue"]), "-p", prompt)
+
+
+class GeminiCli(Client):
+    """Speaks Gemini's API."""
+
+    def script(self):
+        return tool_script("write_file", "read_file", "file_path", self.note)
+
+    def configure(self, url):
+        self.repository()
+        folder = self.home / ".gemini"
+        folder.mkdir()
+        (folder / "settings.json").write_text(json.dumps({
+            "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
+            "privacy": {"usageStatisticsEnabled": False}, "telemetry": {"enabled": False},
+            "general": {"enableAutoUpdate": False}}))
+        self.env.update({"GEMINI_API_KEY": "sk-local", "GOOGLE_GEMINI_BASE_URL": url.removesuffix("/v1"), "GEMINI_MODEL": MODEL,
+                         "GEMINI_CLI_TRUST_WORKSPACE": "true"})
+
+    def turn(self, prompt, first):
+        program = CLIENTS / "gemini/node_modules/.bin/gemini"
+        return self.ask(program, "--approval-mode", "yolo", "-m", MODEL, *([] if first else ["--resume", "latest"]), "-p", prompt)
+
+
 def session(kind, root):
     client = kind(root)
     with Server(client.script(), root) as server:
@@ -241,7 +281,8 @@ def session(kind, root):
 
 
 def main():
-    kinds = {"opencode": OpenCode, "continue": Continue, "aider": Aider, "openclaw": OpenClaw, "hermes": Hermes}
+    kinds = {"opencode": OpenCode, "continue": Continue, "aider": Aider, "openclaw": OpenClaw, "hermes": Hermes,
+             "claude": ClaudeCode, "gemini": GeminiCli}
     failed = 0
     for name in sys.argv[4:] or kinds:
         if not (CLIENTS / f"{name}.installed").exists():

@@ -114,8 +114,7 @@ def main(client, url):
     running.close()
 
     # Errors are typed.
-    for words, more in {"temperature": {"extra_body": {"temperature": -1}}, "top_p": {"extra_body": {"top_p": 2}}, "messages": {"messages": []}, "nonsense": {
-            "extra_body": {"nonsense": 1}}, "messages[0].role": {"messages": [{"role": "x", "content": "y"}]}, "tools[0].input_schema": {
+    for words, more in {"temperature": {"extra_body": {"temperature": -1}}, "top_p": {"extra_body": {"top_p": 2}}, "messages": {"messages": []}, "messages[0].role": {"messages": [{"role": "x", "content": "y"}]}, "tools[0].input_schema": {
                 "tools": [{"name": "f"}]}, "tool_choice": {"tool_choice": {"type": "any"}}, "mcp_servers": {
                     "extra_body": {"mcp_servers": [{"type": "url", "url": "http://x", "name": "x"}]}}}.items():
         error = refused(anthropic.BadRequestError, words, **more)
@@ -131,6 +130,10 @@ def main(client, url):
         raise AssertionError("a wrong key was taken")
     except anthropic.AuthenticationError:
         pass
+
+    # What nobody knows is taken and named.
+    raw = client.messages.with_raw_response.create(model=MODEL, max_tokens=5, messages=user("x"), extra_body={"nonsense": 1})
+    assert raw.headers["x-facet-ignored"] == "nonsense", raw.headers
 
     # Models; the beta's own route.
     assert [model.id for model in client.models.list()] == [MODEL]

@@ -92,7 +92,7 @@ await withServer(async (url, picture) => {
   await refused(client.show({ model: 'nope' }), 'nope', 404);
   await refused(chat('Hi', { options: { mirostat: 2 } }), 'mirostat');
   await refused(chat('Hi', { think: 'hard' }), 'think');
-  await refused(chat('', { messages: [{ role: 'user', content: 'x', images: ['aGVsbG8='] }] }), 'picture');
+  await refused(chat('', { messages: [{ role: 'user', content: 'x', images: ['aGVsbG8='] }] }), 'messages[0].images[0]');
   await refused(generate('x', { suffix: 'y' }), 'suffix');
   await refused(chat('word '.repeat(140000)), 'messages');
   await refused(new Ollama({ host: url }).chat({ model, messages: user('x'), stream: true }), 'API key', 401);

@@ -122,7 +122,7 @@ def main(client, headers, url):
     refused("nope", 404, ask=lambda: client.show("nope"))
     refused("mirostat", options={"mirostat": 2})
     refused("think", think="hard")
-    refused("picture", messages=[{"role": "user", "content": "x", "images": [b"no picture"]}])
+    refused("messages[0].images[0]", messages=[{"role": "user", "content": "x", "images": [b"no picture"]}])
     refused("context", ask=generate, context=[1, 2])
     refused("suffix", ask=generate, suffix="x")
     refused("messages", messages=user("word " * 140000))

@@ -27,7 +27,7 @@ void IgnoreBlockNotes(JsonFields& fields) {
 
 class BlockReader {
  public:
-  explicit BlockReader(const MediaAccess& access) : to_(access) {}
+  BlockReader(const MediaAccess& access, IgnoredFields* ignored) : to_(access), ignored_(ignored) {}
 
   Result<void> System(OrderedJson& system) {
     to_.Turn("system");
@@ -43,7 +43,7 @@ class BlockReader {
 
   Result<void> Message(OrderedJson& message, const std::string& path) {
     if (!message.is_object()) return WrongBlock(message, "an object", path);
-    JsonFields fields(message, path);
+    JsonFields fields(message, path, ignored_);
     fields.Require("role");
     fields.Require("content");
     const std::string role = fields.Choice("role", {"user", "assistant", "system"}).value_or("");
@@ -77,7 +77,7 @@ class BlockReader {
 
   Result<void> Block(OrderedJson& block, const std::string& path, PartList& parts) {
     if (!block.is_object()) return WrongBlock(block, "an object", path);
-    JsonFields fields(block, path);
+    JsonFields fields(block, path, ignored_);
     fields.Require("type");
     const std::string type = fields.String("type", 128).value_or("");
     FACET_TRY(fields.status());
@@ -103,12 +103,16 @@ class BlockReader {
 
   Result<void> ReadText(OrderedJson& block, const std::string& path, PartList& parts) {
     if (!block.is_object()) return WrongBlock(block, "an object", path);
-    JsonFields fields(block, path);
+    JsonFields fields(block, path, ignored_);
     IgnoreBlockNotes(fields);
     fields.Require("text");
     std::string text = fields.MoveString("text", SIZE_MAX).value_or("");
     FACET_TRY(fields.Done());
-    if (!text.starts_with(kBillingNote)) AddText(std::move(text), parts);
+    if (!text.starts_with(kBillingNote)) {
+      AddText(std::move(text), parts);
+    } else if (ignored_ != nullptr) {
+      ignored_->Add(path);
+    }
     return Ok();
   }
 
@@ -116,7 +120,7 @@ class BlockReader {
     fields.Require("source");
     OrderedJson* object = fields.Object("source");
     FACET_TRY(fields.Done());
-    JsonFields source(*object, fields.Path("source"));
+    JsonFields source = fields.Inside("source", *object);
     source.Require("type");
     const std::string type = source.Choice("type", {"base64", "url"}).value_or("");
     source.Ignore({"media_type"});  // the bytes themselves tell their format
@@ -134,7 +138,7 @@ class BlockReader {
     const std::string title = fields.String("title", SIZE_MAX).value_or(""),
                       context = fields.String("context", SIZE_MAX).value_or("");
     FACET_TRY(fields.Done());
-    JsonFields source(*object, fields.Path("source"));
+    JsonFields source = fields.Inside("source", *object);
     source.Require("type");
     const std::string type = source.String("type", 64).value_or("");
     FACET_TRY(source.status());
@@ -210,6 +214,7 @@ class BlockReader {
   }
 
   ConversationBuilder to_;
+  IgnoredFields* const ignored_;
   std::string role_;
 };
 
@@ -225,8 +230,8 @@ std::string SignedThoughts(const std::string& signature) {
 }
 
 Result<Conversation> ReadMessageTurns(OrderedJson system, OrderedJson messages,
-                                      const MediaAccess& access) {
-  BlockReader reader(access);
+                                      const MediaAccess& access, IgnoredFields* ignored) {
+  BlockReader reader(access, ignored);
   if (!system.is_null()) FACET_TRY(reader.System(system));
   for (size_t i = 0; i < messages.size(); ++i)
     FACET_TRY(reader.Message(messages[i], Cat("messages[", i, "]")));

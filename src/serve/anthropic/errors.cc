@@ -1,5 +1,4 @@
 #include "serve/anthropic/messages.h"
-#include "serve/openai/runs.h"
 
 namespace facet::serve {
 namespace {
@@ -30,9 +29,8 @@ const char* AnthropicType(int status) {
 
 // Programs look for these words to make their conversation shorter.
 std::string AnthropicMessage(const Error& error) {
-  const auto lengths = LengthsOf(error);
-  if (!lengths) return error.message;
-  return Cat("prompt is too long: ", lengths->prompt, " tokens > ", lengths->context, " maximum");
+  if (error.kind != ErrorKind::kOverContext) return error.message;
+  return Cat("prompt is too long: ", error.message);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ void ReadStopSequences(JsonFields& fields, std::string_view name, MessagesReques
 void ReadToolField(JsonFields& fields, std::string_view name, MessagesRequest& out) {
   OrderedJson* tools = fields.Array(name, kMaxTools);
   if (tools == nullptr) return;
-  auto read = ReadMessageTools(*tools);
+  auto read = ReadMessageTools(*tools, fields.ignored());
   if (!read) return fields.Adopt(read.error());
   out.chat.tools = *std::move(read);
 }
@@ -31,7 +31,7 @@ void ReadToolField(JsonFields& fields, std::string_view name, MessagesRequest& o
 void ReadChoiceField(JsonFields& fields, std::string_view name, MessagesRequest& out) {
   OrderedJson* object = fields.Object(name);
   if (object == nullptr) return;
-  JsonFields choice(*object, fields.Path(name));
+  JsonFields choice = fields.Inside(name, *object);
   choice.Require("type");
   const std::string type = choice.Choice("type", {"auto", "any", "tool", "none"}).value_or("");
   if (type == "tool") choice.Require("name");
@@ -48,7 +48,7 @@ void ReadChoiceField(JsonFields& fields, std::string_view name, MessagesRequest&
 void ReadThinkingField(JsonFields& fields, std::string_view name, MessagesRequest& out) {
   OrderedJson* object = fields.Object(name);
   if (object == nullptr) return;
-  JsonFields thinking(*object, fields.Path(name));
+  JsonFields thinking = fields.Inside(name, *object);
   thinking.Require("type");
   const std::string type =
       thinking.Choice("type", {"enabled", "adaptive", "between_tools", "disabled"}).value_or("");
@@ -140,6 +140,7 @@ FieldTable<MessagesRequest> MakeMessagesFields() {
            "Nothing is edited: a conversation that is too long is refused, not cut.",
            [](JsonFields& fields, std::string_view name, MessagesRequest& out) {
              out.manages_context = fields.Object(name) != nullptr;
+             fields.IgnoreAndNote(name);
            });
   t.Ignored({"metadata", "user_profile_id", "workspace_id", "diagnostics"},
             "notes for a hosted service's records");
@@ -176,9 +177,10 @@ Result<MessagesRequest> ReadMessages(OrderedJson body, const ModelPool& models,
     chat.thinking = true;
   }
   FACET_TRY(CheckDialogue(chat, ignored));
-  FACET_ASSIGN(chat.conversation, ReadMessageTurns(std::move(request.given_system),
-                                                   std::move(request.given_messages), access));
-  chat.common.model = ServedName(models, chat.common.model, kClaudeModels);
+  FACET_ASSIGN(chat.conversation,
+               ReadMessageTurns(std::move(request.given_system), std::move(request.given_messages),
+                                access, ignored));
+  chat.common.model = ServedName(models, chat.common.model, kClaudeModels, ignored);
   return request;
 }
 

@@ -21,7 +21,8 @@ struct MessagesRequest {
 };
 
 // Of /v1/messages; /v1/messages/count_tokens takes the same, and none of them is required there but
-// the messages.
+// the messages. What is taken without effect is noted in `ignored`; null: it is refused where it is
+// not known.
 const FieldTable<MessagesRequest>& MessagesFields();
 Result<MessagesRequest> ReadMessages(OrderedJson body, const ModelPool& models,
                                      const MediaAccess& access, bool counting,
@@ -29,9 +30,9 @@ Result<MessagesRequest> ReadMessages(OrderedJson body, const ModelPool& models,
 
 // Reads system and messages into the conversation of a chat.
 Result<Conversation> ReadMessageTurns(OrderedJson system, OrderedJson messages,
-                                      const MediaAccess& access);
+                                      const MediaAccess& access, IgnoredFields* ignored);
 // `tools` into the chat's own; what a hosted service would run itself is left out.
-Result<OrderedJson> ReadMessageTools(OrderedJson& tools);
+Result<OrderedJson> ReadMessageTools(OrderedJson& tools, IgnoredFields* ignored);
 
 // Thoughts as a signature that the client sends back, and what such a signature holds: nothing
 // where it is another server's.

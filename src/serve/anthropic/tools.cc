@@ -62,8 +62,9 @@ const DescribedTool* FindDescribedTool(std::string_view type) {
   return nullptr;
 }
 
-Result<OrderedJson> ReadMessageTool(OrderedJson& tool, const std::string& path) {
-  JsonFields fields(tool, path);
+Result<OrderedJson> ReadMessageTool(OrderedJson& tool, const std::string& path,
+                                    IgnoredFields* ignored) {
+  JsonFields fields(tool, path, ignored);
   const std::string type = fields.String("type", 128).value_or("custom");
   const DescribedTool* described = FindDescribedTool(type);
   if (type != "custom" && described == nullptr) {
@@ -95,15 +96,18 @@ Result<OrderedJson> ReadMessageTool(OrderedJson& tool, const std::string& path) 
 
 }  // namespace
 
-Result<OrderedJson> ReadMessageTools(OrderedJson& tools) {
+Result<OrderedJson> ReadMessageTools(OrderedJson& tools, IgnoredFields* ignored) {
   OrderedJson read = OrderedJson::array();
   for (size_t i = 0; i < tools.size(); ++i) {
     const std::string path = Cat("tools[", i, "]");
     if (!tools[i].is_object())
       return Error{Cat(path, ": expected an object"), ErrorKind::kInvalid, "invalid_type", path};
     const OrderedJson type = tools[i].value("type", OrderedJson("custom"));
-    if (type.is_string() && IsHostedTool(type.get_ref<const std::string&>())) continue;
-    FACET_ASSIGN(OrderedJson tool, ReadMessageTool(tools[i], path));
+    if (type.is_string() && IsHostedTool(type.get_ref<const std::string&>())) {
+      if (ignored != nullptr) ignored->Add(path);
+      continue;
+    }
+    FACET_ASSIGN(OrderedJson tool, ReadMessageTool(tools[i], path, ignored));
     read.push_back(std::move(tool));
   }
   return read.empty() ? OrderedJson(nullptr) : std::move(read);

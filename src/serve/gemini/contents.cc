@@ -25,8 +25,8 @@ void IgnorePartNotes(JsonFields& fields) {
 
 class ContentReader {
  public:
-  ContentReader(const GeminiRequest& request, const MediaAccess& access)
-      : request_(request), to_(access) {}
+  ContentReader(const GeminiRequest& request, const MediaAccess& access, IgnoredFields* ignored)
+      : request_(request), to_(access), ignored_(ignored) {}
 
   Result<void> System(OrderedJson& system) {
     to_.Turn("system");
@@ -36,14 +36,14 @@ class ContentReader {
       return Ok();
     }
     if (!system.is_object()) return WrongPart(system, "an object", "systemInstruction");
-    JsonFields fields(system, "systemInstruction");
+    JsonFields fields(system, "systemInstruction", ignored_);
     fields.Ignore({"role"});
     return Parts(fields);
   }
 
   Result<void> Content(OrderedJson& content, const std::string& path) {
     if (!content.is_object()) return WrongPart(content, "an object", path);
-    JsonFields fields(content, path);
+    JsonFields fields(content, path, ignored_);
     const std::string role =
         fields.Choice("role", {"user", "model", "function", "system"}).value_or("user");
     FACET_TRY(fields.status());
@@ -71,7 +71,7 @@ class ContentReader {
 
   Result<void> Part(OrderedJson& part, const std::string& path, PartList& parts) {
     if (!part.is_object()) return WrongPart(part, "an object", path);
-    JsonFields fields(part, path);
+    JsonFields fields(part, path, ignored_);
     IgnorePartNotes(fields);
     const bool thought = fields.Bool("thought").value_or(false);
     const std::string signature = fields.String("thoughtSignature", SIZE_MAX).value_or("");
@@ -87,8 +87,19 @@ class ContentReader {
     }
     if (fields.Any("functionCall") != nullptr) return ReadCall(fields);
     if (fields.Any("functionResponse") != nullptr) return ReadResult(fields);
-    FACET_TRY(fields.Done());  // names what is not known
-    return Ok();
+    FACET_TRY(fields.status());
+    return Unknown(part, fields);
+  }
+
+  // What a part says may not be left out; one that says nothing may.
+  static Result<void> Unknown(const OrderedJson& part, JsonFields& fields) {
+    for (const auto& [name, value] : part.items()) {
+      if (fields.WasRead(name) || value.is_null()) continue;
+      fields.Fail(name,
+                  "expected text, inlineData, fileData, functionCall or functionResponse instead",
+                  "unsupported", ErrorKind::kUnsupported);
+    }
+    return fields.status();
   }
 
   // --- media
@@ -96,7 +107,7 @@ class ContentReader {
   Result<void> ReadMedium(JsonFields& fields, const char* name, PartList& parts) {
     OrderedJson* object = fields.Object(name);
     FACET_TRY(fields.status());
-    JsonFields data(*object, fields.Path(name));
+    JsonFields data = fields.Inside(name, *object);
     data.Ignore({"displayName"});
     const std::string type = ToLower(data.String("mimeType", 256).value_or(""));
     const bool inside = std::string_view(name) == "inlineData";
@@ -136,7 +147,7 @@ class ContentReader {
   void ReadResolution(JsonFields& fields, const std::string& kind, OrderedJson& more) const {
     std::optional<int> budget = request_.picture_budget;
     if (OrderedJson* object = fields.Object("mediaResolution")) {
-      JsonFields resolution(*object, fields.Path("mediaResolution"));
+      JsonFields resolution = fields.Inside("mediaResolution", *object);
       resolution.Ignore({"numTokens"});
       const auto level = resolution.String("level", 64);
       fields.Adopt(resolution.Done());
@@ -148,7 +159,7 @@ class ContentReader {
   static void ReadVideo(JsonFields& fields, const std::string& kind, OrderedJson& more) {
     OrderedJson* object = fields.Object("videoMetadata");
     if (object == nullptr) return;
-    JsonFields video(*object, fields.Path("videoMetadata"));
+    JsonFields video = fields.Inside("videoMetadata", *object);
     const auto fps = video.Number("fps", 0.001, 60);
     for (const char* name : {"startOffset", "endOffset"}) {
       if (video.Any(name) != nullptr)
@@ -165,7 +176,7 @@ class ContentReader {
     OrderedJson* object = fields.Object("functionCall");
     if (role_ != "assistant") fields.Fail("functionCall", "only the model calls functions");
     FACET_TRY(fields.Done());
-    JsonFields call(*object, fields.Path("functionCall"));
+    JsonFields call = fields.Inside("functionCall", *object);
     call.Require("name");
     const std::string name = call.String("name", 256).value_or("");
     const std::string id = call.String("id", 1024).value_or(Cat("call_", ++calls_));
@@ -180,7 +191,7 @@ class ContentReader {
     OrderedJson* object = fields.Object("functionResponse");
     if (role_ != "user") fields.Fail("functionResponse", "only the user brings results");
     FACET_TRY(fields.Done());
-    JsonFields result(*object, fields.Path("functionResponse"));
+    JsonFields result = fields.Inside("functionResponse", *object);
     result.Require("name");
     const std::string name = result.String("name", 256).value_or("");
     const auto id = result.String("id", 1024);
@@ -209,6 +220,7 @@ class ContentReader {
 
   const GeminiRequest& request_;
   ConversationBuilder to_;
+  IgnoredFields* const ignored_;
   std::string role_;
   int calls_ = 0;
 };
@@ -227,17 +239,19 @@ std::optional<int> PictureBudget(std::string_view level) {
 }
 
 Result<Conversation> ReadContents(const GeminiRequest& request, OrderedJson system,
-                                  OrderedJson contents, const MediaAccess& access) {
-  ContentReader reader(request, access);
+                                  OrderedJson contents, const MediaAccess& access,
+                                  IgnoredFields* ignored) {
+  ContentReader reader(request, access, ignored);
   if (!system.is_null()) FACET_TRY(reader.System(system));
   for (size_t i = 0; i < contents.size(); ++i)
     FACET_TRY(reader.Content(contents[i], Cat("contents[", i, "]")));
   return reader.Take();
 }
 
-Result<std::string> ReadContentText(OrderedJson& content, const std::string& path) {
+Result<std::string> ReadContentText(OrderedJson& content, const std::string& path,
+                                    IgnoredFields* ignored) {
   if (!content.is_object()) return WrongPart(content, "an object", path);
-  JsonFields fields(content, path);
+  JsonFields fields(content, path, ignored);
   fields.Ignore({"role"});
   fields.Require("parts");
   const OrderedJson* parts = fields.Array("parts", kMaxContentParts);

@@ -1,5 +1,4 @@
 #include "serve/gemini/gemini.h"
-#include "serve/openai/runs.h"
 
 namespace facet::serve {
 namespace {
@@ -25,10 +24,8 @@ const char* GeminiStatus(int status) {
 
 // Programs look for these words to make their conversation shorter.
 std::string GeminiMessage(const Error& error) {
-  const auto lengths = LengthsOf(error);
-  if (!lengths) return error.message;
-  return Cat("The input token count (", lengths->prompt,
-             ") exceeds the maximum number of tokens allowed (", lengths->context, ").");
+  if (error.kind != ErrorKind::kOverContext) return error.message;
+  return Cat("The input token count exceeds the maximum number of tokens allowed: ", error.message);
 }
 
 }  // namespace

@@ -35,9 +35,11 @@ OrderedJson JsonSchema(OrderedJson schema);
 
 // Reads the system instruction and the contents into the conversation of a chat.
 Result<Conversation> ReadContents(const GeminiRequest& request, OrderedJson system,
-                                  OrderedJson contents, const MediaAccess& access);
+                                  OrderedJson contents, const MediaAccess& access,
+                                  IgnoredFields* ignored);
 // The text of {"parts": [{"text"}]}.
-Result<std::string> ReadContentText(OrderedJson& content, const std::string& path);
+Result<std::string> ReadContentText(OrderedJson& content, const std::string& path,
+                                    IgnoredFields* ignored);
 // tools and toolConfig into those of the chat.
 Result<void> ReadGeminiTools(GeminiRequest& request, IgnoredFields* ignored);
 
@@ -45,7 +47,8 @@ std::shared_ptr<AnswerJob> MakeGeminiJob(const ChatStart& start, const GeminiReq
 
 // The name that a model is served under: a name that begins with "gemini-" means the model that is
 // served, where there is but one.
-std::optional<std::string> GeminiModelName(const ModelPool& models, std::string name);
+std::optional<std::string> GeminiModelName(const ModelPool& models, std::string name,
+                                           IgnoredFields* ignored = nullptr);
 
 // Whether /v1/models, which the APIs share, is asked by a client of this one.
 bool SpeaksGemini(const HttpRequest& request);

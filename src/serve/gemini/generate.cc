@@ -12,7 +12,7 @@ Result<void> StartGemini(Service& service, Call& call, const std::string& name, 
   FACET_ASSIGN(GeminiRequest request,
                ReadGemini(std::move(call.body), service.limits.media, call.ignored.get()));
   ChatRequest chat = std::move(request.chat);
-  chat.common.model = GeminiModelName(service.models, name);
+  chat.common.model = GeminiModelName(service.models, name, call.ignored.get());
   chat.common.stream = stream;
   request.chat.common = chat.common;
   request.events = QueryValue(call.request.query, "alt") == "sse";
@@ -44,7 +44,7 @@ Result<void> CountContents(Service& service, Call& call, const std::string& name
   }
   FACET_ASSIGN(GeminiRequest request,
                ReadGemini(std::move(body), service.limits.media, call.ignored.get()));
-  request.chat.common.model = GeminiModelName(service.models, name);
+  request.chat.common.model = GeminiModelName(service.models, name, call.ignored.get());
   return CountPrompt(service, call, std::move(request.chat), "contents",
                      [exchange = call.exchange](int tokens) {
                        SendJson(*exchange, {{"totalTokens", tokens}});
@@ -58,8 +58,9 @@ struct EmbedItem {
   std::optional<int> dimensions;
 };
 
-Result<EmbedItem> ReadEmbedItem(OrderedJson& item, const std::string& path) {
-  JsonFields fields(item, path);
+Result<EmbedItem> ReadEmbedItem(OrderedJson& item, const std::string& path,
+                                IgnoredFields* ignored) {
+  JsonFields fields(item, path, ignored);
   if (!item.is_object()) {
     fields.FailType("", "an object", item);
     return fields.status().error();
@@ -71,7 +72,7 @@ Result<EmbedItem> ReadEmbedItem(OrderedJson& item, const std::string& path) {
   if (width) out.dimensions = static_cast<int>(*width);
   fields.Ignore({"model", "taskType", "title", "embedContentConfig"});
   FACET_TRY(fields.Done());
-  FACET_ASSIGN(out.text, ReadContentText(*content, fields.Path("content")));
+  FACET_ASSIGN(out.text, ReadContentText(*content, fields.Path("content"), ignored));
   return out;
 }
 
@@ -101,13 +102,13 @@ Result<void> EmbedContents(Service& service, Call& call, const std::string& name
 
 Result<void> EmbedOneContent(Service& service, Call& call, const std::string& name) {
   OrderedJson body = CamelFields(std::move(call.body));
-  FACET_ASSIGN(EmbedItem item, ReadEmbedItem(body, ""));
+  FACET_ASSIGN(EmbedItem item, ReadEmbedItem(body, "", call.ignored.get()));
   return EmbedContents(service, call, name, {std::move(item)}, false);
 }
 
 Result<void> EmbedContentBatch(Service& service, Call& call, const std::string& name) {
   OrderedJson body = CamelFields(std::move(call.body));
-  JsonFields fields(body, "");
+  JsonFields fields(body, "", call.ignored.get());
   fields.Require("requests");
   OrderedJson* requests = fields.Array("requests", 2048);
   if (requests != nullptr && requests->empty())
@@ -115,7 +116,8 @@ Result<void> EmbedContentBatch(Service& service, Call& call, const std::string& 
   FACET_TRY(fields.Done());
   std::vector<EmbedItem> items;
   for (size_t i = 0; i < requests->size(); ++i) {
-    FACET_ASSIGN(EmbedItem item, ReadEmbedItem((*requests)[i], Cat("requests[", i, "]")));
+    FACET_ASSIGN(EmbedItem item,
+                 ReadEmbedItem((*requests)[i], Cat("requests[", i, "]"), call.ignored.get()));
     items.push_back(std::move(item));
   }
   return EmbedContents(service, call, name, std::move(items), true);

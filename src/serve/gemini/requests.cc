@@ -183,16 +183,17 @@ Result<GeminiRequest> ReadGemini(OrderedJson body, const MediaAccess& access,
   if (request.show_thoughts && !chat.thinking) chat.thinking = true;
   FACET_TRY(ReadGeminiTools(request, ignored));
   FACET_ASSIGN(chat.conversation, ReadContents(request, std::move(request.given_system),
-                                               std::move(request.given_contents), access));
+                                               std::move(request.given_contents), access, ignored));
   if (chat.conversation.messages.empty()) {
     return Error{"contents: expected a part", ErrorKind::kInvalid, "invalid_value", "contents"};
   }
   return request;
 }
 
-std::optional<std::string> GeminiModelName(const ModelPool& models, std::string name) {
+std::optional<std::string> GeminiModelName(const ModelPool& models, std::string name,
+                                           IgnoredFields* ignored) {
   if (name.starts_with("models/")) name.erase(0, 7);
-  return ServedName(models, std::move(name), kGeminiModels);
+  return ServedName(models, std::move(name), kGeminiModels, ignored);
 }
 
 }  // namespace facet::serve

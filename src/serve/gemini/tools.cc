@@ -17,8 +17,9 @@ constexpr std::array<const char*, 11> kGoogleTools = {
     "fileSearch",          "retrieval",
     "mcpServers"};
 
-Result<OrderedJson> ReadDeclaration(OrderedJson& declaration, const std::string& path) {
-  JsonFields fields(declaration, path);
+Result<OrderedJson> ReadDeclaration(OrderedJson& declaration, const std::string& path,
+                                    IgnoredFields* ignored) {
+  JsonFields fields(declaration, path, ignored);
   if (!declaration.is_object()) {
     fields.FailType("", "an object", declaration);
     return fields.status().error();
@@ -46,21 +47,26 @@ Result<OrderedJson> ReadDeclaration(OrderedJson& declaration, const std::string&
        {{"name", name}, {"description", description}, {"parameters", std::move(parameters)}}}};
 }
 
-Result<OrderedJson> ReadDeclarations(OrderedJson& tools) {
+Result<OrderedJson> ReadDeclarations(OrderedJson& tools, IgnoredFields* ignored) {
   OrderedJson read = OrderedJson::array();
   for (size_t i = 0; i < tools.size(); ++i) {
     const std::string path = Cat("tools[", i, "]");
-    JsonFields fields(tools[i], path);
+    JsonFields fields(tools[i], path, ignored);
     if (!tools[i].is_object()) {
       fields.FailType("", "an object", tools[i]);
       return fields.status().error();
     }
-    for (const char* name : kGoogleTools) fields.Ignore({name});
+    for (const char* name : kGoogleTools) fields.IgnoreAndNote(name);
+    if (fields.Any("computerUse") != nullptr) {
+      fields.Fail("computerUse", "nobody here has told the model how to use a computer",
+                  "unsupported", ErrorKind::kUnsupported);
+    }
     OrderedJson* declarations = fields.Array("functionDeclarations", kMaxTools);
     FACET_TRY(fields.Done());
     for (size_t k = 0; declarations != nullptr && k < declarations->size(); ++k) {
-      FACET_ASSIGN(OrderedJson tool, ReadDeclaration((*declarations)[k],
-                                                     Cat(path, ".functionDeclarations[", k, "]")));
+      FACET_ASSIGN(OrderedJson tool,
+                   ReadDeclaration((*declarations)[k], Cat(path, ".functionDeclarations[", k, "]"),
+                                   ignored));
       read.push_back(std::move(tool));
     }
   }
@@ -85,13 +91,13 @@ Result<void> KeepFunctions(OrderedJson& tools, const OrderedJson& names, const s
   return Ok();
 }
 
-Result<void> ReadCallingConfig(GeminiRequest& request) {
-  JsonFields config(request.given_tool_config, "toolConfig");
+Result<void> ReadCallingConfig(GeminiRequest& request, IgnoredFields* ignored) {
+  JsonFields config(request.given_tool_config, "toolConfig", ignored);
   config.Ignore({"retrievalConfig", "includeServerSideToolInvocations"});
   OrderedJson* object = config.Object("functionCallingConfig");
   FACET_TRY(config.Done());
   if (object == nullptr) return Ok();
-  JsonFields calling(*object, "toolConfig.functionCallingConfig");
+  JsonFields calling = config.Inside("functionCallingConfig", *object);
   const std::string mode =
       calling.Choice("mode", {"MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"})
           .value_or("AUTO");
@@ -113,9 +119,9 @@ Result<void> ReadCallingConfig(GeminiRequest& request) {
 
 Result<void> ReadGeminiTools(GeminiRequest& request, IgnoredFields* ignored) {
   if (request.given_tools.is_array()) {
-    FACET_ASSIGN(request.chat.tools, ReadDeclarations(request.given_tools));
+    FACET_ASSIGN(request.chat.tools, ReadDeclarations(request.given_tools, ignored));
   }
-  if (!request.given_tool_config.is_null()) FACET_TRY(ReadCallingConfig(request));
+  if (!request.given_tool_config.is_null()) FACET_TRY(ReadCallingConfig(request, ignored));
   return CheckDialogue(request.chat, ignored);
 }
 

@@ -127,7 +127,10 @@ Result<void> LoadOllamaModel(Service& service, Call& call, const OllamaRequest& 
     SendJson(*exchange, body);
     return Ok();
   };
-  if (request.unload) return answer("unload");
+  if (request.unload) {
+    TellIgnored(call);
+    return answer("unload");
+  }
   return service.WithModel(call, request.chat.common.model,
                            [answer](std::shared_ptr<LoadedModel>) { return answer("load"); });
 }

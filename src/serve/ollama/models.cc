@@ -66,6 +66,7 @@ FieldTable<NamedModel> NamedModelFields() {
 Result<std::string> ReadServedName(Service& service, Call& call) {
   NamedModel request;
   FACET_TRY(NamedModelFields().ReadAll(call.body, request, call.ignored.get()));
+  TellIgnored(call);
   const std::string name = *ServedName(service.models, request.name, "");
   if (service.models.StatusOf(name)) return name;
   return Error{Cat("model '", name, "' not found: this server serves what it was started with"),

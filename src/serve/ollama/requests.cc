@@ -107,6 +107,7 @@ void ReadKeepAlive(JsonFields& fields, std::string_view name, OllamaRequest& out
   if (!time->is_number() && !time->is_string())
     return fields.FailType(name, "a number of seconds or a duration", *time);
   const std::string text = time->is_string() ? time->get<std::string>() : time->dump();
+  fields.IgnoreAndNote(name);
   out.unload =
       !text.empty() && text.find_first_not_of("0.smh") == text.npos && text.find('0') != text.npos;
 }
@@ -178,14 +179,15 @@ FieldTable<OllamaRequest> MakeOllamaTextFields() {
 
 class OllamaMessageReader {
  public:
-  explicit OllamaMessageReader(const MediaAccess& access) : to_(access) {}
+  OllamaMessageReader(const MediaAccess& access, IgnoredFields* ignored)
+      : to_(access), ignored_(ignored) {}
 
   Result<void> Read(OrderedJson& message, const std::string& path) {
     if (!message.is_object()) {
       return Error{Cat(path, ": expected an object but got ", ShowJson(message)),
                    ErrorKind::kInvalid, "invalid_type", path};
     }
-    JsonFields fields(message, path);
+    JsonFields fields(message, path, ignored_);
     fields.Require("role");
     const std::string role =
         fields.Choice("role", {"system", "user", "assistant", "tool"}).value_or("");
@@ -245,7 +247,7 @@ class OllamaMessageReader {
   }
 
   Result<void> ReadCall(OrderedJson& call, const std::string& path) {
-    JsonFields fields(call, path);
+    JsonFields fields(call, path, ignored_);
     if (!call.is_object()) {
       fields.FailType("", "an object", call);
       return fields.status();
@@ -255,7 +257,7 @@ class OllamaMessageReader {
     fields.Require("function");
     OrderedJson* object = fields.Object("function");
     FACET_TRY(fields.Done());
-    JsonFields function(*object, fields.Path("function"));
+    JsonFields function = fields.Inside("function", *object);
     function.Require("name");
     const std::string name = function.String("name", 256).value_or("");
     OrderedJson* arguments = function.Any("arguments");
@@ -290,6 +292,7 @@ class OllamaMessageReader {
   }
 
   ConversationBuilder to_;
+  IgnoredFields* const ignored_;
   int calls_ = 0;
 };
 
@@ -330,7 +333,7 @@ Result<OllamaRequest> ReadOllamaChat(OrderedJson body, const ModelPool& models,
   request.chat.common.stream = true;
   FACET_TRY(OllamaChatFields().ReadAll(body, request, ignored));
   FACET_TRY(CheckOllama(request, models));
-  OllamaMessageReader reader(access);
+  OllamaMessageReader reader(access, ignored);
   for (size_t i = 0; i < request.given_messages.size(); ++i)
     FACET_TRY(reader.Read(request.given_messages[i], Cat("messages[", i, "]")));
   request.chat.conversation = reader.Take();
@@ -355,7 +358,7 @@ Result<OllamaRequest> ReadOllamaText(OrderedJson body, const ModelPool& models,
                  "unsupported", field};
   }
   if (request.prompt.empty() && !pictures) return request;
-  OllamaMessageReader reader(access);
+  OllamaMessageReader reader(access, ignored);
   FACET_TRY(reader.Text(request));
   request.chat.conversation = reader.Take();
   return request;

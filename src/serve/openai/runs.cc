@@ -7,13 +7,10 @@
 namespace facet::serve {
 namespace {
 
-constexpr char kContextIs[] = "This model's maximum context length is ",
-               kResultedIn[] = " resulted in ";
-
 // `length` says how many tokens the prompt has.
 Error TooLong(int context, const std::string& length, const std::string& param) {
-  return {Cat(kContextIs, context, " tokens. However, your ", param, kResultedIn, length,
-              " tokens. Please reduce the length of the ", param, "."),
+  return {Cat("This model's maximum context length is ", context, " tokens. However, your ", param,
+              " resulted in ", length, " tokens. Please reduce the length of the ", param, "."),
           ErrorKind::kOverContext,
           {},
           param};
@@ -76,15 +73,6 @@ bool EndsThinking(const Tokenizer& tokenizer, const Prompt& prompt) {
 constexpr int kThinkingInForm = 8192;
 
 }  // namespace
-
-std::optional<PromptLengths> LengthsOf(const Error& error) {
-  if (error.kind != ErrorKind::kOverContext) return std::nullopt;
-  const auto number = [&](std::string_view before) {
-    const size_t at = error.message.find(before);
-    return at == error.message.npos ? 0 : std::atoi(error.message.c_str() + at + before.size());
-  };
-  return PromptLengths{.context = number(kContextIs), .prompt = number(kResultedIn)};
-}
 
 std::stop_token StopWhenClosed(Exchange& exchange) {
   std::stop_source source;

@@ -43,13 +43,6 @@ Result<std::shared_ptr<Prompt>> BuildChatPrompt(const LoadedModel& model, const 
                                                 std::shared_ptr<MediaMemory> memory,
                                                 std::stop_token stop = {});
 
-// What the error of a prompt that fills the context says, for APIs with words of their own; nothing
-// for other errors.
-struct PromptLengths {
-  int context = 0, prompt = 0;
-};
-std::optional<PromptLengths> LengthsOf(const Error& error);
-
 // A text as it is, begun as the vocabulary begins texts; ids as they are.
 Result<std::shared_ptr<Prompt>> TextPrompt(const LoadedModel& model, const TextOrIds& text,
                                            const std::string& param);
