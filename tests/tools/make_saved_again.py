@@ -31,7 +31,8 @@ def make(layers):
             if name.endswith("layer_scalar"):
                 p.copy_(0.6 + 0.8 * torch.rand(p.shape, generator=generator))
             elif ("norm" in name or "_ln" in name) and name.endswith("weight"):
-                p.copy_((5.0 if name.endswith("model.norm.weight") else 2.0) * (1 + 0.3 * torch.randn(p.shape, generator=generator)))
+                mean = 5.0 if name.endswith("model.norm.weight") else 2.5 if "post_" in name else 1.0
+                p.copy_(mean * (1 + 0.3 * torch.randn(p.shape, generator=generator)))
             elif "embed_tokens" in name or "lm_head" in name:
                 p.copy_(0.12 * torch.randn(p.shape, generator=generator))
             else:
