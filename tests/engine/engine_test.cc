@@ -401,7 +401,9 @@ TEST_F(EngineTest, ThePromptsLogProbabilitiesAreTheModelsOwnInAnyCompany) {
     check(prompt_alone, 0);
     // What it says then is what it says without.
     text->Wait();
-    EXPECT_TRUE(std::equal(whole->ids().begin(), whole->ids().end(), text->ids().begin()));
+    std::vector<TokenId> without = text->ids();
+    without.resize(3);
+    EXPECT_EQ(whole->ids(), without);
     EXPECT_EQ(prompt_alone->Wait().reason, Outcome::Reason::kLength);
   }
 }

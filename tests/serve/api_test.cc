@@ -465,8 +465,8 @@ TEST_F(ApiTest, CompletesText) {
   EXPECT_EQ(two["choices"][2]["logprobs"]["tokens"], json({"other"}));
   EXPECT_EQ(Post("/v1/completions", {{"prompt", {2, 37889}}, {"max_tokens", 4}}).status, 200);
   EXPECT_EQ(Post("/v1/completions", {{"prompt", {999999999}}}).Json()["error"]["param"], "prompt");
-  EXPECT_EQ(Post("/v1/completions", {{"prompt", "x"}, {"echo", true}}).Json()["error"]["param"],
-            "echo");
+  EXPECT_EQ(Post("/v1/completions", {{"prompt", "x"}, {"suffix", "y"}}).Json()["error"]["param"],
+            "suffix");
   const auto events = Post("/v1/completions", {{"prompt", "Say"}, {"stream", true}}).Events();
   EXPECT_EQ(events[0]["choices"][0]["text"], " it");
 }

@@ -91,6 +91,8 @@ class ClientsTest : public ServerTest {
           for (json& one : part) {
             one.erase("id");
             if (one.contains("delta")) one["delta"].erase("tool_calls");
+            if (!one.contains("message") || !one["message"].contains("tool_calls")) continue;
+            for (json& call : one["message"]["tool_calls"]) call.erase("id");  // random
           }
         }
         said.push_back(part);
@@ -125,7 +127,7 @@ TEST_F(ClientsTest, AKeyThatNobodyKnowsChangesNothingAndIsNamed) {
   StartServer({{{"emit", "<|channel>thought\nHm.\n<channel|>The answer."}}});
   std::vector<Recorded> all = OwnShapes();
   for (Recorded& one : Harnesses()) all.push_back(std::move(one));
-  ASSERT_GT(all.size(), 90u);
+  ASSERT_GT(all.size(), 80u);
   std::mt19937 random(20);
   const json values[] = {1, "text", false, json::array({1, "x"}), {{"deep", {{"er", 1}}}}};
   int tried = 0;
@@ -150,7 +152,7 @@ TEST_F(ClientsTest, AKeyThatNobodyKnowsChangesNothingAndIsNamed) {
       ++tried;
     }
   }
-  EXPECT_GT(tried, 270);
+  EXPECT_GT(tried, 240);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ Result<OrderedJson> ParseBody(std::string_view body) {
 
 namespace {
 
-constexpr size_t kMaxStop = 4096;        // bytes of a stop string
+constexpr size_t kMaxStop = 4096;             // bytes of a stop string
 constexpr size_t kMaxGivenGrammar = 1 << 20;  // bytes of a grammar or a regular expression
 constexpr size_t kMaxChoiceTexts = 4096;
 
@@ -307,15 +307,15 @@ FieldTable<Common> ChoiceFields(int least) {
 
 FieldTable<Common> OptionFields() {
   FieldTable<Common> t;
-  t.Number("temperature", &Common::temperature, 0, 100, "");
-  t.Number("top_p", &Common::top_p, 0, 1, "");
-  t.Number("min_p", &Common::min_p, 0, 1, "");
-  t.Integer("top_k", SetTopK, -1, INT32_MAX, "");
-  t.Number("presence_penalty", &Common::presence_penalty, -2, 2, "");
-  t.Number("frequency_penalty", &Common::frequency_penalty, -2, 2, "");
+  t.Number("temperature", &Common::temperature, 0, 100, "As `temperature`.");
+  t.Number("top_p", &Common::top_p, 0, 1, "As `top_p`.");
+  t.Number("min_p", &Common::min_p, 0, 1, "As `min_p`.");
+  t.Integer("top_k", SetTopK, -1, INT32_MAX, "As `top_k`.");
+  t.Number("presence_penalty", &Common::presence_penalty, -2, 2, "As `presence_penalty`.");
+  t.Number("frequency_penalty", &Common::frequency_penalty, -2, 2, "As `frequency_penalty`.");
   t.Number("repeat_penalty", &Common::repetition_penalty, 0.01, 100, "As `repetition_penalty`.");
-  t.Integer("seed", SetSeed, INT64_MIN, INT64_MAX, "");
-  t.Custom("stop", "string or list of strings", "", "", ReadStop);
+  t.Integer("seed", SetSeed, INT64_MIN, INT64_MAX, "As `seed`.");
+  t.Custom("stop", "string or list of strings", "", "As `stop`.", ReadStop);
   t.Custom("num_predict", "integer", "", "As `max_tokens`; below 0: no limit.",
            [](JsonFields& fields, std::string_view name, Common& out) {
              ReadMaxTokens(fields, name, 1, out);

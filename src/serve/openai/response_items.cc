@@ -122,7 +122,7 @@ Result<void> ItemReader::ReadReference(JsonFields& fields, const std::string& pa
   const std::string id = fields.String("id", 1024).value_or("");
   FACET_TRY(fields.Done());
   auto item = find_ ? find_(id) : std::nullopt;
-  if (!item) {
+  if (!item || item->value("type", "") == "item_reference") {
     return Error{Cat(path, ": there is no item ", ShowJson(OrderedJson(id)),
                      "; items are kept for an hour, and only of responses with `store`"),
                  ErrorKind::kNotFound, "item_not_found", path + ".id"};
@@ -358,14 +358,18 @@ Result<OrderedJson> ItemPage(const OrderedJson& items, const std::string& query)
     if (first == sorted.size()) return QueryError("after", "the id of an item", *after);
     ++first;
   }
-  OrderedJson page = {{"object", "list"}, {"data", OrderedJson::array()}};
-  for (size_t i = first; i < sorted.size() && i < first + limit; ++i)
-    page["data"].push_back(*sorted[i]);
-  const OrderedJson& data = page["data"];
-  page["first_id"] = data.empty() ? OrderedJson(nullptr) : data.front().value("id", OrderedJson());
-  page["last_id"] = data.empty() ? OrderedJson(nullptr) : data.back().value("id", OrderedJson());
-  page["has_more"] = first + data.size() < sorted.size();
-  return page;
+  OrderedJson data = OrderedJson::array(), first_id, last_id;
+  for (size_t i = first; i < sorted.size() && i < first + limit; ++i) data.push_back(*sorted[i]);
+  if (!data.empty()) {
+    first_id = data.front().value("id", OrderedJson());
+    last_id = data.back().value("id", OrderedJson());
+  }
+  const bool more = first + data.size() < sorted.size();
+  return OrderedJson{{"object", "list"},
+                     {"data", std::move(data)},
+                     {"first_id", first_id},
+                     {"last_id", last_id},
+                     {"has_more", more}};
 }
 
 OrderedJson WithIds(OrderedJson items) {

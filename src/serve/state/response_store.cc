@@ -19,7 +19,7 @@ size_t BytesOf(const StoredResponse& response) {
   return bytes;
 }
 
-// Those that have an id.
+// Those that have an id of their own.
 template <class Then>
 void ForEachItem(const StoredResponse& response, Then then) {
   const auto outputs = response.object.find("output");
@@ -27,7 +27,8 @@ void ForEachItem(const StoredResponse& response, Then then) {
        {&response.input, outputs == response.object.end() ? nullptr : &*outputs}) {
     for (size_t i = 0; items != nullptr && i < items->size(); ++i) {
       const OrderedJson& item = (*items)[i];
-      if (item.is_object() && item.contains("id") && item["id"].is_string()) then(item);
+      if (!item.is_object() || item.value("type", OrderedJson()) == "item_reference") continue;
+      if (item.contains("id") && item["id"].is_string()) then(item);
     }
   }
 }
