@@ -315,9 +315,10 @@ TEST_F(ChatTest, CompletesCommandsSettingsAndNames) {
   EXPECT_NE(Say("").find("There is no answer yet"), std::string::npos);
   Say("/set temp\t0.5");
   Type("/s\t");
-  Await("/save");
-  Await("/set");
+  // As /help lists them.
   Await("/system");
+  Await("/set");
+  Await("/save");
   Type("et\n");
   Await("temperature          0.5");
 }
