@@ -53,8 +53,8 @@ TEST_F(HarnessTest, RecordedRequestsAreAcceptedAndPrefillOnlyWhatIsNew) {
     const bool responses = path == "/v1/responses", post = request["method"] == "POST";
     const HttpAnswer answer = Request(request["method"], path, post ? request["body"].dump() : "");
     if (path != "/v1/chat/completions" && !responses) {
-      const bool known = path == "/v1/models" || path == "/v1/models/gemma-4-12b" ||
-                         path == "/api/show";
+      const bool known =
+          path == "/v1/models" || path == "/v1/models/gemma-4-12b" || path == "/api/show";
       EXPECT_EQ(answer.status, known ? 200 : 404) << path;
       EXPECT_TRUE(json::accept(answer.body));
       continue;
