@@ -203,6 +203,14 @@ TEST_F(AnthropicTest, ThoughtsAreGivenAsTheyWereAskedFor) {
   EXPECT_EQ(thoughts({{"type", "redacted_thinking"}, {"data", "x"}}), "");
 }
 
+TEST_F(AnthropicTest, GoesOnWithAnAnswerThatTheClientHasBegun) {
+  StartServer({{{"match", "The best is \\($"}, {"emit", "B) Helios"}}, {{"emit", "no"}}});
+  const json messages = {{{"role", "user"}, {"content", "Which?"}},
+                         {{"role", "assistant"}, {"content", "The best is ("}}};
+  EXPECT_EQ(Ask({{"messages", messages}}).Json()["content"],
+            json({{{"type", "text"}, {"text", "B) Helios"}}}));
+}
+
 TEST_F(AnthropicTest, SaysWhyItStopped) {
   StartServer({{{"emit", "one two three four five six seven eight"}}});
   const json cut = Ask({{"max_tokens", 2}}).Json();

@@ -180,6 +180,13 @@ Result<MessagesRequest> ReadMessages(OrderedJson body, const ModelPool& models,
   FACET_ASSIGN(chat.conversation,
                ReadMessageTurns(std::move(request.given_system), std::move(request.given_messages),
                                 access, ignored));
+  if (chat.conversation.messages.empty()) {
+    return Error{"messages: expected a message that says something", ErrorKind::kInvalid,
+                 "invalid_value", "messages"};
+  }
+  // An answer that the client has begun is gone on with.
+  const OrderedJson& last = chat.conversation.messages.back();
+  chat.continue_final = last["role"] == "assistant" && !last.contains("tool_calls");
   chat.common.model = ServedName(models, chat.common.model, kClaudeModels, ignored);
   return request;
 }

@@ -30,8 +30,10 @@ void ReadGeminiSchema(JsonFields& fields, std::string_view name, GeminiRequest& 
   OrderedJson* schema = fields.Object(name);
   if (schema == nullptr) return;
   const bool standard = name.find("Json") != name.npos;
-  out.chat.common.format = {ResponseFormat::Kind::kJsonSchema,
-                            standard ? std::move(*schema) : JsonSchema(std::move(*schema))};
+  out.chat.common.format = {
+      .kind = ResponseFormat::Kind::kJsonSchema,
+      .schema = standard ? std::move(*schema) : JsonSchema(std::move(*schema)),
+      .param = fields.Path(name)};
 }
 
 FieldTable<GeminiRequest> ThinkingConfigFields() {
@@ -173,8 +175,10 @@ Result<GeminiRequest> ReadGemini(OrderedJson body, const MediaAccess& access,
   FACET_TRY(GeminiFields().ReadAll(body, request, ignored));
   ChatRequest& chat = request.chat;
   if (request.mime_type == "application/json" &&
-      chat.common.format.kind == ResponseFormat::Kind::kText)
-    chat.common.format.kind = ResponseFormat::Kind::kJsonObject;
+      chat.common.format.kind == ResponseFormat::Kind::kText) {
+    chat.common.format = {.kind = ResponseFormat::Kind::kJsonObject,
+                          .param = "generationConfig.responseMimeType"};
+  }
   if (request.given_logprobs && !request.logprobs) {
     return Error{"generationConfig.logprobs: responseLogprobs must be true as well",
                  ErrorKind::kInvalid, "invalid_value", "generationConfig.logprobs"};

@@ -82,9 +82,12 @@ void ReadOllamaForm(JsonFields& fields, std::string_view name, OllamaRequest& ou
   OrderedJson* format = fields.Any(name);
   if (format == nullptr) return;
   if (format->is_object()) {
-    out.chat.common.format = {ResponseFormat::Kind::kJsonSchema, std::move(*format)};
+    out.chat.common.format = {.kind = ResponseFormat::Kind::kJsonSchema,
+                              .schema = std::move(*format),
+                              .param = fields.Path(name)};
   } else if (*format == "json") {
-    out.chat.common.format.kind = ResponseFormat::Kind::kJsonObject;
+    out.chat.common.format = {.kind = ResponseFormat::Kind::kJsonObject,
+                              .param = fields.Path(name)};
   } else if (*format != "") {
     fields.FailType(name, "'json' or a schema", *format);
   }
