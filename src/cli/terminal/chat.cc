@@ -22,8 +22,8 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr const char* kKeys =
-    "A line that ends in \\ goes on in the next, \"\"\" opens and closes a text of several\n"
-    "lines, Alt-Enter begins a new one. What is pasted is one question. Tab completes\n"
+    "A line that ends in \\ goes on in the next; \"\"\" opens and closes a text of lines;\n"
+    "Alt-Enter begins a new line. What is pasted is one question. Tab completes\n"
     "commands and files. Ctrl-C stops an answer or clears the line; twice, or Ctrl-D,\n"
     "leaves. Nothing is kept but what you /save.\n";
 
