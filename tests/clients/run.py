@@ -21,6 +21,7 @@ import urllib.request
 FACET, TESTS, CLIENTS = (pathlib.Path(p).resolve() for p in sys.argv[1:4])
 HERE = pathlib.Path(__file__).resolve().parent
 MODEL = "gemma-4-12b"
+PROXY_KEY = "sk-" + "0123456789abcdef" * 4  # of LiteLLM's proxy, which starts with none but a long one
 CALL = '<|channel>thought\nI look.\n<channel|>Wait.<|tool_call>call:get_weather{city:<|"|>Oslo<|"|>}<tool_call|>'
 SCRIPT = [
     {"match": "WEATHER(.|\n)*response:get_weather", "emit": "It is cold in Oslo."},
@@ -62,7 +63,7 @@ class Run:
         self.name, self.root, self.url = name, root, url
         self.env = {"PATH": os.environ["PATH"], "HOME": str(root), "LANG": "C.UTF-8", "OPENAI_BASE_URL": url,
                     "OPENAI_API_KEY": "sk-local", "MODEL": MODEL, "OPENAI_AGENTS_DISABLE_TRACING": "1",
-                    "LITELLM_LOCAL_MODEL_COST_MAP": "True", "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+                    "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": PROXY_KEY, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
         # Certificates and mirrors of whoever runs this.
         self.env.update({k: v for k, v in os.environ.items() if k.endswith(("_CA_BUNDLE", "_CERT_FILE"))})
         self.bin = CLIENTS / name / "venv/bin"
@@ -114,7 +115,7 @@ def litellm(run):
             time.sleep(1)
             try:
                 request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/chat/completions", body,
-                                                 {"Content-Type": "application/json", "Authorization": "Bearer x"})
+                                                 {"Content-Type": "application/json", "Authorization": f"Bearer {PROXY_KEY}"})
                 answer = json.load(urllib.request.urlopen(request, timeout=20))
                 break
             except urllib.error.HTTPError:
