@@ -95,6 +95,10 @@ Result<void> CheckFraming(const Parser& parser) {
     return Error{what, ErrorKind::kInvalid, "bad_request"};
   };
   if (length_count > 1) return refuse("expected one Content-Length");
+  // A list of equal lengths is one to some readers and an error to others.
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (length_count == 1 && !std::ranges::all_of(lengths.first->value(), is_digit))
+    return refuse("Content-Length: expected one number");
   if (coding_count == 0) return Ok();
   if (length_count > 0) return refuse("expected Transfer-Encoding or Content-Length, not both");
   if (message.version() < 11) return refuse("HTTP/1.0 has no Transfer-Encoding");
