@@ -275,7 +275,8 @@ void AddMedia(CLI::App& command, ServeFlags& flags) {
 
 void AddServe(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<ServeFlags>();
-  CLI::App* command = app.add_subcommand("serve", "Serve models through the OpenAI API");
+  CLI::App* command =
+      app.add_subcommand("serve", "Serve models as OpenAI, Anthropic, Ollama and Gemini do");
   AddModelOptions(*command, *flags);
   CLI::Option* port = AddNetwork(*command, *flags);
   AddLimits(*command, *flags);
