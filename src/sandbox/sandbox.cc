@@ -41,7 +41,8 @@ def attempt(name, act):
         pass
 libc = ctypes.CDLL(None, use_errno=True)
 attempt("files of this machine", lambda: open(canary).close())
-attempt("programs of this machine", lambda: os.listdir("/usr/bin"))
+attempt("programs of this machine",  # Python's own may lie there
+        lambda: any(not name.startswith("python") for name in os.listdir("/usr/bin")))
 attempt("the network", lambda: socket.socket())
 def fork():
     if os.fork() == 0:

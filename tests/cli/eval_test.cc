@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/mapped_file.h"
+#include "support/namespaces.h"
 #include "support/paths.h"
 #include "support/temp_folder.h"
 
@@ -24,6 +25,7 @@ struct Outcome {
 class EvalTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    FACET_NEEDS_NAMESPACES();  // one skill's answers are programs
     setenv("FACET_PEBBLE_PYTHON", "python3", 1);
     Add("speech", "words", "", {{"s0", "What?", "turn left"}, {"s1", "Who?", "go up now"}});
     Add("chat", "text", "", {{"c0", "Hello", "Hi there."}, {"c1", "Bye", "Goodbye!"}});

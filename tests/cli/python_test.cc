@@ -7,8 +7,8 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "sandbox/sandbox.h"
 #include "support/command.h"
+#include "support/namespaces.h"
 
 namespace facet {
 namespace {
@@ -31,8 +31,7 @@ constexpr const char* kDraw =
 class PythonCommand : public CommandTest {
  protected:
   void SetUp() override {
-    if (const auto opened = sandbox::Sandbox::Open(); !opened.ok())
-      GTEST_SKIP() << opened.error().message;
+    FACET_NEEDS_NAMESPACES();
     fs::create_directories(here());
   }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/mapped_file.h"
+#include "support/namespaces.h"
 #include "support/paths.h"
 #include "support/temp_folder.h"
 #include "support/vocabularies.h"
@@ -22,8 +23,7 @@ class ProgramsTest : public ::testing::Test {
   void SetUp() override {
     UseTestCache();
     setenv("FACET_PEBBLE_PYTHON", "python3", 1);
-    const auto opened = sandbox::Sandbox::Open();
-    if (!opened.ok()) GTEST_SKIP() << opened.error().message;
+    FACET_NEEDS_NAMESPACES();
   }
 
   std::vector<ProgramResult> Run(const std::vector<std::string>& answers) {

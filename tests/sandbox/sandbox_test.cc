@@ -11,6 +11,7 @@
 #include "base/mapped_file.h"
 #include "sandbox/attacks.h"
 #include "sandbox/process.h"
+#include "support/namespaces.h"
 #include "support/temp_folder.h"
 #include "support/vocabularies.h"
 
@@ -25,8 +26,9 @@ class SandboxTest : public testing::Test {
  protected:
   void SetUp() override {
     UseTestCache();
+    FACET_NEEDS_NAMESPACES();
     static const Result<Sandbox> opened = Sandbox::Open();
-    if (!opened.ok()) GTEST_SKIP() << opened.error().message;
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
     sandbox_ = &*opened;
   }
 
@@ -168,7 +170,8 @@ open("reef.csv", "a").write("B,7\n")
 open("made.csv", "w").write("x")
 os.chmod("made.csv", 0o4755)
 os.mkdir("deep")
-open("deep/er.txt", "w").write("y")
+with open("deep/er.txt", "w") as deep:
+    deep.write("y")
 )",
                         job);
   EXPECT_EQ(outcome.output, "site,bleached\nA,4\n ['reef.csv']\n");
@@ -338,7 +341,7 @@ TEST_F(Off, WithABubblewrapThatConfinesNothing) {
 
 // Each protection alone left out is noticed.
 TEST_F(Off, WithOneProtectionMissing) {
-  if (!Sandbox::Open().ok()) GTEST_SKIP() << "no sandbox holds here";
+  FACET_NEEDS_NAMESPACES();
   const fs::path real = FindProgram("bwrap");
   const std::pair<const char*, const char*> kMissing[] = {
       {"s/--unshare-net\\x00//", ""},  // sockets are refused all the same
