@@ -69,8 +69,7 @@ Result<std::vector<ProgramResult>> ProgramRunner::Run(std::span<const Item* cons
                sandbox_.Run({.source = script_,
                              .input = jobs.dump(-1, ' ', false, json::error_handler_t::replace)},
                             job));
-  if (!outcome.ok())
-    return Error{Cat("run_programs.py: ", outcome.Why()), ErrorKind::kIo};
+  if (!outcome.ok()) return Error{Cat("run_programs.py: ", outcome.Why()), ErrorKind::kIo};
   FACET_ASSIGN(const json results, ParseJson(outcome.output, "run_programs.py"));
   if (!results.is_array() || results.size() != items.size())
     return Expected(Cat(items.size(), " results"), results.size(), "run_programs.py");

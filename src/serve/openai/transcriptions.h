@@ -21,6 +21,6 @@ struct TranscriptionRequest {
 const FieldTable<TranscriptionRequest>& TranscriptionFields();
 const FieldTable<TranscriptionRequest>& TranslationFields();
 Result<TranscriptionRequest> ReadTranscription(const HttpRequest& request, bool translate,
-                                              IgnoredFields* ignored);
+                                               IgnoredFields* ignored);
 
 }  // namespace facet::serve
