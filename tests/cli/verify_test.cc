@@ -253,21 +253,21 @@ TEST_F(VerifyTest, SlowCatchesMutationsOfTheProjector) {
   }
 }
 
-// The base model that ./dev fetches.
+// The base model that ./dev fetches, by a variable of its own: these two take half an hour.
 std::optional<fs::path> Gemma3() {
-  const char* path = std::getenv("FACET_GEMMA3");
+  const char* path = std::getenv("FACET_VERIFY_GEMMA3");
   if (path == nullptr || *path == 0) return std::nullopt;
   return path;
 }
 
 TEST_F(VerifyTest, SlowGemma3IsSoundInEveryType) {
-  if (!Gemma3()) GTEST_SKIP() << "FACET_GEMMA3 names no model";
+  if (!Gemma3()) GTEST_SKIP() << "FACET_VERIFY_GEMMA3 names no model";
   ExpectSound(*Gemma3());
   for (const DType type : {DType::kQ8_0, DType::kQ4_0}) ExpectSound(Quantised(*Gemma3(), type));
 }
 
 TEST_F(VerifyTest, SlowCatchesEveryMutationOfGemma3) {
-  if (!Gemma3()) GTEST_SKIP() << "FACET_GEMMA3 names no model";
+  if (!Gemma3()) GTEST_SKIP() << "FACET_VERIFY_GEMMA3 names no model";
   std::vector<Mutation> mutations = Mutations("gemma3", 7, 8);
   mutations.push_back(
       {"attention without a scale", [](Draft& d) { d.SetKey("gemma3.attention.scale", 1.0f); }});
