@@ -37,16 +37,16 @@ Result<void> StartChat(Service& service, const Call& call, ChatRequest chat,
         const auto tokens = static_cast<int>(prompt->ids.size());
         FACET_ASSIGN(auto runs, PrepareRuns(*model, request, std::move(prompt), tenant));
         return StartRuns(service, exchange, model, std::move(runs),
-                         make_job({exchange, model, tokens}));
+                         make_job({exchange, model, request, tokens}));
       });
 }
 
-Result<void> CountPrompt(Service& service, const Call& call, ChatRequest chat,
-                         const std::string& param, std::function<void(int)> then) {
+Result<void> ShowPrompt(Service& service, const Call& call, ChatRequest chat,
+                        const std::string& param, std::function<void(const Prompt&)> then) {
   return WithPrompt(service, call, std::move(chat), param,
                     [then = std::move(then)](const ChatRequest&, const auto&,
                                              std::shared_ptr<const Prompt> prompt) -> Result<void> {
-                      then(static_cast<int>(prompt->ids.size()));
+                      then(*prompt);
                       return Ok();
                     });
 }

@@ -16,6 +16,7 @@ namespace facet::serve {
 struct ChatStart {
   std::shared_ptr<Exchange> exchange;
   std::shared_ptr<LoadedModel> model;
+  const ChatRequest& chat;  // without its conversation, which is in the prompt
   int prompt_tokens = 0;
 };
 using JobMaker = std::function<std::shared_ptr<AnswerJob>(const ChatStart&)>;
@@ -25,9 +26,9 @@ using JobMaker = std::function<std::shared_ptr<AnswerJob>(const ChatStart&)>;
 Result<void> StartChat(Service& service, const Call& call, ChatRequest chat,
                        const std::string& param, JobMaker make_job);
 
-// Calls `then` with the number of tokens of the prompt.
-Result<void> CountPrompt(Service& service, const Call& call, ChatRequest chat,
-                         const std::string& param, std::function<void(int)> then);
+// Loads the model and calls `then` with the prompt.
+Result<void> ShowPrompt(Service& service, const Call& call, ChatRequest chat,
+                        const std::string& param, std::function<void(const Prompt&)> then);
 
 // The model that a client of a hosted service means: the name itself where a model has it, the name
 // without ":latest", and for a name that begins with `hosted` (such as "claude-") the model that is

@@ -11,13 +11,7 @@ constexpr std::string_view kClaudeModels = "claude-";
 // --- fields of the chat under this API's names
 
 void ReadStopSequences(JsonFields& fields, std::string_view name, MessagesRequest& out) {
-  const OrderedJson* stops = fields.Array(name, SIZE_MAX);
-  for (size_t i = 0; stops != nullptr && i < stops->size(); ++i) {
-    const OrderedJson& stop = (*stops)[i];
-    if (!stop.is_string()) return fields.FailType(Cat(name, "[", i, "]"), "a string", stop);
-    if (!stop.get_ref<const std::string&>().empty())
-      out.chat.common.stop.push_back(stop.get<std::string>());
-  }
+  ReadStopList(fields, name, out.chat.common);
 }
 
 void ReadToolField(JsonFields& fields, std::string_view name, MessagesRequest& out) {
@@ -207,13 +201,14 @@ Result<void> CountMessageTokens(Service& service, Call& call) {
   FACET_ASSIGN(MessagesRequest request,
                ReadMessages(std::move(call.body), service.models, service.limits.media, true,
                             call.ignored.get()));
-  return CountPrompt(service, call, std::move(request.chat), "messages",
-                     [exchange = call.exchange, managed = request.manages_context](int tokens) {
-                       OrderedJson body = {{"input_tokens", tokens}};
-                       if (managed)
-                         body["context_management"] = {{"original_input_tokens", tokens}};
-                       SendJson(*exchange, body);
-                     });
+  return ShowPrompt(
+      service, call, std::move(request.chat), "messages",
+      [exchange = call.exchange, managed = request.manages_context](const Prompt& prompt) {
+        const size_t tokens = prompt.ids.size();
+        OrderedJson body = {{"input_tokens", tokens}};
+        if (managed) body["context_management"] = {{"original_input_tokens", tokens}};
+        SendJson(*exchange, body);
+      });
 }
 
 }  // namespace facet::serve

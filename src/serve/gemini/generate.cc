@@ -45,10 +45,10 @@ Result<void> CountContents(Service& service, Call& call, const std::string& name
   FACET_ASSIGN(GeminiRequest request,
                ReadGemini(std::move(body), service.limits.media, call.ignored.get()));
   request.chat.common.model = GeminiModelName(service.models, name, call.ignored.get());
-  return CountPrompt(service, call, std::move(request.chat), "contents",
-                     [exchange = call.exchange](int tokens) {
-                       SendJson(*exchange, {{"totalTokens", tokens}});
-                     });
+  return ShowPrompt(service, call, std::move(request.chat), "contents",
+                    [exchange = call.exchange](const Prompt& prompt) {
+                      SendJson(*exchange, {{"totalTokens", prompt.ids.size()}});
+                    });
 }
 
 // --- embeddings

@@ -9,21 +9,8 @@ namespace {
 
 constexpr std::string_view kGeminiModels = "gemini-";
 
-template <class Member>
-auto GeminiCommon(Member Common::*member) {
-  return [member](GeminiRequest& out, auto value) {
-    out.chat.common.*member = static_cast<typename Member::value_type>(value);
-  };
-}
-
 void ReadGeminiStops(JsonFields& fields, std::string_view name, GeminiRequest& out) {
-  const OrderedJson* stops = fields.Array(name, SIZE_MAX);
-  for (size_t i = 0; stops != nullptr && i < stops->size(); ++i) {
-    const OrderedJson& stop = (*stops)[i];
-    if (!stop.is_string()) return fields.FailType(Cat(name, "[", i, "]"), "a string", stop);
-    if (!stop.get_ref<const std::string&>().empty())
-      out.chat.common.stop.push_back(stop.get<std::string>());
-  }
+  ReadStopList(fields, name, out.chat.common);
 }
 
 void ReadGeminiSchema(JsonFields& fields, std::string_view name, GeminiRequest& out) {
@@ -68,25 +55,25 @@ FieldTable<GeminiRequest> ThinkingConfigFields() {
 
 FieldTable<GeminiRequest> GenerationConfigFields() {
   FieldTable<GeminiRequest> t;
-  t.Number("temperature", GeminiCommon(&Common::temperature), 0, 100,
+  t.Number("temperature", InCommon<GeminiRequest>(&Common::temperature), 0, 100,
            "Divides the logits; 0 always takes the likeliest token.");
-  t.Number("topP", GeminiCommon(&Common::top_p), 0, 1,
+  t.Number("topP", InCommon<GeminiRequest>(&Common::top_p), 0, 1,
            "Samples among the likeliest tokens that have this share of the probability together.");
-  t.Integer("topK", GeminiCommon(&Common::top_k), 0, INT32_MAX,
+  t.Integer("topK", InCommon<GeminiRequest>(&Common::top_k), 0, INT32_MAX,
             "Samples among so many of the likeliest tokens; 0: among all.");
-  t.Integer("seed", GeminiCommon(&Common::seed), INT64_MIN, INT64_MAX,
+  t.Integer("seed", InCommon<GeminiRequest>(&Common::seed), INT64_MIN, INT64_MAX,
             "The same request with the same seed gives the same answer.");
   t.Integer(
       "candidateCount",
       [](GeminiRequest& out, int64_t n) { out.chat.common.choices = static_cast<int>(n); }, 1,
       kMaxChoices, "Answers to the same prompt.");
-  t.Integer("maxOutputTokens", GeminiCommon(&Common::max_tokens), 1, INT32_MAX,
+  t.Integer("maxOutputTokens", InCommon<GeminiRequest>(&Common::max_tokens), 1, INT32_MAX,
             "Tokens of the answer at most, thoughts included.");
   t.Custom("stopSequences", "list of strings", "",
            "The answer ends before the first of them, which is not part of it.", ReadGeminiStops);
-  t.Number("presencePenalty", GeminiCommon(&Common::presence_penalty), -2, 2,
+  t.Number("presencePenalty", InCommon<GeminiRequest>(&Common::presence_penalty), -2, 2,
            "Subtracted once from the logit of each token that the answer has already.");
-  t.Number("frequencyPenalty", GeminiCommon(&Common::frequency_penalty), -2, 2,
+  t.Number("frequencyPenalty", InCommon<GeminiRequest>(&Common::frequency_penalty), -2, 2,
            "Subtracted for each time that the answer has the token.");
   t.Choice("responseMimeType", &GeminiRequest::mime_type, {"text/plain", "application/json"},
            "`application/json`: a JSON object, or what the schema says.");

@@ -148,7 +148,8 @@ Result<void> AnswerRawText(Service& service, Call& call, OllamaRequest request) 
         runs[0].request = MakeGeneration(*model, prompt, common, tenant, 0);
         runs[0].answer.chat = false;
         runs[0].answer.stop = common.stop;
-        return MakeOllamaJob({exchange, model, tokens}, request)->Start(std::move(runs));
+        return MakeOllamaJob({exchange, model, request.chat, tokens}, request)
+            ->Start(std::move(runs));
       });
 }
 

@@ -20,23 +20,15 @@ void ReadOllamaStops(JsonFields& fields, std::string_view name, OllamaRequest& o
   }
 }
 
-// A setting of the request's sampling or limits.
-template <class Member>
-auto OllamaCommon(Member Common::*member) {
-  return [member](OllamaRequest& out, auto value) {
-    out.chat.common.*member = static_cast<typename Member::value_type>(value);
-  };
-}
-
 FieldTable<OllamaRequest> OllamaOptionFields() {
   FieldTable<OllamaRequest> t;
-  t.Number("temperature", OllamaCommon(&Common::temperature), 0, 100,
+  t.Number("temperature", InCommon<OllamaRequest>(&Common::temperature), 0, 100,
            "Divides the logits; 0 always takes the likeliest token.");
-  t.Integer("top_k", OllamaCommon(&Common::top_k), 0, INT32_MAX,
+  t.Integer("top_k", InCommon<OllamaRequest>(&Common::top_k), 0, INT32_MAX,
             "Samples among so many of the likeliest tokens; 0: among all.");
-  t.Number("top_p", OllamaCommon(&Common::top_p), 0, 1,
+  t.Number("top_p", InCommon<OllamaRequest>(&Common::top_p), 0, 1,
            "Samples among the likeliest tokens that have this share of the probability together.");
-  t.Number("min_p", OllamaCommon(&Common::min_p), 0, 1,
+  t.Number("min_p", InCommon<OllamaRequest>(&Common::min_p), 0, 1,
            "Drops tokens less likely than this share of the likeliest one.");
   t.Integer(
       "seed",
@@ -56,14 +48,14 @@ FieldTable<OllamaRequest> OllamaOptionFields() {
   t.Custom("stop", "string or list of strings", "",
            "The answer ends before the first of them, which is not part of it.", ReadOllamaStops);
   t.Number(
-      "repeat_penalty", OllamaCommon(&Common::repetition_penalty), 0.01, 100,
+      "repeat_penalty", InCommon<OllamaRequest>(&Common::repetition_penalty), 0.01, 100,
       "Divides positive and multiplies negative logits of tokens of the prompt and the answer.");
   t.Integer("repeat_last_n", &OllamaRequest::penalty_window, -1, INT32_MAX,
             "How far back the penalties look: -1, everywhere; 0, no `repeat_penalty`. Any other "
             "length only without a `repeat_penalty`.");
-  t.Number("presence_penalty", OllamaCommon(&Common::presence_penalty), -2, 2,
+  t.Number("presence_penalty", InCommon<OllamaRequest>(&Common::presence_penalty), -2, 2,
            "Subtracted once from the logit of each token that the answer has already.");
-  t.Number("frequency_penalty", OllamaCommon(&Common::frequency_penalty), -2, 2,
+  t.Number("frequency_penalty", InCommon<OllamaRequest>(&Common::frequency_penalty), -2, 2,
            "Subtracted for each time that the answer has the token.");
   t.Only("mirostat", 0, "Another way of sampling.");
   t.Only("tfs_z", 1, "Another way of sampling.");

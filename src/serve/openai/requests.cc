@@ -280,6 +280,15 @@ const FieldTable<Common>& CommonFields() {
   return table;
 }
 
+void ReadStopList(JsonFields& fields, std::string_view name, Common& out) {
+  const OrderedJson* stops = fields.Array(name, SIZE_MAX);
+  for (size_t i = 0; stops != nullptr && i < stops->size(); ++i) {
+    const OrderedJson& stop = (*stops)[i];
+    if (!stop.is_string()) return fields.FailType(Cat(name, "[", i, "]"), "a string", stop);
+    if (!stop.get_ref<const std::string&>().empty()) out.stop.push_back(stop.get<std::string>());
+  }
+}
+
 void ReadMaxTokens(JsonFields& fields, std::string_view name, int least, Common& out) {
   const auto n = fields.Int(name, INT64_MIN, INT64_MAX);
   if (!n) return;

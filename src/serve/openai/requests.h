@@ -62,6 +62,15 @@ const FieldTable<Common>& CommonFields();
 FieldTable<Common> ChoiceFields(int least);
 // Sampling and limits as Ollama's `options` name them.
 FieldTable<Common> OptionFields();
+// A list of stop strings, of APIs that take nothing else; empty ones occur nowhere.
+void ReadStopList(JsonFields& fields, std::string_view name, Common& out);
+// Where a field table of another API puts a setting that all have: into `chat.common`.
+template <class Request, class Member>
+auto InCommon(Member Common::*member) {
+  return [member](Request& out, auto value) {
+    out.chat.common.*member = static_cast<typename Member::value_type>(value);
+  };
+}
 // Tokens of an answer at most; below 0: no limit of the request's own.
 void ReadMaxTokens(JsonFields& fields, std::string_view name, int least, Common& out);
 
